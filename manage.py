@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Runs the project's commands inside .venv, which it makes from the hash-pinned lock on first use.
+
+Standard library only, and readable by any Python 3.6, so that an old one gets a sentence and no traceback.
+"""
+
+import hashlib
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+STAMP = os.path.join(VENV, "installed")
+ENVIRONMENT = 3  # the exit code of every command when the machine lacks something
+
+
+def main(argv):
+    refuse_an_unfit_python()
+    testing = argv[1:2] == ["test"]
+    try:
+        prepare(lock_file("test" if testing else "run"))
+    except OSError as error:
+        give_up(f"Setting up failed: {error}.")
+    if testing:
+        # pytest itself, not a Django command: its options are not Django's, and it has to begin before Django.
+        os.chdir(ROOT)
+        run([PYTHON, "-m", "pytest"] + (["-n", "2"] if is_whole_suite_in_ci(argv) else []) + argv[2:])
+    if os.path.realpath(sys.prefix) != os.path.realpath(VENV):
+        run([PYTHON, os.path.join(ROOT, "manage.py")] + argv[1:])
+    run_django(argv)
+
+
+def refuse_an_unfit_python():
+    if sys.version_info < (3, 11):  # noqa: UP036 - it is exactly an older one that has to be told
+        give_up(f"This needs Python 3.11 or newer; this is Python {minor_version()}.")
+    if os.name != "posix":
+        give_up("This runs on Linux and macOS; on Windows use it inside WSL.")
+
+
+def minor_version():
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def is_whole_suite_in_ci(argv):
+    return len(argv) == 2 and os.environ.get("CI") == "true"
+
+
+def run(command):
+    """Become that command: same process, so signals, terminal and exit code are its own."""
+    os.execv(command[0], command)
+
+
+def run_django(argv):
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError as error:
+        give_up(f"{error}: the environment is damaged. Delete {VENV} and run the same command again.")
+    execute_from_command_line(argv)
+
+
+def lock_file(name):
+    return os.path.join(ROOT, "simulator", "locks", name + ".txt")
+
+
+def digest(lock):
+    with open(lock, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def interpreter():
+    """The Python that .venv stands on: its real path, which changes when the system's Python does."""
+    return os.path.realpath(PYTHON) if os.access(PYTHON, os.X_OK) else None
+
+
+def stamped():
+    """Lines of the stamp: interpreter, then the digest of each lock installed completely; [] without one."""
+    try:
+        with open(STAMP, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return lines if lines[:1] == [interpreter()] else []
+
+
+def is_installed(lock):
+    return digest(lock) in stamped()[1:]
+
+
+def prepare(lock):
+    """See that .venv holds that lock. One process at a time: the others wait and use what it made."""
+    if is_installed(lock):
+        return
+    import fcntl
+
+    with open(__file__) as turn:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another process is setting up, waiting for it…")
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        if not is_installed(lock):
+            say("Setting up (once, about 30 s)…")
+            install(lock, turn)
+
+
+def install(lock, turn):
+    """Fill .venv and stamp it last, so that whatever was interrupted before is not trusted but made anew."""
+    if stamped():
+        os.remove(STAMP)
+    else:
+        refuse_a_python_without_ensurepip()
+        quietly([sys.executable, "-m", "venv", "--clear", VENV], turn)
+    # Without compiling: what is never imported need not be compiled, and the rest is at its first import.
+    options = "-q --disable-pip-version-check --no-input --no-user --no-compile --no-deps --require-hashes"
+    quietly([PYTHON, "-m", "pip", "install", *options.split(), "-r", lock], turn)
+    # The test lock holds everything of the run lock, so it serves every command.
+    done = {digest(lock), digest(lock_file("run"))}
+    with open(STAMP + ".new", "w", encoding="utf-8") as file:
+        file.write("\n".join([interpreter()] + sorted(done)) + "\n")
+    os.replace(STAMP + ".new", STAMP)
+
+
+def refuse_a_python_without_ensurepip():
+    import importlib.util
+
+    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        package = f"python{minor_version()}-venv"
+        give_up(f"This Python cannot make an environment yet: apt install {package}, then run it again.")
+
+
+def quietly(command, turn):
+    """Run it without its output; if it fails, end with its last lines and what to do."""
+    import subprocess
+
+    # The child keeps our turn: should we be killed, nobody else starts while it still writes into .venv.
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[turn.fileno()],
+    )
+    if done.returncode:
+        last = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
+        say("\n".join(last))
+        give_up(
+            "Setting up failed. Check the network, pip's configuration and the free space, "
+            "then run the same command again."
+        )
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def give_up(text):
+    say(text)
+    sys.exit(ENVIRONMENT)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(130)
