@@ -1,0 +1,113 @@
+"""Django's settings: each product setting is read once, here, and a bad one names itself and an example."""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from simulator import datafolder
+
+ROOT = Path(__file__).resolve().parent.parent
+environ.Env.read_env(ROOT / ".env")
+env = environ.Env()
+
+
+def _number(name: str, default: float, *, low: float, high: float, example: str) -> float:
+    try:
+        value = float(env.str(name, str(default)))
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ImproperlyConfigured(
+            f"{name} must be a number from {low:g} to {high:g}, not {env.str(name)!r}. Example: {name}={example}"
+        )
+    return value
+
+
+SIM_DATA_DIR = Path(env.str("SIM_DATA_DIR", "") or ROOT / ".data").expanduser().resolve()
+SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
+SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100"))
+SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")
+SIM_API_KEY = env.str("SIM_API_KEY", "")
+if SIM_API_KEY and not (
+    16 <= len(SIM_API_KEY) <= 200 and SIM_API_KEY.isascii() and SIM_API_KEY.isprintable()
+):
+    raise ImproperlyConfigured(
+        "SIM_API_KEY must be 16 to 200 printable ASCII characters. Unset it to have one made."
+    )
+LOG_FORMAT = env.str("LOG_FORMAT", "text")
+if LOG_FORMAT not in ("text", "json"):
+    raise ImproperlyConfigured(
+        f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}. Example: LOG_FORMAT=json"
+    )
+
+SECRET_KEY = env.str("SECRET_KEY", "") or datafolder.key(SIM_DATA_DIR, "secret_key")
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS must name each host, never '*'. Example: ALLOWED_HOSTS=sim.lan")
+
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "ninja",
+    "simulator",
+    "console",
+]
+MIDDLEWARE = [
+    "console.security.doors",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": ["django.template.context_processors.request"],
+            "builtins": ["django.templatetags.static"],
+        },
+    }
+]
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
+}
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": SIM_DATA_DIR / "simulator.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 5,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+            "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=OFF;",
+        },
+        "TEST": {"NAME": SIM_DATA_DIR / "test.sqlite3"},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+
+# Cookies ignore the port: any other service on localhost could read or overwrite one named "csrftoken".
+CSRF_COOKIE_NAME = "sim_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_FAILURE_VIEW = "console.security.csrf_failure"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024 + 64 * 1024
+
+LOGGING = datafolder.logging_config(LOG_FORMAT)

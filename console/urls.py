@@ -1,0 +1,17 @@
+"""Every address of the web side: health, the API, the built-in receiver, the pages."""
+
+from django.urls import include, path
+
+from simulator.api import api
+from simulator.receiver import receive
+
+from .views import health
+
+urlpatterns = [
+    path("healthz", health.alive, name="alive"),
+    path("readyz", health.ready, name="ready"),
+    path("api/v1/", api.urls),
+    path("receiver/", receive),
+    path("receiver/<path:path>", receive, name="receiver"),
+    path("", include("console.pages")),
+]

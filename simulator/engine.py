@@ -1,0 +1,5 @@
+"""The loop."""
+
+
+def troubles() -> list[str]:
+    return ["the engine is not running"]

@@ -1,0 +1,79 @@
+"""What changed, told by a number: seq numbers and the doorbells. Knows no reader and no row."""
+
+from collections.abc import Callable, Iterable
+
+from django.db import connection, transaction
+
+from . import ids
+
+_TAKE = (
+    "INSERT INTO simulator_seq (id, n) VALUES (1, %s) "
+    "ON CONFLICT (id) DO UPDATE SET n = simulator_seq.n + %s RETURNING n"
+)
+Listener = Callable[[], None]
+_on_change: list[Listener] = []
+_on_due: list[Listener] = []
+
+
+def take(count: int = 1) -> range:
+    """The next `count` seq numbers. Inside a transaction; its row lock makes them appear in commit order."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [count, count])
+        last: int = cursor.fetchone()[0]
+    return range(last - count + 1, last + 1)
+
+
+def stamp(deliveries: Iterable[str]) -> None:
+    """Give each of these deliveries the next seq and ring on commit. Inside a transaction."""
+    numbers = [ids.decode("dlv", public) for public in deliveries]
+    if numbers:
+        with connection.cursor() as cursor:
+            pairs = list(zip(take(len(numbers)), numbers, strict=True))
+            cursor.executemany("UPDATE simulator_delivery SET seq = %s WHERE id = %s", pairs)
+        announce()
+
+
+def latest() -> int:
+    """The highest seq given out so far."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(n), 0) FROM simulator_seq")
+        newest: int = cursor.fetchone()[0]
+    return newest
+
+
+def announce(*, due: bool = False) -> None:
+    """On commit ring the doorbell; with `due` also wake the engine."""
+    transaction.on_commit(ring)
+    if due:
+        transaction.on_commit(nudge)
+
+
+def ring() -> None:
+    """Tell every reader that there is something newer than what it has. From any thread, after the commit."""
+    for listener in tuple(_on_change):
+        listener()
+
+
+def nudge() -> None:
+    """Tell the engine that something may be due. From any thread, after the commit."""
+    for listener in tuple(_on_due):
+        listener()
+
+
+def on_change(listener: Listener) -> Listener:
+    """Have `listener` called at every change, in the thread that made it; returns what `off` takes."""
+    _on_change.append(listener)
+    return listener
+
+
+def on_due(listener: Listener) -> Listener:
+    """Have `listener` called whenever something new may be due, in the thread that made it so."""
+    _on_due.append(listener)
+    return listener
+
+
+def off(listener: Listener) -> None:
+    """Stop calling a listener."""
+    for listeners in (_on_change, _on_due):
+        if listener in listeners:
+            listeners.remove(listener)

@@ -1,0 +1,88 @@
+"""Ids: sortable 63-bit numbers in the database, `evt_…` outside. Knows no model.
+
+41 bits of milliseconds since 2024, then 22 bits that start at random in each millisecond and count up:
+unique also across data folders (a receiver de-duplicates by event id), and rising within a process.
+"""
+
+import random
+import threading
+import time
+from typing import Any
+
+from django.db import models
+
+_EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # in ASCII order, so text sorts as the number
+_VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_LENGTH = 11
+_lock = threading.Lock()
+_last = 0
+
+
+def new() -> int:
+    """The next id, larger than every one before it in this process, even when the clock goes back."""
+    return new_many(1)[0]
+
+
+def new_many(count: int) -> range:
+    """`count` consecutive ids."""
+    global _last
+    fresh = at(time.time()) | random.getrandbits(20)
+    with _lock:
+        first = max(fresh, _last + 1)
+        _last = first + count - 1
+    return range(first, first + count)
+
+
+def at(timestamp: float) -> int:
+    """The lowest id of that moment (unix seconds), to turn a time range into an id range."""
+    return max(0, int(timestamp * 1000) - _EPOCH_MS) << 22
+
+
+def encode(prefix: str, number: int) -> str:
+    """`encode("evt", 5)` → `evt_00000000005`."""
+    digits = []
+    for _ in range(5):
+        number, pair = divmod(number, 3844)
+        digits.append(_PAIRS[pair])
+    return f"{prefix}_{_ALPHABET[number]}{''.join(reversed(digits))}"
+
+
+def decode(prefix: str, text: str) -> int | None:
+    """The number of a public id, None when it is not one of this kind."""
+    kind, _, digits = text.partition("_")
+    if kind != prefix or len(digits) != _LENGTH or not all(letter in _VALUE for letter in digits):
+        return None
+    number = 0
+    for letter in digits:
+        number = number * 62 + _VALUE[letter]
+    return number if number < 1 << 63 else None
+
+
+class PublicId(models.BigIntegerField):  # type: ignore[type-arg]
+    """A primary key that is `evt_…` in Python and a number in the database."""
+
+    def __init__(self, prefix: str, **options: Any):
+        self.prefix = prefix
+        super().__init__(primary_key=True, editable=False, default=self.make)
+
+    def make(self) -> str:
+        return encode(self.prefix, new())
+
+    def deconstruct(self) -> Any:
+        name, path, _, _ = super().deconstruct()
+        return name, path, [self.prefix], {}
+
+    def from_db_value(self, value: int | None, expression: Any, connection: Any) -> str | None:
+        return None if value is None else encode(self.prefix, value)
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def get_prep_value(self, value: Any) -> Any:
+        """An id that is none of ours becomes -1, which no row has: a look-up finds nothing instead of failing."""
+        if value is None or isinstance(value, int):
+            return value
+        number = decode(self.prefix, str(value))
+        return -1 if number is None else number

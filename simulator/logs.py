@@ -1,0 +1,37 @@
+"""How log lines look: one line an entry, and no secret in any of them. Knows nothing of what is logged."""
+
+import json
+import logging
+import re
+
+_SECRET = re.compile(r"(whsec_)[\w-]+|(Bearer )\S+|(://)[^/@\s]+@", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """The text without secrets: signing secrets, Bearer keys, credentials in URLs."""
+    return _SECRET.sub(lambda found: (found[1] or found[2] or found[3]) + "…", text)
+
+
+class NoSecrets(logging.Filter):
+    """Masks secrets in the entry, also inside its arguments and traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, for log collectors: time, level, logger, message, traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_text:
+            entry["traceback"] = record.exc_text
+        return json.dumps(entry, ensure_ascii=False)

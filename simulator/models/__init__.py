@@ -1,0 +1,12 @@
+"""The nouns, one a file."""
+
+from .activity import Activity
+from .attempt import Attempt
+from .delivery import Delivery
+from .endpoint import Endpoint
+from .event import Event
+from .idempotency import IdempotencyKey
+from .secret import Secret
+from .seq import Seq
+
+__all__ = ["Activity", "Attempt", "Delivery", "Endpoint", "Event", "IdempotencyKey", "Secret", "Seq"]

@@ -1,0 +1,199 @@
+"""One event to one endpoint. The rows are the queue: every one that is not finished has a `due_at`."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from .. import feed
+from ..ids import PublicId
+from ..transaction import writing
+from .endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from .event import Event
+
+PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED = "pending", "sending", "succeeded", "failed", "cancelled"
+FINISHED = (SUCCEEDED, FAILED, CANCELLED)
+CLICK, NORMAL, BATCH = 0, 1, 2  # lanes: what a person waits for, single events and retries, bulk
+HELD = datetime(9999, 1, 1, tzinfo=UTC)  # the due_at of a delivery whose endpoint is paused
+LANES = {"test": CLICK, "resend": CLICK, "cli": CLICK}
+
+
+class NotNow(Exception):
+    """The delivery's state does not allow this; the text says why and what to do instead."""
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def of(self, endpoint: Endpoint) -> "DeliveryQuerySet":
+        return self.filter(endpoint=endpoint)
+
+    def since(self, seq: int) -> "DeliveryQuerySet":
+        """What changed after `seq`, oldest change first."""
+        return self.filter(seq__gt=seq).order_by("seq")
+
+    def rows(self) -> "DeliveryQuerySet":
+        """With what a row shows, in one query and without bodies."""
+        return self.select_related("event", "endpoint").defer("event__body")
+
+    def hold(self) -> None:
+        """Their endpoint was paused: nothing waiting is due until it is resumed."""
+        self.filter(status=PENDING)._restamp(due_at=HELD)
+
+    def let_go(self, now: datetime) -> None:
+        self.filter(status=PENDING, due_at=HELD)._restamp(due_at=now)
+
+    def cancel_all(self) -> None:
+        """No further attempt for any of them; one in flight ends and is recorded."""
+        self.filter(status=SENDING).update(cancelling=True)
+        self.filter(status=PENDING)._restamp(
+            status=CANCELLED, due_at=None, resume_at=None, finished_at=timezone.now()
+        )
+
+    def _restamp(self, **changes: object) -> None:
+        """Change all of them in one UPDATE and give each its seq. Inside a transaction."""
+        feed.stamp(self.values_list("pk", flat=True))
+        self.update(**changes)
+
+
+class Delivery(models.Model):
+    """`failed_count` counts failed automatic attempts: only they use up the timetable.
+
+    `manual` marks an attempt that a person asked for; if it fails, the delivery goes back to `resume_at`, where
+    the timetable stood (null: it had ended). `cancelling` says that the attempt in flight is the last one.
+    `type` and the last_… columns repeat what event and last finished attempt say, so that a row of the list, and
+    its filters, need no join.
+    """
+
+    id = PublicId("dlv")
+    seq = models.BigIntegerField(unique=True)
+    event = models.ForeignKey("Event", models.CASCADE, related_name="deliveries")
+    endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="deliveries", db_index=False)
+    type = models.CharField(max_length=100)
+    status = models.CharField(max_length=10, default=PENDING)
+    trigger = models.CharField(max_length=10)
+    lane = models.PositiveSmallIntegerField(default=NORMAL)
+    due_at = models.DateTimeField(null=True)
+    resume_at = models.DateTimeField(null=True)
+    manual = models.BooleanField(default=False)
+    cancelling = models.BooleanField(default=False)
+    attempt_count = models.PositiveIntegerField(default=0)
+    failed_count = models.PositiveIntegerField(default=0)
+    last_number = models.PositiveIntegerField(null=True)
+    last_status_code = models.PositiveIntegerField(null=True)
+    last_error = models.CharField(max_length=24, null=True)
+    last_duration_ms = models.FloatField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["lane", "endpoint", "due_at"], name="due", condition=Q(due_at__isnull=False)
+            ),
+            models.Index(fields=["due_at"], name="next_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["endpoint", "status", "id"], name="by_endpoint_status"),
+            models.Index(fields=["status", "id"], name="by_status"),
+            models.Index(fields=["type", "id"], name="by_type"),
+            models.Index(fields=["last_status_code", "id"], name="by_status_code"),
+            models.Index(fields=["last_error", "id"], name="by_error"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.status}"
+
+    @classmethod
+    def new(cls, event: "Event", endpoint: Endpoint, *, trigger: str, seq: int) -> "Delivery":
+        """Not saved yet. Due now; held while the endpoint is paused."""
+        now = timezone.now()
+        return cls(
+            seq=seq,
+            event=event,
+            endpoint=endpoint,
+            type=event.type,
+            trigger=trigger,
+            lane=LANES.get(trigger, NORMAL),
+            due_at=HELD if endpoint.paused else now,
+            created_at=now,
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+    @property
+    def held(self) -> bool:
+        """Waiting for its endpoint to be resumed."""
+        return self.due_at == HELD
+
+    @property
+    def retrying(self) -> bool:
+        return self.status == PENDING and self.attempt_count > 0
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When the next attempt is due; None when none is, or when the endpoint is paused."""
+        return self.due_at if self.status == PENDING and not self.held else None
+
+    def retry(self) -> None:
+        """Attempt now, whatever the timetable says; a failure leaves the timetable as it was."""
+        with writing():
+            self.refresh_from_db()
+            self._check_retry()
+            due_at = None if self.status != PENDING else self.resume_at if self.manual else self.due_at
+            self._change(
+                status=PENDING,
+                due_at=timezone.now(),
+                resume_at=due_at,
+                manual=True,
+                lane=CLICK,
+                finished_at=None,
+            )
+
+    def cancel(self) -> None:
+        """No further attempt; one in flight ends and is recorded."""
+        with writing():
+            self.refresh_from_db()
+            if self.finished:
+                raise NotNow(
+                    f"This delivery has already {_ENDED[self.status]}; there is nothing left to cancel."
+                )
+            if self.status == SENDING:
+                self._change(cancelling=True)
+            else:
+                self._change(status=CANCELLED, due_at=None, resume_at=None, finished_at=timezone.now())
+
+    def resend(self, raw_body: bytes | None = None) -> "Delivery":
+        """A new delivery to the same endpoint: the same event, or a new one when the body was edited."""
+        from .event import Event
+
+        with writing():
+            if self.endpoint.deleted_at:
+                raise NotNow("Its endpoint was deleted. Register it again and send a new event.")
+            if raw_body is None or raw_body == bytes(self.event.body):
+                return self.event.fan_out([self.endpoint], "resend")[0]
+            return Event.accept(self.type, raw_body, endpoints=[self.endpoint], trigger="resend")[1][0]
+
+    def _check_retry(self) -> None:
+        if self.status == SUCCEEDED:
+            raise NotNow("This delivery has succeeded. Use resend to send the event once more.")
+        if self.status == SENDING:
+            raise NotNow("An attempt is in flight. Wait for it to end.")
+        if self.endpoint.deleted_at:
+            raise NotNow("Its endpoint was deleted. Register it again and send a new event.")
+        if self.endpoint.paused:
+            raise NotNow("Its endpoint is paused. Resume the endpoint: what it holds is sent then.")
+
+    def _change(self, **fields: object) -> None:
+        for name, value in fields.items():
+            setattr(self, name, value)
+        self.seq = feed.take()[0]
+        self.save(update_fields=[*fields, "seq"])
+        feed.announce(due=True)
+
+
+_ENDED = {SUCCEEDED: "succeeded", FAILED: "failed", CANCELLED: "been cancelled"}

@@ -1,0 +1,186 @@
+"""Where deliveries go, with which keys, limits and timetable."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db import models
+from django.utils import timezone
+
+from .. import feed, signing
+from ..ids import PublicId
+from ..transaction import writing
+
+if TYPE_CHECKING:
+    from .delivery import Delivery
+
+ENABLED, PAUSED = "enabled", "paused"
+DELAYS = (2, 4, 8, 16, 32)
+
+
+def default_delays() -> list[float]:
+    return list(DELAYS)
+
+
+def default_signature() -> dict[str, str | None]:
+    return signing.DEFAULT.as_dict()
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def listed(self) -> "EndpointQuerySet":
+        """What a person registered: neither deleted nor made ad hoc for one `send --to`."""
+        return self.filter(deleted_at=None).exclude(origin=Endpoint.ADHOC)
+
+    def alive(self) -> "EndpointQuerySet":
+        return self.filter(deleted_at=None)
+
+
+class Endpoint(models.Model):
+    """An endpoint. Deleting one keeps the row for its history (`deleted_at`)."""
+
+    REGISTERED, BUILTIN, ADHOC = "registered", "builtin", "adhoc"
+
+    id = PublicId("ep")
+    url = models.TextField()
+    events = models.JSONField(default=list)
+    description = models.TextField(blank=True)
+    status = models.CharField(max_length=10, default=ENABLED)
+    timeout = models.FloatField(default=15)
+    retry_delays = models.JSONField(default=default_delays)
+    headers = models.JSONField(default=dict)
+    signature = models.JSONField(default=default_signature)
+    extras = models.BooleanField(default=True)
+    max_in_flight = models.PositiveIntegerField(default=10)
+    tls_verify = models.BooleanField(default=True)
+    origin = models.CharField(max_length=10, default=REGISTERED)
+    revision = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    deleted_at = models.DateTimeField(null=True)
+
+    objects = EndpointQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.description or self.url
+
+    @property
+    def profile(self) -> signing.Profile:
+        return signing.profile_from(self.signature)
+
+    @property
+    def paused(self) -> bool:
+        return self.status == PAUSED
+
+    def subscribes_to(self, type: str) -> bool:
+        return "*" in self.events or type in self.events
+
+    def valid_secrets(self, now: datetime | None = None) -> list[str]:
+        """The secrets that sign now, newest first; two during the overlap of a rotation."""
+        now = now or timezone.now()
+        return [secret.value for secret in self.secrets.order_by("-id") if secret.signs_at(now)]
+
+    def current_secret(self) -> str:
+        return self.secrets.get(expires_at=None).value
+
+    @classmethod
+    def register(cls, *, secret: str | None = None, actor: str = "api", **fields: Any) -> "Endpoint":
+        """Create an endpoint with its first secret. Fields are already validated."""
+        with writing():
+            endpoint = cls.objects.create(**fields)
+            endpoint._give_secret(secret or signing.new_secret(endpoint.profile))
+            if endpoint.origin == cls.REGISTERED:
+                _note(actor, "registered endpoint", endpoint)
+        return endpoint
+
+    def change(self, *, actor: str = "api", **fields: Any) -> None:
+        """Set fields; pausing holds its deliveries, resuming makes them due."""
+        with writing():
+            was_paused = self.paused
+            for name, value in fields.items():
+                setattr(self, name, value)
+            if "url" in fields and self.origin == self.BUILTIN:
+                self.origin = self.REGISTERED
+            self._save_revision(*fields, "origin")
+            if self.paused != was_paused:
+                self._hold() if self.paused else self._let_go()
+            _note(actor, "changed endpoint", self, ", ".join(sorted(fields)))
+
+    def pause(self, *, actor: str = "console") -> None:
+        self.change(actor=actor, status=PAUSED)
+
+    def resume(self, *, actor: str = "console") -> None:
+        self.change(actor=actor, status=ENABLED)
+
+    def rotate_secret(self, *, overlap_seconds: int = 86_400, actor: str = "api") -> tuple[str, datetime]:
+        """A new secret; the one before signs along for the overlap. Returns (new secret, end of the overlap)."""
+        now = timezone.now()
+        end = now + timedelta(seconds=overlap_seconds)
+        with writing():
+            self.secrets.filter(expires_at__gt=now).update(expires_at=now)  # at most two sign at once
+            self.secrets.filter(expires_at=None).update(expires_at=end)
+            value = self._give_secret(signing.new_secret(self.profile))
+            self._save_revision()
+            _note(actor, "rotated secret", self)
+        return value, end
+
+    def remove(self, *, actor: str = "api") -> None:
+        """Delete: nothing further is sent, pending deliveries are cancelled, history stays."""
+        from .delivery import Delivery
+
+        with writing():
+            self.deleted_at = timezone.now()
+            self._save_revision("deleted_at")
+            Delivery.objects.of(self).cancel_all()
+            _note(actor, "deleted endpoint", self, self.url)
+
+    def send_test(self, type: str, body: bytes, *, event_id: str, trigger: str = "test") -> "Delivery":
+        """One event to this endpoint alone, whatever it subscribes to."""
+        from .event import Event
+
+        return Event.accept(type, body, event_id=event_id, endpoints=[self], trigger=trigger)[1][0]
+
+    def _give_secret(self, value: str) -> str:
+        self.secrets.create(value=value, created_at=timezone.now())
+        return value
+
+    def _save_revision(self, *fields: str) -> None:
+        self.revision, self.updated_at = self.revision + 1, timezone.now()
+        self.save(update_fields=[*fields, "revision", "updated_at"])
+
+    def _hold(self) -> None:
+        from .delivery import Delivery
+
+        Delivery.objects.of(self).hold()
+
+    def _let_go(self) -> None:
+        from .delivery import Delivery
+
+        Delivery.objects.of(self).let_go(timezone.now())
+        feed.announce(due=True)
+
+
+def _note(actor: str, action: str, endpoint: Endpoint, detail: str = "") -> None:
+    from .activity import Activity
+
+    Activity.note(actor, action, endpoint.pk, detail)
+
+
+def audience(type: str, chosen: list[str] | None = None) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:
+    """Who gets an event of this type, and who does not and why (`paused`, `not_subscribed`).
+
+    `chosen` are endpoint ids named by the sender: only they are asked, subscribed or not.
+    Raises Endpoint.DoesNotExist, with the id, for one that is not there.
+    """
+    getting, skipped = [], []
+    everyone = Endpoint.objects.alive() if chosen is not None else Endpoint.objects.listed()
+    known = {endpoint.pk: endpoint for endpoint in everyone.order_by("id")}
+    for pk in known if chosen is None else dict.fromkeys(chosen):
+        if pk not in known:
+            raise Endpoint.DoesNotExist(pk)
+        endpoint = known[pk]
+        if endpoint.paused:
+            skipped.append((endpoint, "paused"))
+        elif chosen is None and not endpoint.subscribes_to(type):
+            skipped.append((endpoint, "not_subscribed"))
+        else:
+            getting.append(endpoint)
+    return getting, skipped

@@ -1,0 +1,27 @@
+"""How anything is written: one short immediate transaction at a time in this process."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import OperationalError, transaction
+
+LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
+_lock = threading.RLock()
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """An atomic block under the process-wide write lock, held across COMMIT.
+
+    Writers queue here instead of in SQLite's busy handler, and no checkpoint of one connection can overlap
+    another's commit (the WAL-reset corruption of SQLite < 3.51.3 needs that overlap). Raises OperationalError
+    when the database stays locked. Never hold it across network I/O.
+    """
+    if not _lock.acquire(timeout=LOCK_WAIT_S):
+        raise OperationalError("database is locked")
+    try:
+        with transaction.atomic():
+            yield
+    finally:
+        _lock.release()
