@@ -1,0 +1,98 @@
+"""What every browser test stands on: an installed Chromium, a fresh page, and an ear for every complaint.
+
+Knows nothing of our pages and starts no server.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, WebSocket, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Complaints:
+    """What went wrong in the pages of one test. Whatever was not allowed by name fails the test at its end."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.allowed: list[str] = []
+        self.home: str | None = None
+
+    def allow(self, text: str) -> None:
+        """Excuse complaints that contain this text: a test that stops the server allows "WebSocket"."""
+        self.allowed.append(text)
+
+    def open(self) -> list[str]:
+        return [said for said in self.heard if not any(text in said for text in self.allowed)]
+
+    def listen(self, context: BrowserContext) -> None:
+        context.on(
+            "console", lambda said: said.type == "error" and self.heard.append(f"console: {said.text}")
+        )
+        context.on("weberror", lambda error: self.heard.append(f"exception: {error.error}"))
+        context.on("request", lambda request: self.note_request(request.url))
+        context.on("page", lambda page: page.on("websocket", self.note_socket))
+
+    def note_socket(self, socket: WebSocket) -> None:
+        self.note_request(socket.url)
+
+    def note_request(self, url: str) -> None:
+        """The first request says where home is; data: and blob: leave nobody's machine."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https", "ws", "wss"):
+            return
+        self.home = self.home or parts.netloc
+        if parts.netloc != self.home:
+            self.heard.append(f"request to another host: {url}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chromium() -> str:
+    """Path of the Chromium that is driven. Without one, every test here is skipped with this one line."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("browser tests did not run: no Chromium on this machine")
+    return found
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """A Chromium of the test's own, 0.6 s: asyncio loops are per test, and a browser cannot change loops."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """Console errors (CSP violations are among them), page errors and requests to another host."""
+    complaints = Complaints()
+    yield complaints
+    assert complaints.open() == []
+
+
+@pytest.fixture
+async def new_tab(browser: Browser, complaints: Complaints) -> Callable[[], Awaitable[Page]]:
+    """`await new_tab()` is one more tab of the same person: same cookies, 1280×800, same complaints."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    complaints.listen(context)
+    return context.new_page
+
+
+@pytest.fixture
+async def browser_page(new_tab: Callable[[], Awaitable[Page]]) -> Page:
+    """A fresh page on nothing yet."""
+    return await new_tab()
