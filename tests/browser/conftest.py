@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, WebSocket, async_playwright
 
+ABSENT = "browser tests did not run: no Chromium on this machine"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
     "--no-sandbox",
@@ -58,12 +59,18 @@ class Complaints:
             self.heard.append(f"request to another host: {url}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any(ABSENT in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(ABSENT)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def chromium() -> str:
-    """Path of the Chromium that is driven. Without one, every test here is skipped with this one line."""
+    """Path of the Chromium that is driven. Without one, every test here is skipped."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        pytest.skip("browser tests did not run: no Chromium on this machine")
+        pytest.skip(ABSENT)
     return found
 
 
