@@ -1,0 +1,50 @@
+"""What every test may use: a data folder that is not the developer's, a real receiver, the whole product running."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import django
+import pytest
+from django.conf import settings
+
+from .receiving import Answer, Received, Receiver
+from .serving import DEFAULTS, Reply, Server
+from .waiting import until, wait_until
+
+__all__ = ["Answer", "Received", "Receiver", "Reply", "Server", "until", "wait_until"]
+
+# Before Django reads its settings, which is why pyproject.toml does not name them to pytest-django.
+assert not settings.configured, "unset DJANGO_SETTINGS_MODULE: the tests would use the real data folder"
+_folder = tempfile.TemporaryDirectory(prefix="simulator-")
+os.environ.update(DEFAULTS, SIM_DATA_DIR=_folder.name)
+django.setup()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver on a free port that remembers every request; see tests/receiving.py."""
+    started = Receiver().start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Makes servers: `make_server(SIM_RETRY_SCALE="0.05")`, each in its own folder; `start=False` leaves it to you."""
+    made: list[Server] = []
+
+    def make(*, folder: Path | None = None, start: bool = True, **env: str) -> Server:
+        made.append(Server(folder or tmp_path_factory.mktemp("server"), **env))
+        return made[-1].start() if start else made[-1]
+
+    yield make
+    for server in made:
+        server.finish()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """`up`, ready, in a temporary data folder; see tests/serving.py."""
+    return make_server()

@@ -1,0 +1,174 @@
+"""The whole product as a process of its own, for tests that look at it from outside."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .waiting import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+# Whatever the developer's shell or .env says, a server under test starts from the documented defaults.
+DEFAULTS = {
+    "SIM_API_KEY": "",
+    "SIM_RETRY_SCALE": "1.0",
+    "SIM_CONCURRENCY": "100",
+    "SIM_KEEP_DAYS": "14",
+    "SECRET_KEY": "",
+    "ALLOWED_HOSTS": "",
+    "LOG_FORMAT": "text",
+    "DJANGO_SETTINGS_MODULE": "console.settings",
+    "PYTHONWARNINGS": "default",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of the server; `headers` by lower-case name."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """`python manage.py up` in a data folder of its own. `start` returns when /readyz answers 200."""
+
+    def __init__(self, folder: Path, **env: str):
+        self.data_dir = folder / "data"
+        self.env = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(self.data_dir), **env}
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._output, self._errors = folder / "stdout.txt", folder / "stderr.txt"
+
+    def start(self, *options: str, ready: bool = True, within: float = 20.0) -> "Server":
+        """Run `up`. After the first start the port stays the same, so that open pages find it again."""
+        if "--port" not in options:
+            options = ("--port", str(self.port), *options)
+        already = len(self.output)
+        with open(self._output, "ab") as output, open(self._errors, "ab") as errors:
+            # Not through manage.py: its bootstrap may want to install, and has tests of its own.
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "django", "up", "--no-browser", *options],
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+            )
+        if ready:
+            wait_until(
+                lambda: self._printed("Console", already) or self._ended(), within, "the console's address"
+            )
+            self.port = urlsplit(self._printed("Console", already)).port
+            wait_until(lambda: self._is_ready() or self._ended(), within, "200 from /readyz")
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def key(self) -> str:
+        return self._printed("API key", 0)
+
+    @property
+    def output(self) -> str:
+        """All of standard output so far, over restarts."""
+        return self._output.read_text() if self._output.exists() else ""
+
+    @property
+    def errors(self) -> str:
+        """All of standard error so far, over restarts."""
+        return self._errors.read_text() if self._errors.exists() else ""
+
+    def api(self, method: str, path: str, json: Any = None, **headers: str) -> Reply:
+        """Call the API with the key; `path` below /api/v1, such as "/webhooks"."""
+        headers.setdefault("Authorization", f"Bearer {self.key}")
+        return self.request(method, f"/api/v1{path}", json=json, **headers)
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, json: Any = None, **headers: str
+    ) -> Reply:
+        """Any request; header names with `_` for `-`."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        if json is not None:
+            body = _dumps(json)
+            names.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body, names)
+            answer = connection.getresponse()
+            return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.request("GET", path, **headers)
+
+    def kill(self) -> None:
+        """As `kill -9` does: no warning, no clean-up."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, how: int = signal.SIGTERM, within: float = 10.0) -> tuple[int, float]:
+        """Ask it to stop; (exit code, seconds it took)."""
+        began = time.monotonic()
+        self.process.send_signal(how)
+        return self.process.wait(within), time.monotonic() - began
+
+    def restart(self) -> None:
+        """Stop it if it runs, then start it again in the same folder, on the same port."""
+        if self.process.poll() is None:
+            self.stop()
+        self.start()
+
+    def wait(self, within: float = 10.0) -> int:
+        """The exit code of one that ends by itself."""
+        return self.process.wait(within)
+
+    def finish(self) -> None:
+        """End of the test: it must stop cleanly, and must never have shown a traceback."""
+        if self.process is not None and self.process.poll() is None:
+            try:
+                code, _ = self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError("the server did not stop on SIGTERM:\n" + self.errors) from None
+            assert code == 0, f"exit {code}\n{self.errors}"
+        assert "Traceback" not in self.errors, self.errors
+        assert "Warning" not in self.errors, self.errors
+
+    def _printed(self, label: str, since: int) -> str | None:
+        for line in self.output[since:].splitlines(keepends=True):
+            if line.startswith(f"{label} ") and line.endswith("\n"):
+                return line.removeprefix(label).strip()
+        return None
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.get("/readyz").status == 200
+        except OSError:
+            return False
+
+    def _ended(self) -> None:
+        assert self.process.poll() is None, f"exit {self.process.returncode}\n{self.output}{self.errors}"
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value).encode()
