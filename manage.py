@@ -123,9 +123,11 @@ def install(lock, turn):
 
 
 def refuse_a_python_without_ensurepip():
-    import importlib.util
-
-    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+    try:
+        # A name of it, too: the empty folder that a removed package leaves behind can be imported.
+        import venv  # noqa: F401
+        from ensurepip import version  # noqa: F401
+    except ImportError:
         package = f"python{minor_version()}-venv"
         give_up(f"This Python cannot make an environment yet: apt install {package}, then run it again.")
 
