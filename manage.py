@@ -101,17 +101,19 @@ def prepare(lock):
             say("Another process is setting up, waiting for it…")
             fcntl.flock(turn, fcntl.LOCK_EX)
         if not is_installed(lock):
-            say("Setting up (once, about 30 s)…")
             install(lock, turn)
 
 
 def install(lock, turn):
     """Fill .venv and stamp it last, so that whatever was interrupted before is not trusted but made anew."""
-    if stamped():
-        os.remove(STAMP)
-    else:
+    fresh = not stamped()
+    if fresh:
         refuse_a_python_without_ensurepip()
+    say("Setting up (once, about 30 s)…")
+    if fresh:
         quietly([sys.executable, "-m", "venv", "--clear", VENV], turn)
+    else:
+        os.remove(STAMP)
     # Without compiling: what is never imported need not be compiled, and the rest is at its first import.
     options = "-q --disable-pip-version-check --no-input --no-user --no-compile --no-deps --require-hashes"
     quietly([PYTHON, "-m", "pip", "install", *options.split(), "-r", lock], turn)
