@@ -1,0 +1,436 @@
+"""The httpx transport: one request in, one Outcome out. The only module that imports httpx; knows no row.
+
+Connections belong to an owner (an endpoint) and to the very URL they were judged for; one deadline covers an
+attempt from dial to last byte, kept by one timer for all. An answer and an error are two facts of an Outcome.
+"""
+
+import asyncio
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import httpx
+
+from simulator.connection import Answer, Connection
+from simulator.dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
+from simulator.failures import message
+from simulator.targets import judge
+from simulator.tls import TlsContexts, shake_hands
+
+HEADERS_KEPT = 200
+IDLE_SECONDS = 4.0
+"""Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
+TICK = 0.05
+LATE_SECONDS = 60.0
+LATE_IN_ALL = 50
+LATE_OF_ONE = 4
+
+
+@dataclass(slots=True)
+class LateAnswer:
+    """An answer that came after the deadline: its status, and milliseconds since the attempt began."""
+
+    status_code: int
+    after_ms: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that is known about one attempt. `error` is a failure code, or None for a complete 2xx."""
+
+    started_at: float  # epoch seconds
+    duration_ms: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)  # ms of those of dns connect tls send wait receive
+    remote_address: str | None = None
+    status_code: int | None = None
+    reason: str = ""
+    headers: list[tuple[str, str]] = field(default_factory=list)  # latin-1, as spelled, the first 200
+    headers_dropped: int = 0
+    body: bytes = b""  # as received, ≤ 256 KiB; of an answer that is not HTTP its first 1 KiB
+    size: int = 0
+    declared: int | None = None
+    truncated: bool = False
+    error: str | None = None
+    message: str = ""
+    phase: str | None = None
+    repeated: bool = False
+    retry_after: str | None = None
+
+
+class Origin(NamedTuple):
+    """What the wire needs of a URL, worked out once per URL."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    target: bytes
+    netloc: bytes
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Sends requests. One per process and event loop.
+
+    `guard(address, port, path, scheme)` sees every address right before it is dialled (numeric, as dialled; the
+    path still encoded) and answers a failure code to refuse it: `functools.partial(targets.judge, …)`.
+    `resolve(host, port)` is `socket.getaddrinfo` in shape, called in a thread. `cafile` adds an authority.
+    """
+
+    def __init__(
+        self, *, guard: Guard = judge, resolve: Resolve = getaddrinfo, cafile: str | None = None
+    ) -> None:
+        self._guard = guard
+        self._resolver = Resolver(resolve)
+        self._contexts = TlsContexts(cafile)
+        self._origins: dict[str, Origin] = {}
+        self._idle: dict[Hashable, list[Connection]] = {}
+        self._idle_count = 0
+        self._idle_limit = _idle_limit()
+        self._busy: set[Connection] = set()
+        self._late: Counter[Hashable] = Counter()
+        self._one_way: set[Hashable] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- the public face
+
+    async def exchange(
+        self,
+        request: httpx.Request,
+        *,
+        owner: Hashable,
+        timeout: float,
+        tls_verify: bool = True,
+        on_late: Callable[[LateAnswer], None] | None = None,
+    ) -> Outcome:
+        """Send one request and say how it went, `timeout` seconds from dial to last byte. Raises nothing that
+        the wire could cause; cancelling closes the socket. `on_late` hears of an answer after the deadline."""
+        began = time.perf_counter()
+        outcome = Outcome(time.time())
+        try:
+            try:
+                content = request.content
+            except httpx.RequestNotRead:
+                content = await request.aread()
+            origin = self._origin(request.url)
+            send = Sending(
+                origin, _payload(request, origin, content), owner, began, timeout, tls_verify, on_late
+            )
+            await self._attempt(send, outcome)
+        except WireFailure as failure:
+            outcome.error, outcome.message, outcome.phase = failure.code, failure.message, failure.phase
+        except Exception as error:  # noqa: BLE001  (the task's edge: every end has a code)
+            detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            outcome.error, outcome.message = "internal_error", message("internal_error", detail=detail)
+        outcome.duration_ms = (time.perf_counter() - began) * 1000
+        return outcome
+
+    async def probe(self, url: str, *, timeout: float, tls_verify: bool = True) -> Outcome:
+        """Whether a receiver can be reached: look-up, connect and TLS only; not a byte of HTTP is sent."""
+        began = time.perf_counter()
+        outcome = Outcome(time.time())
+        try:
+            origin = self._origin(httpx.URL(url))
+            connection = await self._connect(outcome, origin, tls_verify, began + timeout)
+            connection.abort()
+        except WireFailure as failure:
+            outcome.error, outcome.message, outcome.phase = failure.code, failure.message, failure.phase
+        except Exception as error:  # noqa: BLE001  (the task's edge: every end has a code)
+            outcome.error, outcome.message = "internal_error", message("internal_error", detail=repr(error))
+        outcome.duration_ms = (time.perf_counter() - began) * 1000
+        return outcome
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """httpx's own interface, for `httpx.AsyncClient(transport=…)`; the Outcome is in `extensions`."""
+        limits = request.extensions.get("timeout") or {}
+        timeout = limits.get("read") or LATE_SECONDS * 2
+        outcome = await self.exchange(request, owner=("httpx", request.url.netloc), timeout=timeout)
+        if outcome.error not in (None, "status", "redirect"):
+            raise _RAISED.get(outcome.error or "", httpx.RemoteProtocolError)(
+                outcome.message, request=request
+            )
+        return httpx.Response(
+            outcome.status_code or 0,
+            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in outcome.headers],
+            stream=httpx.ByteStream(outcome.body),
+            extensions={"reason_phrase": outcome.reason.encode("latin-1"), "outcome": outcome},
+            request=request,
+        )
+
+    def forget(self, owner: Hashable) -> None:
+        """The endpoint changed or is gone: close its idle connections, let the busy ones end with their use."""
+        self._one_way.discard(owner)
+        for connection in [c for stack in self._idle.values() for c in stack if c.owner == owner]:
+            self._drop(connection)
+        for connection in self._busy:
+            if connection.owner == owner:
+                connection.key = None
+
+    async def aclose(self) -> None:
+        for connection in [*self._busy, *(c for stack in self._idle.values() for c in stack)]:
+            connection.interrupt()
+        self._idle.clear()
+        self._idle_count = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await asyncio.sleep(0)  # let the sockets close
+
+    # --- one attempt
+
+    async def _attempt(self, send: "Sending", outcome: Outcome) -> None:
+        connection = self._take_idle(send.key)
+        reused = connection is not None
+        if connection is None:
+            connection = await self._connect(outcome, send.origin, send.tls_verify, send.deadline)
+        answer = await self._exchange_on(connection, send)
+        if reused and answer.error in ("reset", "closed_before_response") and connection.silent:
+            # The receiver closed an idle connection just as it was used: not a failure of this delivery.
+            self._one_way.add(send.owner)
+            outcome.repeated = True
+            connection = await self._connect(outcome, send.origin, send.tls_verify, send.deadline)
+            answer = await self._exchange_on(connection, send)
+        outcome.remote_address = connection.address
+        _record(outcome, answer)
+
+    async def _exchange_on(self, connection: Connection, send: "Sending") -> Answer:
+        connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
+        waiter = connection.start(send.payload, timeout=send.timeout, deadline=send.deadline)
+        self._busy.add(connection)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._sweep)
+        try:
+            answer = await waiter
+        except BaseException:
+            self._busy.discard(connection)
+            connection.abort()
+            raise
+        if connection.listens_on:
+            return answer
+        self._busy.discard(connection)
+        if connection.reusable and connection.key is not None and send.owner not in self._one_way:
+            self._put_idle(connection)
+        else:
+            connection.abort()
+        return answer
+
+    async def _connect(
+        self, outcome: Outcome, origin: "Origin", tls_verify: bool, deadline: float
+    ) -> Connection:
+        outcome.phases.clear()
+        dialled = Dialled(outcome.phases)
+        loop = asyncio.get_running_loop()
+
+        def judge_address(address: str, port: int) -> str | None:
+            return self._guard(address, port, origin.path, origin.scheme)
+
+        try:
+            sock = await dial(
+                dialled,
+                origin.host,
+                origin.port,
+                deadline=deadline,
+                resolver=self._resolver,
+                judge=judge_address,
+            )
+        finally:
+            outcome.remote_address = dialled.address
+        address = dialled.address or ""
+        connection = Connection(sock, address, encrypted=origin.scheme == "https")
+        if origin.scheme == "https":
+            context = self._contexts.verifying if tls_verify else self._contexts.trusting
+            await shake_hands(connection, context, origin.host, outcome.phases, deadline)
+        else:
+            await loop.create_connection(lambda: connection, sock=sock)
+        return connection
+
+    # --- connections at rest
+
+    def _take_idle(self, key: Hashable) -> Connection | None:
+        stack = self._idle.get(key)
+        while stack:
+            connection = stack.pop()
+            self._idle_count -= 1
+            if connection.is_alive():
+                return connection
+            connection.abort()
+        return None
+
+    def _put_idle(self, connection: Connection) -> None:
+        if self._idle_count >= self._idle_limit:
+            connection.abort()
+            return
+        connection.idle_since = time.perf_counter()
+        self._idle.setdefault(connection.key, []).append(connection)
+        self._idle_count += 1
+
+    def _drop(self, connection: Connection) -> None:
+        self._idle[connection.key].remove(connection)
+        self._idle_count -= 1
+        connection.abort()
+
+    # --- the clock
+
+    def _sweep(self) -> None:
+        """Every tick: end what is past its deadline, close what has been idle for long; stop when all is quiet."""
+        now = time.perf_counter()
+        for connection in [c for c in self._busy if c.deadline <= now]:
+            self._expire(connection, now)
+        for key, stack in list(self._idle.items()):
+            while stack and (stack[0].closed or stack[0].idle_since < now - IDLE_SECONDS):
+                self._drop(stack[0])
+            if not stack:
+                del self._idle[key]
+        self._timer = None
+        if self._busy or self._idle:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._sweep)
+
+    def _expire(self, connection: Connection, now: float) -> None:
+        owner, on_late = connection.owner, connection.on_late
+        connection.expire()
+        room = self._late[owner] < LATE_OF_ONE and self._late.total() < LATE_IN_ALL
+        if on_late is None or not room or connection.answer.error != "no_response" or connection.listens_on:
+            return
+
+        def ended(waiter: asyncio.Future[Answer]) -> None:
+            self._late[owner] -= 1
+            if not self._late[owner]:
+                del self._late[owner]
+            self._busy.discard(connection)
+            connection.abort()
+            answer = waiter.result()
+            if answer.status is not None:
+                on_late(LateAnswer(answer.status, (answer.answered_at - answer.started_at) * 1000))
+
+        self._late[owner] += 1
+        connection.listen_on(now + LATE_SECONDS).add_done_callback(ended)
+
+    # --- what is worked out once per URL
+
+    def _origin(self, url: httpx.URL) -> "Origin":
+        text = str(url)
+        origin = self._origins.get(text)
+        if origin is None:
+            if len(self._origins) > 10_000:
+                self._origins.clear()
+            origin = self._origins[text] = _origin(url)
+        return origin
+
+
+class Sending(NamedTuple):
+    """One attempt on its way: what to send where, for whom, and until when."""
+
+    origin: Origin
+    payload: bytes
+    owner: Hashable
+    began: float
+    timeout: float
+    tls_verify: bool
+    on_late: Callable[[LateAnswer], None] | None
+
+    @property
+    def deadline(self) -> float:
+        return self.began + self.timeout
+
+    @property
+    def key(self) -> Hashable:
+        return self.owner, self.origin, self.tls_verify
+
+
+def _origin(url: httpx.URL) -> Origin:
+    host = url.raw_host.decode("ascii")
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
+    if not host or not 0 < port < 65536:
+        raise ValueError(f"{url} cannot be sent to")
+    target = url.raw_path
+    return Origin(url.scheme, host, port, target.partition(b"?")[0].decode("ascii"), target, url.netloc)
+
+
+def _payload(request: httpx.Request, origin: Origin, content: bytes) -> bytes:
+    """The request as bytes: its headers as they are, and only what HTTP needs added."""
+    pairs = request.headers.raw
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), origin.target)]
+    lines += [b"%b: %b\r\n" % pair for pair in pairs]
+    headers = request.headers
+    if "host" not in headers:
+        lines.insert(1, b"Host: %b\r\n" % origin.netloc)
+    if "accept-encoding" not in headers:
+        lines.append(b"accept-encoding: identity\r\n")
+    if "content-length" not in headers:
+        lines = [line for line in lines if not line.lower().startswith(b"transfer-encoding:")]
+        lines.append(b"content-length: %d\r\n" % len(content))
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        raise ValueError("a header holds a line break or NUL and cannot be sent")
+    return head + b"\r\n" + content
+
+
+def _record(outcome: Outcome, answer: Answer) -> None:
+    """Put what came back into the Outcome, and name the error of a complete answer that is not a 2xx."""
+    phases = outcome.phases
+    sent = answer.sent_at or answer.answered_at or answer.ended_at
+    phases["send"] = (sent - answer.started_at) * 1000
+    if answer.sent_at:
+        phases["wait"] = ((answer.answered_at or answer.ended_at) - sent) * 1000
+    outcome.error, outcome.message, outcome.phase = answer.error, answer.message, answer.phase
+    outcome.body = b"".join(answer.body) or answer.first
+    status = answer.status
+    if status is None:
+        return
+    phases["receive"] = (answer.ended_at - answer.answered_at) * 1000
+    outcome.status_code = status
+    outcome.reason = answer.reason.decode("latin-1")
+    pairs = answer.headers
+    outcome.headers = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs[:HEADERS_KEPT]
+    ]
+    outcome.headers_dropped = max(0, len(pairs) - HEADERS_KEPT)
+    outcome.size, outcome.declared, outcome.truncated = answer.size, answer.declared, answer.truncated
+    if status == 429 or status == 503:
+        asked = {value.strip() for name, value in pairs if name.lower() == b"retry-after"}
+        outcome.retry_after = asked.pop().decode("latin-1") if len(asked) == 1 else None
+    if answer.error is None and not 200 <= status < 300:
+        _name_status(outcome)
+
+
+def _name_status(outcome: Outcome) -> None:
+    status = f"{outcome.status_code} {outcome.reason}".rstrip()
+    outcome.phase = "receive"
+    if 300 <= (outcome.status_code or 0) < 400:
+        location = next((value for name, value in outcome.headers if name.lower() == "location"), "nowhere")
+        outcome.error = "redirect"
+        outcome.message = message(
+            "redirect", address=outcome.remote_address, status=status, location=location
+        )
+    else:
+        outcome.error = "status"
+        outcome.message = message("status", address=outcome.remote_address, status=status)
+
+
+def _idle_limit() -> int:
+    """Idle connections kept in all: a quarter of the file descriptors, a thousand at most."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(1000, soft // 4)) if soft > 0 else 1000
+
+
+_RAISED: dict[str, type[httpx.TransportError]] = {
+    "dns_failed": httpx.ConnectError,
+    "refused": httpx.ConnectError,
+    "unreachable": httpx.ConnectError,
+    "tls_untrusted": httpx.ConnectError,
+    "tls_hostname": httpx.ConnectError,
+    "tls_expired": httpx.ConnectError,
+    "tls_failed": httpx.ConnectError,
+    "blocked_target": httpx.ConnectError,
+    "blocked_self": httpx.ConnectError,
+    "dns_timeout": httpx.ConnectTimeout,
+    "connect_timeout": httpx.ConnectTimeout,
+    "tls_timeout": httpx.ConnectTimeout,
+    "send_timeout": httpx.WriteTimeout,
+    "no_response": httpx.ReadTimeout,
+    "incomplete_response": httpx.ReadTimeout,
+    "reset": httpx.ReadError,
+    "body_truncated": httpx.ReadError,
+}
