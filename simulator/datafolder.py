@@ -82,7 +82,8 @@ def running(folder: Path) -> str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return json.loads(file.read() or "{}").get("address")
+                address: str | None = json.loads(file.read() or "{}").get("address")
+                return address
     except (FileNotFoundError, ValueError):
         pass
     return None

@@ -1,5 +1,263 @@
-"""The loop."""
+"""The loop: claims, sends, records, recovers. Nothing about HTTP, HTML or SQL inside.
+
+One turn is one group commit in the engine's own database thread: what came back since the last turn is recorded,
+and the room that this makes is filled with new claims. While a turn runs, the loop goes on sending.
+The poll is the truth; a nudge only makes it sooner.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from . import claims, feed, results, targets
+from .claims import Claim, Claims, Room
+from .line import Line
+from .results import Result
+from .transaction import writing
+from .wire import Outcome, Transport, internal_error, post
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POLL_S = 0.5
+GATHER_S = 0.004  # results wait this long for company before they are committed
+GATHER_RESULTS = 64
+FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
+RESTART_S = 0.5
+
+_current: "Engine | None" = None
 
 
 def troubles() -> list[str]:
-    return ["the engine is not running"]
+    """What is not well with the engine of this process, in words; empty when all is."""
+    return ["The delivery engine is not running."] if _current is None else _current.troubles()
+
+
+def transport() -> Transport | None:
+    """What the engine of this process sends with, to look whether a receiver can be reached; on its loop only."""
+    return None if _current is None else _current._transport
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one group commit brought."""
+
+    claims: list[Claim]
+    next_due: datetime | None
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """Handed to the next turn: results to record, claims to give back."""
+
+    results: list[Result] = field(default_factory=list)
+    released: list[Claim] = field(default_factory=list)
+
+
+class Engine:
+    """Delivers what is due until it is stopped. One a database; hold datafolder.EngineLock."""
+
+    def __init__(
+        self,
+        *,
+        listeners: Collection[tuple[str, int]] = (),
+        concurrency: int | None = None,
+        scale: float | None = None,
+        transport: Transport | None = None,
+    ):
+        self._concurrency = settings.SIM_CONCURRENCY if concurrency is None else concurrency
+        self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
+        self._transport = transport or Transport(guard=partial(targets.judge, own_listeners=listeners))
+        self._database = ThreadPoolExecutor(1, "engine-database")
+        self._claims = Claims()
+        self._lines: defaultdict[int, Line] = defaultdict(Line)
+        self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
+        self._in_flight = 0
+        self._next = Waiting()
+        self._stopping = False
+        self._trouble: str | None = "The delivery engine is starting."
+
+    def troubles(self) -> list[str]:
+        return [self._trouble] if self._trouble else []
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Recover what a killed process left behind, then deliver. Returns once it runs."""
+        global _current
+        self._loop = asyncio.get_running_loop()
+        self._bell = asyncio.Event()
+        self._turned = self._loop.create_future()
+        self._nudge = feed.on_due(partial(self._loop.call_soon_threadsafe, self._bell.set))
+        await self._in_database(self._recover)
+        self._trouble = None
+        self._life = self._loop.create_task(self._live(), name="engine")
+        _current = self
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Claim nothing more, let what is in flight end for `grace` seconds; the rest is interrupted."""
+        global _current
+        self._stopping = True
+        self._bell.set()
+        done, _ = await asyncio.wait([self._life], timeout=grace)
+        if not done:
+            self._life.cancel()
+            await asyncio.wait([self._life])
+        feed.off(self._nudge)
+        with contextlib.suppress(DatabaseError):  # the next start recovers what could not be written now
+            await self._in_database(self._close)
+        await self._transport.aclose()
+        self._database.shutdown()
+        self._trouble = "The delivery engine has stopped."
+        if _current is self:
+            _current = None
+
+    async def drain(self) -> None:
+        """Return when nothing unfinished is left, but what a paused endpoint holds."""
+        while await self._in_database(claims.unfinished) or self._out:
+            await asyncio.shield(self._turned)
+
+    async def _live(self) -> None:
+        """Serve until told to stop; a bug in the loop costs half a second, never a delivery."""
+        while True:
+            try:
+                await self._serve()
+                return
+            except Exception:
+                log.exception("The engine stumbled and starts again")
+                self._trouble = "The delivery engine stumbled over a fault of its own and is starting again."
+            await asyncio.sleep(RESTART_S)
+            with contextlib.suppress(DatabaseError):
+                await self._in_database(self._start_again)
+                self._trouble = None
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as self._attempts:
+            while not (self._stopping and not self._out):
+                await self._turn()
+                self._turned.set_result(None)
+                self._turned = self._loop.create_future()
+
+    # -- one turn ------------------------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        given, self._next = self._next, Waiting()
+        for line in self._lines.values():
+            given.released += line.stale()
+        try:
+            turn = await self._in_database(partial(self._commit, given, self._room(given)))
+        except DatabaseError as error:
+            self._give_back(given)
+            self._trouble = f"The database cannot be written: {error}. Nothing is sent until it can."
+            await asyncio.sleep(POLL_S)
+            return
+        except asyncio.CancelledError:  # committed or not: recording twice changes nothing
+            self._give_back(given)
+            raise
+        self._trouble = None
+        self._out.difference_update(result.claim for result in given.results)
+        self._out.difference_update(given.released)
+        for claim in turn.claims:
+            self._out.add(claim)
+            self._lines[claim.target.id].add(claim)
+        for number in {claim.target.id for claim in turn.claims}:
+            self._pump(self._lines[number])
+        await self._rest(turn.next_due)
+
+    def _give_back(self, given: Waiting) -> None:
+        self._next.results[:0], self._next.released[:0] = given.results, given.released
+
+    def _room(self, given: Waiting) -> Room:
+        out = len(self._out) - len(given.results) - len(given.released)
+        free = 0 if self._stopping else self._concurrency - out
+        endpoints = {number: line.room() for number, line in self._lines.items() if not line.idle}
+        return Room(free=free, clicks=0 if self._stopping else free + FOR_CLICKS, endpoints=endpoints)
+
+    async def _rest(self, next_due: datetime | None) -> None:
+        """Until something is due, has come back, or was nudged; at most until the next poll."""
+        wait = POLL_S
+        if next_due is not None:
+            wait = min(wait, max(0.0, (next_due - datetime.now(UTC)).total_seconds()))
+        alarm = self._loop.call_later(wait, self._bell.set)
+        await self._bell.wait()
+        alarm.cancel()
+        self._bell.clear()
+
+    # -- in the database thread ----------------------------------------------------------------------------------
+
+    async def _in_database(self, step: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._database, step)
+
+    def _commit(self, given: Waiting, room: Room) -> Turn:
+        with writing():
+            now = datetime.now(UTC)
+            results.record(given.results, self._scale)
+            claims.release(given.released, now)
+            results.reclaim(now)
+            taken = self._claims.claim(room, now)
+            return Turn(taken, claims.next_due(now))
+
+    def _recover(self) -> None:
+        with writing():
+            results.recover(datetime.now(UTC))
+
+    def _start_again(self) -> None:
+        given, self._next = self._next, Waiting()
+        self._lines.clear()
+        self._out.clear()
+        with writing():
+            results.record(given.results, self._scale)
+            results.recover(datetime.now(UTC))
+
+    def _close(self) -> None:
+        unsent = [claim for line in self._lines.values() for claim in line.waiting]
+        with writing():
+            now = datetime.now(UTC)
+            results.record(self._next.results, self._scale)
+            claims.release([*self._next.released, *unsent], now)
+            results.recover(now, stopping=True)
+        connection.close()
+
+    # -- one attempt ---------------------------------------------------------------------------------------------
+
+    def _pump(self, line: Line) -> None:
+        """Start what the endpoint's limit allows."""
+        while claim := line.next():
+            self._in_flight += 1
+            self._attempts.create_task(self._attempt(claim, line))
+
+    async def _attempt(self, claim: Claim, line: Line) -> None:
+        outcome = await self._send(claim)
+        line.ended(outcome.duration_ms / 1000)
+        self._in_flight -= 1
+        self._next.results.append(Result(claim, outcome))
+        self._pump(line)
+        if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
+            self._bell.set()
+        elif len(self._next.results) == 1:
+            self._loop.call_later(GATHER_S, self._bell.set)
+
+    async def _send(self, claim: Claim) -> Outcome:
+        """The outcome, whatever happens: a bug on the way costs this attempt, not the loop."""
+        target = claim.target
+        try:
+            if claim.flaw:
+                raise claim.flaw
+            request = post(target.url, claim.headers, claim.body)
+            return await self._transport.exchange(
+                request, owner=target.id, timeout=target.timeout, tls_verify=target.tls_verify
+            )
+        except Exception as flaw:
+            if flaw is not claim.flaw:
+                log.exception("An attempt failed by a fault of our own")
+            return internal_error(f"{type(flaw).__name__}: {flaw}")

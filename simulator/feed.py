@@ -1,43 +1,39 @@
 """What changed, told by a number: seq numbers and the doorbells. Knows no reader and no row."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from . import ids
+from . import ids, rows
 
 _TAKE = (
     "INSERT INTO simulator_seq (id, n) VALUES (1, %s) "
     "ON CONFLICT (id) DO UPDATE SET n = simulator_seq.n + %s RETURNING n"
 )
-Listener = Callable[[], None]
+Listener = Callable[[], object]
 _on_change: list[Listener] = []
 _on_due: list[Listener] = []
 
 
 def take(count: int = 1) -> range:
     """The next `count` seq numbers. Inside a transaction; its row lock makes them appear in commit order."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [count, count])
-        last: int = cursor.fetchone()[0]
+    last: int = rows.query(_TAKE, [count, count])[0][0]
     return range(last - count + 1, last + 1)
 
 
-def stamp(deliveries: Iterable[str]) -> None:
+def stamp(deliveries: Iterable[Any]) -> None:
     """Give each of these deliveries the next seq and ring on commit. Inside a transaction."""
     numbers = [ids.decode("dlv", public) for public in deliveries]
     if numbers:
-        with connection.cursor() as cursor:
-            pairs = list(zip(take(len(numbers)), numbers, strict=True))
-            cursor.executemany("UPDATE simulator_delivery SET seq = %s WHERE id = %s", pairs)
+        pairs = zip(take(len(numbers)), numbers, strict=True)
+        rows.change_many("UPDATE simulator_delivery SET seq = %s WHERE id = %s", pairs)
         announce()
 
 
 def latest() -> int:
     """The highest seq given out so far."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT coalesce(max(n), 0) FROM simulator_seq")
-        newest: int = cursor.fetchone()[0]
+    newest: int = rows.query("SELECT coalesce(max(n), 0) FROM simulator_seq")[0][0]
     return newest
 
 

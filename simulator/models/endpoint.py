@@ -22,7 +22,7 @@ def default_delays() -> list[float]:
 
 
 def default_signature() -> dict[str, str | None]:
-    return signing.DEFAULT.as_dict()
+    return signing.as_dict(signing.DEFAULT)
 
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
@@ -91,8 +91,8 @@ class Endpoint(models.Model):
                 _note(actor, "registered endpoint", endpoint)
         return endpoint
 
-    def change(self, *, actor: str = "api", **fields: Any) -> None:
-        """Set fields; pausing holds its deliveries, resuming makes them due."""
+    def change(self, *, actor: str = "api", why: str = "", **fields: Any) -> None:
+        """Set fields; pausing holds its deliveries, resuming makes them due. `why` goes into the activity."""
         with writing():
             was_paused = self.paused
             for name, value in fields.items():
@@ -102,10 +102,10 @@ class Endpoint(models.Model):
             self._save_revision(*fields, "origin")
             if self.paused != was_paused:
                 self._hold() if self.paused else self._let_go()
-            _note(actor, "changed endpoint", self, ", ".join(sorted(fields)))
+            _note(actor, "changed endpoint", self, why or ", ".join(sorted(fields)))
 
-    def pause(self, *, actor: str = "console") -> None:
-        self.change(actor=actor, status=PAUSED)
+    def pause(self, *, actor: str = "console", why: str = "") -> None:
+        self.change(actor=actor, why=why, status=PAUSED)
 
     def resume(self, *, actor: str = "console") -> None:
         self.change(actor=actor, status=ENABLED)

@@ -1,0 +1,207 @@
+"""Which deliveries are due, and the one step that makes them ours. Knows no loop and no network.
+
+Everything here runs inside `writing()`, in the engine's own thread. A claim is committed before its first byte
+leaves: status `sending`, the attempt's number, the end of the lease in `due_at`, the Attempt row with the request.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from . import feed, ids
+from .lifecycle import Standing
+from .models import Endpoint
+from .models.delivery import BATCH, CLICK, HELD, NORMAL
+from .rows import Rows, change_many, query, read, written
+from .target import Headers, Target
+
+log = logging.getLogger(__name__)
+
+LEASE_MARGIN_S = 45.0  # beyond the deadline, because a result may wait 30 s for a locked database
+
+# One seek an endpoint instead of a scan of everything that waits ("loose index scan" over the `due` index).
+_BUSY = """
+WITH RECURSIVE busy(endpoint_id) AS (
+  SELECT min(endpoint_id) FROM simulator_delivery WHERE lane = %s AND due_at IS NOT NULL
+  UNION ALL
+  SELECT (SELECT min(d.endpoint_id) FROM simulator_delivery d
+          WHERE d.lane = %s AND d.due_at IS NOT NULL AND d.endpoint_id > busy.endpoint_id)
+  FROM busy WHERE busy.endpoint_id IS NOT NULL)
+SELECT endpoint_id FROM busy WHERE endpoint_id IS NOT NULL"""
+_DUE = """
+SELECT d.id, d.endpoint_id, d.lane, d.event_id, d.type, e.body, d.attempt_count, d.failed_count, d.manual,
+       d.resume_at, d.last_number = d.attempt_count AND d.last_error = 'interrupted'
+FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
+WHERE d.lane = %s AND d.endpoint_id = %s AND d.due_at <= %s AND d.status = 'pending'
+ORDER BY d.due_at LIMIT %s OFFSET %s"""
+_TAKE = """
+UPDATE simulator_delivery SET seq = %s, status = 'sending', due_at = %s, attempt_count = %s
+WHERE id = %s AND status = 'pending'"""
+_INTENT = """
+INSERT INTO simulator_attempt (id, delivery_id, number, trigger, status, started_at, phases, repeated, url,
+                               request_headers, headers_dropped, truncated)
+VALUES (%s, %s, %s, %s, 'sending', %s, '{}', FALSE, %s, %s, 0, FALSE)"""
+_NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """One attempt that is ours to make. `flaw` is what kept it from being prepared: recorded, not sent."""
+
+    delivery: int
+    attempt: int
+    number: int
+    lane: int
+    trigger: str
+    target: Target
+    body: bytes
+    standing: Standing
+    headers: Headers = field(default_factory=list)
+    flaw: Exception | None = None
+    claimed_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True)
+class Room:
+    """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint (else its limit)."""
+
+    free: int
+    clicks: int
+    endpoints: dict[int, int]
+
+    def of(self, target: Target) -> int:
+        return self.endpoints.get(target.id, target.max_in_flight)
+
+    def take(self, target: Target, count: int) -> None:
+        self.free -= count
+        self.clicks -= count
+        self.endpoints[target.id] = self.of(target) - count
+
+
+class Claims:
+    """Claims due deliveries. Remembers the prepared targets, and whose turn it is among them."""
+
+    def __init__(self) -> None:
+        self._targets: dict[int, Target] = {}
+        self._turn = 0
+
+    def claim(self, room: Room, now: datetime) -> list[Claim]:
+        """Make as many due deliveries `sending` as there is room for: clicks before retries before batches."""
+        self._turn += 1
+        found: list[tuple[Target, Any]] = []
+        for lane in (CLICK, NORMAL, BATCH):
+            found += self._due(lane, room, now)
+        return self._take(found, now)
+
+    def _due(self, lane: int, room: Room, now: datetime) -> list[tuple[Target, Any]]:
+        """The due rows of one lane, the endpoints in turn; what one leaves of its share the others may use."""
+        found: list[tuple[Target, Any]] = []
+        free = room.clicks if lane == CLICK else room.free
+        waiting = self._busy(lane) if free > 0 else []
+        turn = self._turn % max(1, len(waiting))
+        waiting = waiting[turn:] + waiting[:turn]
+        seen = dict.fromkeys((target.id for target in waiting), 0)
+        while free > 0 and waiting:
+            share, hungry = max(1, free // len(waiting)), []
+            for target in waiting:
+                wanted = min(share, free, room.of(target))
+                if wanted <= 0:
+                    continue
+                rows = query(_DUE, [lane, target.id, written(now), wanted, seen[target.id]])
+                found += [(target, row) for row in rows]
+                free, seen[target.id] = free - len(rows), seen[target.id] + len(rows)
+                room.take(target, len(rows))
+                if len(rows) == wanted:
+                    hungry.append(target)
+            waiting = hungry
+        return found
+
+    def _busy(self, lane: int) -> list[Target]:
+        """The endpoints with unfinished deliveries in this lane that may be sent to."""
+        targets = [self._target(number) for (number,) in query(_BUSY, [lane, lane])]
+        return [target for target in targets if target.sends]
+
+    def _target(self, number: int) -> Target:
+        ((revision,),) = query("SELECT revision FROM simulator_endpoint WHERE id = %s", [number])
+        known = self._targets.get(number)
+        if known is None or known.revision != revision:
+            known = self._targets[number] = Target(Endpoint.objects.get(pk=number), number)
+        return known
+
+    def _take(self, found: list[tuple[Target, Any]], now: datetime) -> list[Claim]:
+        if not found:
+            return []
+        attempts = ids.new_many(len(found))
+        claims = [
+            _prepared(target, row, attempt, now)
+            for (target, row), attempt in zip(found, attempts, strict=True)
+        ]
+        leases = {target.id: _lease(target, now) for target, _ in found}
+        pairs = zip(feed.take(len(claims)), claims, strict=True)
+        change_many(_TAKE, ((seq, leases[c.target.id], c.number, c.delivery) for seq, c in pairs))
+        change_many(_INTENT, (_intent(claim, written(now)) for claim in claims))
+        feed.announce()
+        return claims
+
+
+def _lease(target: Target, now: datetime) -> Any:
+    return written(now + timedelta(seconds=target.timeout + LEASE_MARGIN_S))
+
+
+def _prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
+    delivery, _, lane, event, type, body, count, failed, manual, resume_at, recovers = row
+    claim = Claim(
+        delivery=delivery,
+        attempt=attempt,
+        number=count + 1,
+        lane=lane,
+        trigger="manual" if manual else "recovery" if recovers else "automatic",
+        target=target,
+        body=bytes(body),
+        standing=Standing(target.delays, failed, bool(manual), read(resume_at)),
+    )
+    try:
+        event_id, delivery_id = ids.encode("evt", event), ids.encode("dlv", delivery)
+        claim.headers = target.headers(event_id, type, delivery_id, claim.number, claim.body, now)
+    except Exception as flaw:  # a bug, or a row that should never have been saved: it must hit this one alone
+        log.exception("An attempt of %s could not be prepared", delivery_id)
+        claim.flaw = flaw
+    return claim
+
+
+def _intent(claim: Claim, now: Any) -> tuple[Any, ...]:
+    headers = json.dumps(claim.headers)
+    return claim.attempt, claim.delivery, claim.number, claim.trigger, now, claim.target.url, headers
+
+
+def release(claims: Iterable[Claim], now: datetime) -> None:
+    """Give back claims of which no byte was sent: the attempt never was, the delivery is due at once."""
+    claims = list(claims)
+    if not claims:
+        return
+    change_many(
+        "DELETE FROM simulator_attempt WHERE id = %s AND status = 'sending'", ((c.attempt,) for c in claims)
+    )
+    pairs = zip(feed.take(len(claims)), claims, strict=True)
+    change_many(
+        "UPDATE simulator_delivery SET seq = %s, due_at = %s, attempt_count = %s, "
+        "status = CASE WHEN cancelling THEN 'cancelled' ELSE 'pending' END "
+        "WHERE id = %s AND status = 'sending' AND attempt_count = %s",
+        ((seq, written(now), c.number - 1, c.delivery, c.number) for seq, c in pairs),
+    )
+    feed.announce(due=True)
+
+
+def next_due(now: datetime) -> datetime | None:
+    """When the next thing becomes due after `now`; held deliveries are due in the year 9999."""
+    found: Rows = query(_NEXT_DUE, [written(now)])
+    return read(found[0][0])
+
+
+def unfinished() -> bool:
+    """Something is still to be sent: pending or in flight, and not held by a paused endpoint."""
+    return bool(query("SELECT 1 FROM simulator_delivery WHERE due_at < %s LIMIT 1", [written(HELD)]))

@@ -1,0 +1,349 @@
+"""The engine against a real receiver and a real SQLite file: what it promises about every delivery."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from simulator import claims, results
+from simulator import engine as engine_module
+from simulator.claims import Claims, Room
+from simulator.engine import Engine
+from simulator.models import Activity, Attempt, Delivery, Endpoint, Event
+from simulator.transaction import writing
+
+from .receiving import Answer, Receiver
+from .waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BODY = b'{"id":"evt_1","type":"lead.qualified","data":{"score": 1.0, "name":"Zo\xc3\xab"}}'
+
+
+async def in_db(step: Callable[[], Any]) -> Any:
+    """Run a database step off the loop, as views do, and leave no connection behind."""
+
+    def run() -> Any:
+        try:
+            return step()
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(run)
+
+
+@pytest.fixture
+async def engine(transactional_db: None) -> AsyncIterator[Engine]:
+    running = Engine(scale=0.02)
+    await running.start()
+    yield running
+    await running.stop(grace=0.2)
+
+
+@pytest.fixture
+def endpoint(transactional_db: None, receiver: Receiver) -> Endpoint:
+    return Endpoint.register(url=receiver.url, events=["*"])
+
+
+def accept(endpoint: Endpoint, body: bytes = BODY, trigger: str = "test") -> Delivery:
+    return Event.accept("lead.qualified", body, endpoints=[endpoint], trigger=trigger)[1][0]
+
+
+async def sent(endpoint: Endpoint, **options: Any) -> Delivery:
+    return await in_db(lambda: accept(endpoint, **options))
+
+
+async def fresh(delivery: Delivery) -> Delivery:
+    return await in_db(lambda: Delivery.objects.get(pk=delivery.pk))
+
+
+async def attempts(delivery: Delivery) -> list[Attempt]:
+    return await in_db(lambda: list(Attempt.objects.filter(delivery=delivery).order_by("number")))
+
+
+async def ends(delivery: Delivery, status: str, within: float = 5.0) -> Delivery:
+    """The delivery, as soon as it has this status."""
+    deadline = asyncio.get_running_loop().time() + within
+    while (now := await fresh(delivery)).status != status:
+        assert asyncio.get_running_loop().time() < deadline, f"still {now.status}, not {status}"
+        await asyncio.sleep(0.01)
+    return now
+
+
+async def test_the_receiver_gets_the_stored_bytes_signed_so_that_it_can_verify_them(
+    engine, endpoint, receiver
+):
+    delivery = await sent(endpoint)
+    await engine.drain()
+    (request,) = receiver.requests
+    (attempt,) = await attempts(delivery)
+    signed = request.headers["x-ultrareach-timestamp"].encode() + b"." + request.body
+    secret = (await in_db(endpoint.current_secret)).encode()
+    assert request.body == BODY
+    assert (
+        request.headers["x-ultrareach-signature"]
+        == "v1=" + hmac.new(secret, signed, hashlib.sha256).hexdigest()
+    )
+    assert [tuple(pair) for pair in attempt.request_headers] == request.pairs
+    assert (await fresh(delivery)).status == "succeeded"
+    assert (attempt.status_code, bytes(attempt.response_body)) == (200, b'{"received":true}')
+
+
+async def test_500_500_200_is_one_event_in_three_attempts_each_signed_anew(engine, endpoint, receiver):
+    receiver.answer(500, 500, 200)
+    delivery = await sent(endpoint)
+    await engine.drain()
+    one, two, three = receiver.requests
+    assert [r.headers["x-ultrareach-attempt"] for r in receiver.requests] == ["1", "2", "3"]
+    assert len({r.headers["x-ultrareach-event-id"] for r in receiver.requests}) == 1
+    assert len({r.headers["x-ultrareach-delivery-id"] for r in receiver.requests}) == 1
+    assert two.at - one.at == pytest.approx(2 * 0.02, abs=0.05)
+    assert three.at - two.at == pytest.approx(4 * 0.02, abs=0.05)
+    made = await attempts(delivery)
+    assert [(a.status, a.status_code, a.error) for a in made] == [
+        ("failed", 500, "status"),
+        ("failed", 500, "status"),
+        ("succeeded", 200, None),
+    ]
+
+
+async def test_six_failures_end_the_delivery_as_failed(engine, endpoint, receiver):
+    receiver.answer(503)
+    delivery = await sent(endpoint)
+    await engine.drain()
+    ended = await fresh(delivery)
+    assert (ended.status, ended.attempt_count, ended.due_at) == ("failed", 6, None)
+    assert len(receiver.requests) == 6
+
+
+async def test_a_closed_port_is_refused_and_says_so(engine, endpoint, receiver):
+    receiver.stop()
+    await in_db(lambda: endpoint.change(retry_delays=[]))
+    delivery = await sent(endpoint)
+    await engine.drain()
+    (attempt,) = await attempts(delivery)
+    assert (attempt.status, attempt.error, attempt.status_code) == ("failed", "refused", None)
+    assert str(receiver.port) in attempt.error_message
+
+
+async def test_a_manual_attempt_that_fails_leaves_the_timetable_as_it_was(engine, endpoint, receiver):
+    await in_db(lambda: endpoint.change(retry_delays=[1000, 1000]))
+    receiver.answer(500)
+    delivery = await sent(endpoint)
+    before = await waiting(delivery, 1)
+    await in_db((await fresh(delivery)).retry)
+    after = await waiting(delivery, 2)
+    assert (after.status, after.due_at, after.failed_count) == ("pending", before.due_at, 1)
+    assert [a.trigger for a in await attempts(delivery)] == ["automatic", "manual"]
+
+
+async def waiting(delivery: Delivery, attempt: int) -> Delivery:
+    """The delivery, once this attempt has been recorded and it waits for the next."""
+    deadline = asyncio.get_running_loop().time() + 5
+    while (now := await fresh(delivery)).last_number != attempt or now.status != "pending":
+        assert asyncio.get_running_loop().time() < deadline, f"{now.status} after {now.last_number}"
+        await asyncio.sleep(0.01)
+    return now
+
+
+async def test_a_manual_attempt_after_the_last_failure_can_still_succeed(engine, endpoint, receiver):
+    await in_db(lambda: endpoint.change(retry_delays=[]))
+    receiver.answer(500, 200)
+    delivery = await sent(endpoint)
+    failed = await ends(delivery, "failed")
+    await in_db(failed.retry)
+    ended = await ends(delivery, "succeeded")
+    assert (ended.attempt_count, ended.failed_count) == (2, 1)
+
+
+async def test_cancel_lets_the_attempt_in_flight_end_and_makes_no_other(engine, endpoint, receiver):
+    receiver.answer(Answer(500, delay=0.3), 200)
+    delivery = await sent(endpoint)
+    await receiver.received(1)
+    await in_db(delivery.cancel)
+    ended = await ends(delivery, "cancelled")
+    assert (ended.last_status_code, ended.due_at) == (500, None)
+    assert len(receiver.requests) == 1
+
+
+async def test_a_slow_receiver_does_not_hold_up_another(engine, endpoint, receiver):
+    slow = Receiver().start()
+    slow.delay = 30
+    hung = await in_db(lambda: Endpoint.register(url=slow.url, events=[]))
+    await asyncio.gather(*[sent(hung, trigger="api") for _ in range(12)])
+    await until(lambda: len(slow.requests) == 10)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await sent(endpoint)
+    await receiver.received(1)
+    assert loop.time() - began < 0.5
+    assert len(slow.requests) == 10, "max_in_flight was not respected"
+    slow.stop()
+
+
+async def test_a_410_pauses_the_endpoint_and_resuming_sends_what_it_held(engine, endpoint, receiver):
+    receiver.answer(410, 200)
+    delivery = await sent(endpoint)
+    await until(lambda: len(receiver.requests) == 1)
+    held = await waiting(delivery, 1)
+    assert held.held and held.next_attempt_at is None
+    paused = await in_db(lambda: Endpoint.objects.get(pk=endpoint.pk))
+    assert paused.paused
+    assert await in_db(lambda: Activity.objects.filter(actor="engine", detail__contains="410").exists())
+    await in_db(paused.resume)
+    await ends(delivery, "succeeded")
+
+
+async def test_a_paused_endpoint_keeps_its_deliveries_until_it_is_resumed(engine, endpoint, receiver):
+    await in_db(endpoint.pause)
+    delivery = await sent(endpoint)
+    await engine.drain()
+    assert (await fresh(delivery)).status == "pending"
+    assert receiver.requests == []
+    await in_db(endpoint.resume)
+    await ends(delivery, "succeeded")
+
+
+def claimed(delivery: Delivery) -> claims.Claim:
+    """What a process does just before it is killed: the claim is committed, and nothing came of it."""
+    with writing():
+        (claim,) = Claims().claim(Room(free=1, clicks=1, endpoints={}), timezone.now())
+    return claim
+
+
+async def test_an_attempt_cut_off_by_a_kill_is_interrupted_and_made_again(endpoint, receiver):
+    delivery = await sent(endpoint)
+    await in_db(lambda: claimed(delivery))
+    after = Engine()
+    await after.start()
+    await after.drain()
+    await after.stop()
+    made = await attempts(delivery)
+    assert [(a.status, a.trigger, a.error) for a in made] == [
+        ("interrupted", "automatic", "interrupted"),
+        ("succeeded", "recovery", None),
+    ]
+    assert [r.headers["x-ultrareach-attempt"] for r in receiver.requests] == ["2"]
+    assert (await fresh(delivery)).failed_count == 0
+
+
+async def test_ten_interruptions_in_a_row_brake_a_poison_event(endpoint):
+    delivery = await sent(endpoint)
+    for _ in range(10):
+        await in_db(lambda: claimed(delivery))
+        await in_db(lambda: _recover())
+    assert (await fresh(delivery)).status == "failed"
+
+
+def _recover() -> None:
+    with writing():
+        results.recover(timezone.now())
+
+
+async def test_a_lease_that_has_ended_makes_the_delivery_due_again(engine, endpoint, receiver):
+    receiver.answer(200)
+    delivery = await in_db(lambda: accept_quietly(endpoint))
+    await in_db(
+        lambda: Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() - timedelta(hours=1))
+    )
+    await ends(delivery, "succeeded")
+    assert [(a.number, a.status) for a in await attempts(delivery)][-1] == (2, "succeeded")
+
+
+def accept_quietly(endpoint: Endpoint) -> Delivery:
+    """A delivery that some other process claimed: `sending`, with an open attempt."""
+    with writing():
+        delivery = accept(endpoint)
+        claimed(delivery)
+    return delivery
+
+
+async def test_a_result_whose_delivery_went_on_without_it_changes_nothing(endpoint, receiver):
+    delivery = await sent(endpoint)
+    claim = await in_db(lambda: claimed(delivery))
+    await in_db(_recover)
+    outcome = engine_module.Outcome(started_at=timezone.now().timestamp(), status_code=200)
+
+    def late() -> None:
+        with writing():
+            results.record([results.Result(claim, outcome)], 1.0)
+
+    await in_db(late)
+    assert (await fresh(delivery)).status == "pending"
+    assert [a.status for a in await attempts(delivery)] == ["interrupted"]
+
+
+async def test_stopping_waits_for_an_answer_that_comes_in_time(endpoint, receiver):
+    receiver.answer(Answer(delay=0.4))
+    running = Engine()
+    await running.start()
+    delivery = await sent(endpoint)
+    await receiver.received(1)
+    await running.stop(grace=5)
+    assert (await fresh(delivery)).status == "succeeded"
+
+
+async def test_stopping_interrupts_what_would_not_end(endpoint, receiver):
+    receiver.answer(Answer(delay=30))
+    running = Engine()
+    await running.start()
+    delivery = await sent(endpoint)
+    await receiver.received(1)
+    await running.stop(grace=0.2)
+    (attempt,) = await attempts(delivery)
+    assert (attempt.status, (await fresh(delivery)).status) == ("interrupted", "pending")
+    assert attempt.duration_ms >= 200
+
+
+async def test_a_bug_hits_one_delivery_and_ends_it_after_three_internal_errors(engine, endpoint, receiver):
+    poisoned = await in_db(lambda: Endpoint.register(url="http://127.0.0.1:99999/", events=[]))
+    bad, good = await sent(poisoned), await sent(endpoint)
+    assert (await ends(good, "succeeded")).attempt_count == 1
+    assert (await ends(bad, "failed")).attempt_count == 3
+    assert {a.error for a in await attempts(bad)} == {"internal_error"}
+
+
+async def test_every_step_of_a_delivery_has_a_higher_seq(engine, endpoint):
+    delivery = await sent(endpoint)
+    before = delivery.seq
+    await engine.drain()
+    assert (await fresh(delivery)).seq == before + 2, "one for sending, one for succeeded"
+
+
+async def test_claims_made_ahead_are_given_back_when_the_endpoint_becomes_slow(engine, endpoint, receiver):
+    await in_db(lambda: endpoint.change(max_in_flight=2))
+    deliveries = await in_db(lambda: [accept(endpoint, trigger="api") for _ in range(60)])
+    await receiver.received(60)
+    receiver.delay = 30
+    await in_db(lambda: [accept(endpoint, trigger="api") for _ in range(60)])
+
+    async def in_flight() -> int:
+        return await in_db(lambda: Delivery.objects.filter(status="sending").count())
+
+    deadline = asyncio.get_running_loop().time() + 5
+    while await in_flight() != 2:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.05)
+    assert len(receiver.requests) == 62
+    numbers = await in_db(
+        lambda: set(Delivery.objects.filter(status="pending").values_list("attempt_count", flat=True))
+    )
+    assert numbers == {0}, "an attempt that never was must not be counted"
+    assert len(deliveries) == 60
+
+
+async def test_what_is_shown_of_an_attempt_is_json_that_was_on_the_wire(engine, endpoint, receiver):
+    await in_db(lambda: endpoint.change(headers={"X-Mine": "yes"}, extras=False))
+    delivery = await sent(endpoint)
+    await engine.drain()
+    (request,) = receiver.requests
+    (attempt,) = await attempts(delivery)
+    assert request.pairs[-1] == ("X-Mine", "yes")
+    assert "x-ultrareach-event" not in request.headers
+    assert json.loads(json.dumps(attempt.request_headers)) == [list(pair) for pair in request.pairs]
