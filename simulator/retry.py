@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 LONGEST_ASKED = 3600.0  # seconds; what a receiver may ask for at most
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_DATE = re.compile(
+    r"[A-Z][a-z]{2,8},? [0-9A-Za-z: -]{20,24}"
+)  # the library also reads a date with text behind it
 
 
 class Wait(NamedTuple):
@@ -33,6 +36,8 @@ def wait_asked(header: str | None, now: datetime) -> float | None:
     if _SECONDS.fullmatch(text):
         seconds = float(text)
         return seconds if math.isfinite(seconds) else None
+    if not _DATE.fullmatch(text):
+        return None
     try:
         date = parsedate_to_datetime(text)
         # Of the three date formats, asctime has no zone; all of them mean UTC.
