@@ -55,10 +55,10 @@ INSTALLED_APPS = [
     "simulator",
     "console",
 ]
+# Host, Origin, security headers and static files are in front of Django: see console/asgi.py.
 MIDDLEWARE = [
-    "console.security.doors",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
+    "simulator.api.gate.gate",
+    "console.security.FormToken",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "console.urls"
@@ -98,6 +98,9 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+WHITENOISE_MAX_AGE = (
+    0  # asked for again each time, answered with 304: after an upgrade no page gets an old script
+)
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -107,7 +110,7 @@ USE_I18N = False
 CSRF_COOKIE_NAME = "sim_csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
-CSRF_FAILURE_VIEW = "console.security.csrf_failure"
+CSRF_FAILURE_VIEW = "console.views.errors.form_too_old"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024 + 64 * 1024
 
 LOGGING = datafolder.logging_config(LOG_FORMAT)

@@ -1,5 +1,28 @@
-"""The vendor's REST API."""
+"""The vendor's REST API: one file a resource, its schemas beside it, one error handler, one gate."""
 
+from django.views.decorators.http import require_GET
 from ninja import NinjaAPI
 
-api = NinjaAPI(title="UltraReach webhook simulator", version="1.0", urls_namespace="api")
+from . import activity, deliveries, errors, event_types, events, signatures, webhooks
+from .gate import Key, StrictParser, admit
+from .shapes import attempt_json, delivery_json
+
+__all__ = ["api", "attempt_json", "delivery_json"]
+
+api = NinjaAPI(
+    title="UltraReach.ai webhook simulator",
+    version="1.0",
+    description="Register endpoints, send signed events, and see every attempt.",
+    urls_namespace="api",
+    auth=Key(),
+    parser=StrictParser(),
+    docs_decorator=require_GET,
+)
+api.add_decorator(admit, mode="view")
+api.add_router("/webhooks", webhooks.router)
+api.add_router("/event-types", event_types.router)
+api.add_router("/events", events.router)
+api.add_router("/deliveries", deliveries.router)
+api.add_router("/signatures", signatures.router)
+api.add_router("/activity", activity.router)
+errors.install(api)

@@ -5,8 +5,19 @@ from .attempt import Attempt
 from .delivery import Delivery
 from .endpoint import Endpoint
 from .event import Event
+from .event_type import CustomType
 from .idempotency import IdempotencyKey
 from .secret import Secret
 from .seq import Seq
 
-__all__ = ["Activity", "Attempt", "Delivery", "Endpoint", "Event", "IdempotencyKey", "Secret", "Seq"]
+__all__ = [
+    "Activity",
+    "Attempt",
+    "CustomType",
+    "Delivery",
+    "Endpoint",
+    "Event",
+    "IdempotencyKey",
+    "Secret",
+    "Seq",
+]

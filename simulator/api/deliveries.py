@@ -1,0 +1,128 @@
+"""`/deliveries`: one event to one endpoint, and what was tried."""
+
+from typing import Annotated, Literal
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+
+from .. import search
+from ..models import Activity, Delivery
+from .delivery_schemas import DeliveryOut, DeliveryWithAttempts
+from .errors import not_found
+from .export import exported
+from .once import once
+from .paging import Cursor, Limit, page
+from .schemas import CREATES, TAKES_BODY, In, Page, optional, refused
+from .shapes import answer, delivery_json, delivery_with_attempts
+
+router = Router(tags=["deliveries"])
+
+Status = Literal["pending", "sending", "succeeded", "failed", "cancelled"]
+Text = {"min_length": 1, "max_length": search.MAX_TEXT}
+
+
+class ResendIn(In):
+    raw_body: str = optional(description="An edited body: it becomes a new event.")
+
+
+@router.get("", response={200: Page[DeliveryOut], **refused()}, operation_id="listDeliveries", summary="List")
+def index(
+    request: HttpRequest,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: Annotated[Status | None, Query()] = None,
+    type: Annotated[str | None, Query(**Text, description="Event type.")] = None,
+    endpoint: Annotated[str | None, Query(pattern="^ep_[0-9A-Za-z]{11}$")] = None,
+    code: Annotated[str | None, Query(**Text, description="404, 5xx, or a failure code.")] = None,
+    q: Annotated[str | None, Query(**Text, description="Text in bodies and headers.")] = None,
+    since: Annotated[str | None, Query(**Text, description="ISO 8601, inclusive.")] = None,
+    until: Annotated[str | None, Query(**Text, description="ISO 8601, inclusive.")] = None,
+) -> HttpResponse:
+    """Newest first; every filter narrows."""
+    rows = search.matching(search.parsed(request.GET.dict())).rows()
+    return answer(page(rows, limit, cursor, lambda deliveries: [delivery_json(each) for each in deliveries]))
+
+
+@router.get(
+    "/{id}",
+    response={200: DeliveryWithAttempts, **refused(404)},
+    operation_id="getDelivery",
+    summary="One delivery with its attempts",
+)
+def show(request: HttpRequest, id: str) -> HttpResponse:
+    return answer(delivery_with_attempts(_found(id)))
+
+
+@router.post(
+    "/{id}/retry",
+    response={202: DeliveryOut, **refused(404, 409)},
+    operation_id="retryDelivery",
+    summary="Attempt now",
+    openapi_extra=CREATES,
+)
+@once
+def retry(request: HttpRequest, id: str) -> HttpResponse:
+    """Whatever the timetable says; a failure leaves the timetable as it was."""
+    delivery = _found(id)
+    delivery.retry()
+    Activity.note("api", "retried delivery", delivery.pk)
+    return answer(delivery_json(delivery), 202)
+
+
+@router.post(
+    "/{id}/cancel",
+    response={200: DeliveryOut, **refused(404, 409)},
+    operation_id="cancelDelivery",
+    summary="No more attempts",
+)
+def cancel(request: HttpRequest, id: str) -> HttpResponse:
+    """One in flight ends and is recorded."""
+    delivery = _found(id)
+    delivery.cancel()
+    Activity.note("api", "cancelled delivery", delivery.pk)
+    return answer(delivery_json(delivery))
+
+
+@router.post(
+    "/{id}/resend",
+    response={202: DeliveryOut, **refused(404, 409, *TAKES_BODY)},
+    operation_id="resendDelivery",
+    summary="Send once more, as a new delivery",
+    openapi_extra=CREATES,
+)
+@once
+def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpResponse:  # noqa: B008
+    """The same event, unless the body was edited."""
+    delivery = _found(id)
+    again = delivery.resend(None if body.raw_body is None else body.raw_body.encode())
+    Activity.note("api", "resent delivery", delivery.pk, again.pk)
+    return answer(delivery_json(again), 202)
+
+
+@router.get(
+    "/{id}/export",
+    response={200: dict, **refused(404)},
+    operation_id="exportDelivery",
+    summary="As a curl command, a HAR file or JSON",
+    openapi_extra={
+        "responses": {
+            200: {
+                "content": {
+                    "text/plain": {"schema": {"type": "string"}},
+                    "application/json": {"schema": {"type": "object"}},
+                }
+            }
+        }
+    },
+)
+def export(
+    request: HttpRequest, id: str, format: Annotated[Literal["curl", "har", "json"], Query()]
+) -> HttpResponse:
+    return exported(_found(id), format)
+
+
+def _found(id: str) -> Delivery:
+    delivery = Delivery.objects.select_related("event", "endpoint").filter(pk=id).first()
+    if delivery is None:
+        raise not_found("delivery")
+    return delivery

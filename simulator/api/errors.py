@@ -1,0 +1,201 @@
+"""How a call fails: one envelope for every error, made in one place. Knows no resource."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from ..models.delivery import NotNow
+from ..payload import BadJSON, BadOverride
+from ..search import BadFilter
+from ..sending import BadInput
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "SIM_REQUEST_ID"  # in request.META, written by the gate
+_TYPES = {
+    401: "authentication_error",
+    403: "authentication_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+# What pydantic calls it → the reason of the envelope; a reason of our own is its own name.
+_REASONS = {
+    "missing": "required",
+    "extra_forbidden": "unknown_field",
+    "literal_error": "invalid_choice",
+    "enum": "invalid_choice",
+    "string_pattern_mismatch": "invalid_format",
+    "string_too_long": "too_long",
+    "string_too_short": "too_short",
+    "greater_than_equal": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "greater_than": "out_of_range",
+    "less_than": "out_of_range",
+    "finite_number": "out_of_range",
+}
+_PLAIN = {
+    "missing": "This field is required.",
+    "extra_forbidden": "There is no such field.",
+}
+
+
+class Problem(Exception):
+    """A call that fails, as its caller is told: HTTP status, code, message, details, extra headers."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+
+
+def invalid(field: str, reason: str, message: str, **details: Any) -> Problem:
+    """400 for one field; `field` is a dotted path such as `retry.delays.2`."""
+    details = {"field": field, "reason": reason, **details}
+    return Problem(400, "INVALID_PARAMETER", message, details=details)
+
+
+def not_found(what: str) -> Problem:
+    return Problem(404, "NOT_FOUND", f"There is no such {what}.")
+
+
+def conflict(message: str, reason: str) -> Problem:
+    return Problem(409, "CONFLICT", message, details={"reason": reason})
+
+
+def unauthorized() -> Problem:
+    return Problem(
+        401,
+        "UNAUTHORIZED",
+        "Send the API key as 'Authorization: Bearer <key>'. `up` prints it when it starts.",
+        headers={"WWW-Authenticate": 'Bearer realm="simulator"'},
+    )
+
+
+def too_large(limit: int) -> Problem:
+    return Problem(413, "PAYLOAD_TOO_LARGE", f"The body is larger than {limit:,} bytes.")
+
+
+def from_json(error: BadJSON) -> Problem:
+    """A body that is no JSON, or holds what a receiver would read differently."""
+    place = f" (line {error.line}, column {error.column})" if error.line else ""
+    field = error.path.replace("[", ".").replace("]", "").lstrip(".")
+    details: dict[str, Any] = {"field": field or "body", "reason": "invalid_json"}
+    if error.line:
+        details |= {"line": error.line, "column": error.column}
+    return Problem(400, "INVALID_JSON", f"{error.message}{place}", details=details)
+
+
+def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """The envelope of the contract."""
+    error = {
+        "type": _TYPES.get(problem.status, "validation_error" if problem.status < 500 else "server_error"),
+        "code": problem.code,
+        "message": problem.message,
+        "details": problem.details,
+        "request_id": request.META.get(REQUEST_ID),
+    }
+    content = json.dumps({"error": error}, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return HttpResponse(
+        content, status=problem.status, content_type="application/json", headers=problem.headers
+    )
+
+
+def problem_of(error: Exception) -> Problem:
+    """What a caller is told about any exception; a bug is logged and becomes a 503 without its text."""
+    match error:
+        case Problem():
+            return error
+        case BadJSON():
+            return from_json(error)
+        case BadOverride():
+            return invalid(f"overrides.{error.field}", "invalid_override", error.message)
+        case BadInput():
+            more = {"suggestions": error.suggestions} if error.suggestions else {}
+            return invalid(error.field, error.reason, error.message, **more)
+        case BadFilter():
+            return invalid(error.field, error.reason, error.message)
+        case NotNow():
+            return conflict(str(error), "not_now")
+        case ValidationError():
+            return _of_fields(error.errors)
+        case Http404():
+            return not_found("address")
+        case RequestDataTooBig():
+            return Problem(413, "PAYLOAD_TOO_LARGE", "The body is too large.")
+        case UnreadablePostError():
+            return Problem(400, "INCOMPLETE_BODY", "The connection ended inside the body.")
+        case DatabaseError():
+            return _of_database(error)
+        case HttpError() if isinstance(error.__cause__, Exception):
+            return problem_of(error.__cause__)  # what the parser raised
+        case HttpError() if error.status_code == 401:
+            return unauthorized()
+    log.error("a call failed because of a bug", exc_info=error)
+    return unavailable("INTERNAL_ERROR", "The simulator has a bug here. Its log on the terminal says more.")
+
+
+def unavailable(code: str, message: str) -> Problem:
+    return Problem(503, code, message, headers={"Retry-After": "1"})
+
+
+def _of_database(error: DatabaseError) -> Problem:
+    text = str(error)
+    log.warning("the database refused: %s", text)
+    if "locked" in text or "busy" in text:
+        return unavailable("DATABASE_LOCKED", "Another program holds the database. Try again in a moment.")
+    if "full" in text:
+        return unavailable("DISK_FULL", "The disk is full. Nothing was accepted; free some space and repeat.")
+    return unavailable("DATABASE_UNAVAILABLE", "The database cannot be used now. Nothing was changed.")
+
+
+def _of_fields(errors: list[dict[str, Any]]) -> Problem:
+    """The first wrong field is named; all of them are in `errors` when there are several."""
+    found = [_of_field(error) for error in errors]
+    details: dict[str, Any] = dict(found[0])
+    message = details.pop("message")
+    if len(found) > 1:
+        details["errors"] = found[:50]
+    return Problem(400, "INVALID_PARAMETER", f"{details['field']}: {message}", details=details)
+
+
+def _of_field(error: dict[str, Any]) -> dict[str, str]:
+    kind = str(error["type"])
+    # A body has the name of the view's argument in front of its fields.
+    path = [str(part) for part in error["loc"][2 if error["loc"][0] == "body" else 1 :]]
+    path += [str(part) for part in (error.get("ctx") or {}).get("below", ())]
+    reason = _REASONS.get(kind) or ("invalid_type" if kind.endswith("_type") else kind)
+    return {
+        "field": ".".join(path) or "body",
+        "reason": reason,
+        "message": _PLAIN.get(kind) or f"{str(error['msg']).rstrip('.')}.",
+    }
+
+
+def install(api: NinjaAPI) -> None:
+    """Every exception of a call ends here."""
+
+    def handle(request: HttpRequest, error: Exception | type[Exception]) -> HttpResponse:
+        assert isinstance(error, Exception)
+        return answer(request, problem_of(error))
+
+    for kind in (Exception, Http404, HttpError, ValidationError):
+        api.add_exception_handler(kind, handle)

@@ -1,0 +1,147 @@
+"""`/event-types`: the four built-in ones, and those that users add."""
+
+from typing import Annotated, Any
+
+from django.db import IntegrityError
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from pydantic import Field, WithJsonSchema
+
+from .. import catalog
+from ..models import CustomType, Endpoint
+from .errors import conflict, not_found
+from .once import once
+from .paging import Cursor, Limit, closed, listing, opened
+from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
+from .shapes import Json, answer
+
+router = Router(tags=["event types"])
+
+NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
+MAX_TYPES = 1000
+SchemaIn = Annotated[
+    dict[str, Any] | None,
+    WithJsonSchema({"type": ["object", "null"], "description": "JSON Schema of the data."}),
+]
+
+
+class TypePatch(In):
+    description: str = optional(max_length=1000)
+    example: dict[str, Any] = optional(description="The data of an event without data.", examples=[{"id": 1}])
+    schema_: SchemaIn = Field(None, alias="schema")
+
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+class TypeIn(TypePatch):
+    type: str = Field(min_length=1, max_length=100, pattern=NAME, examples=["lead.lost"])
+    example: dict[str, Any] = Field(
+        description="The data of an event without data.", examples=[{"lead_id": "lead_1"}]
+    )
+
+
+class TypeOut(Out):
+    type: str
+    description: str
+    example: dict[str, Any]
+    schema_: dict[str, Any] | None = Field(alias="schema")
+    built_in: bool
+
+
+@router.get("", response={200: Page[TypeOut], **refused()}, operation_id="listEventTypes", summary="List")
+def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+    """The newest first, the built-in ones last."""
+    customs = [_custom_json(custom) for custom in CustomType.objects.order_by("-id")[:MAX_TYPES]]
+    rows = [*customs, *_built_in()]
+    names = [row["type"] for row in rows]
+    last = None if cursor is None else opened("event_type", cursor)
+    start = names.index(last) + 1 if last in names else 0
+    shown = rows[start : start + limit]
+    more = start + limit < len(rows)
+    return answer(listing(shown, closed("event_type", shown[-1]["type"]) if more else None))
+
+
+@router.post(
+    "",
+    response={201: TypeOut, **refused(409, *TAKES_BODY)},
+    operation_id="createEventType",
+    summary="Add an event type",
+    openapi_extra=CREATES,
+)
+@once
+def create(request: HttpRequest, body: TypeIn) -> HttpResponse:
+    if body.type in catalog.BUILT_IN or CustomType.objects.filter(type=body.type).exists():
+        raise _taken(body.type)
+    if CustomType.objects.count() >= MAX_TYPES:
+        raise conflict(f"There are {MAX_TYPES:,} event types already. Delete some first.", "too_many")
+    try:
+        custom = CustomType.add(**body.given())
+    except IntegrityError:  # another call was faster
+        raise _taken(body.type) from None
+    return answer(_custom_json(custom), 201)
+
+
+@router.patch(
+    "/{type}",
+    response={200: TypeOut, **refused(404, 409, *TAKES_BODY)},
+    operation_id="changeEventType",
+    summary="Change an event type",
+)
+def change(request: HttpRequest, type: str, body: TypePatch) -> HttpResponse:
+    custom = _found(type)
+    if body.given():
+        custom.change(**body.given())
+    return answer(_custom_json(custom))
+
+
+@router.delete(
+    "/{type}",
+    response={204: None, **refused(404, 409)},
+    operation_id="deleteEventType",
+    summary="Delete an event type",
+)
+def remove(request: HttpRequest, type: str) -> HttpResponse:
+    """Refused while an endpoint subscribes to it; events of this type stay as they are."""
+    custom = _found(type)
+    subscribed = [each.pk for each in Endpoint.objects.alive() if custom.type in each.events]
+    if subscribed:
+        raise conflict(f"{', '.join(subscribed[:5])} subscribes to it. Unsubscribe first.", "in_use")
+    custom.remove()
+    return HttpResponse(status=204)
+
+
+def _found(type: str) -> CustomType:
+    if type in catalog.BUILT_IN:
+        raise conflict("A built-in event type cannot be changed. Add one of your own.", "built_in")
+    custom = CustomType.objects.filter(type=type).first() if "\0" not in type else None
+    if custom is None:
+        raise not_found("event type")
+    return custom
+
+
+def _taken(type: str) -> Exception:
+    return conflict(f"There is an event type {type} already.", "exists")
+
+
+def _custom_json(custom: CustomType) -> Json:
+    return {
+        "type": custom.type,
+        "description": custom.description,
+        "example": custom.example,
+        "schema": custom.schema,
+        "built_in": False,
+    }
+
+
+def _built_in() -> list[Json]:
+    return [
+        {
+            "type": each.type,
+            "description": each.description,
+            "example": each.example,
+            "schema": each.schema,
+            "built_in": True,
+        }
+        for each in catalog.BUILT_IN.values()
+    ]

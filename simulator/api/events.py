@@ -1,0 +1,139 @@
+"""`/events`: what happened, with the bytes that were sent."""
+
+from typing import Annotated, Any
+
+from django.db.models import Prefetch, QuerySet
+from django.db.models.functions import Length
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from pydantic import Field
+
+from .. import sending
+from ..models import Delivery, Event
+from .delivery_schemas import DeliveryOut
+from .errors import not_found
+from .once import once
+from .paging import Cursor, Limit, page
+from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
+from .shapes import Json, answer, delivery_json, event_json
+
+router = Router(tags=["events"])
+
+TypeName = Annotated[str, Field(min_length=1, max_length=100, examples=["lead.qualified"])]
+
+
+class ContentIn(In):
+    """What to send. Without `data` a fresh, believable sample of the type."""
+
+    type: TypeName
+    data: dict[str, Any] = optional(
+        description="The event's data.", examples=[{"lead_id": "lead_1", "score": 87}]
+    )
+    overrides: dict[str, Any] = optional(
+        max_length=100, description="Dotted paths to set in the data.", examples=[{"score": 90}]
+    )
+    raw_body: str = optional(
+        description="These very bytes instead of an envelope.", examples=['{"id":"evt_1"}']
+    )
+
+    def content(self) -> sending.Content:
+        return sending.Content(self.type, self.data, self.overrides, self.raw_body)
+
+
+class EventIn(ContentIn):
+    endpoints: list[str] = optional(
+        max_length=1000,
+        description="Ids; without them everyone who subscribes gets it.",
+        examples=[["ep_0Ab1Cd2Ef3G"]],
+    )
+    to: str = optional(
+        description="A URL that needs no registration.", examples=["http://localhost:3000/webhook"]
+    )
+    trigger: str = optional(
+        pattern="^(api|cli)$", description="Who asks: api (default) or cli.", examples=["api"]
+    )
+
+
+class EventOut(Out):
+    id: str
+    type: str
+    created: str
+    body: str = Field(description="Exactly as sent.")
+    size: int
+    sha256: str
+
+
+class EventWithDeliveries(EventOut):
+    deliveries: list[DeliveryOut]
+
+
+class Skipped(Out):
+    endpoint: str
+    reason: str = Field(examples=["paused", "not_subscribed"])
+
+
+class SentOut(Out):
+    event: EventOut
+    deliveries: list[DeliveryOut]
+    skipped: list[Skipped]
+
+
+@router.post(
+    "",
+    response={202: SentOut, **refused(409, *TAKES_BODY)},
+    operation_id="sendEvent",
+    summary="Send one event",
+    openapi_extra=CREATES,
+)
+@once
+def create(request: HttpRequest, body: EventIn) -> HttpResponse:
+    """Fan one event out to its endpoints. Answered once it is stored; deliveries follow by themselves."""
+    sent = sending.send(body.content(), endpoints=body.endpoints, to=body.to, trigger=body.trigger or "api")
+    return answer(
+        {
+            "event": event_json(sent.event),
+            "deliveries": [delivery_json(delivery) for delivery in sent.deliveries],
+            "skipped": [{"endpoint": endpoint.pk, "reason": reason} for endpoint, reason in sent.skipped],
+        },
+        202,
+    )
+
+
+@router.get(
+    "", response={200: Page[EventWithDeliveries], **refused()}, operation_id="listEvents", summary="List"
+)
+def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+    """Newest first. A page ends early when its bodies reach 8 MiB."""
+    rows: QuerySet[Event] = Event.objects.defer("body").annotate(weight=Length("body"))
+    return answer(page(rows, limit, cursor, _with_deliveries, _weight))
+
+
+@router.get(
+    "/{id}",
+    response={200: EventWithDeliveries, **refused(404)},
+    operation_id="getEvent",
+    summary="One event with its deliveries",
+)
+def show(request: HttpRequest, id: str) -> HttpResponse:
+    event = Event.objects.filter(pk=id).first()
+    if event is None:
+        raise not_found("event")
+    return answer(_with_deliveries([event])[0])
+
+
+def _weight(event: Event) -> int:
+    weight: int = event.weight  # type: ignore[attr-defined]  # annotated in index
+    return weight
+
+
+def _with_deliveries(events: list[Event]) -> list[Json]:
+    """Two queries for any number of events."""
+    deliveries = Prefetch("deliveries", Delivery.objects.select_related("endpoint").order_by("id"))
+    rows = Event.objects.filter(pk__in=[event.pk for event in events]).prefetch_related(deliveries)
+    return [_event_with_deliveries(event) for event in rows.order_by("-pk")]
+
+
+def _event_with_deliveries(event: Event) -> Json:
+    return event_json(event) | {
+        "deliveries": [delivery_json(delivery) for delivery in event.deliveries.all()]
+    }

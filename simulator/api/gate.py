@@ -1,0 +1,216 @@
+"""What every call passes: request id, key, media type, size, query names. Knows no resource.
+
+`gate` is the outermost middleware, so that also what Django, or a door further in, says about an address of the
+API is said in the API's words: JSON with a request id, never HTML.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from asgiref.sync import iscoroutinefunction
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponseBase, UnreadablePostError
+from django.utils.decorators import sync_and_async_middleware
+from ninja.operation import Operation
+from ninja.parser import Parser
+from ninja.security import HttpBearer
+
+from .. import datafolder, ids
+from ..payload import BadJSON, parse_json
+from . import errors
+from .errors import Problem
+
+ROOT = "/api/"
+MAX_BODY = 1024 * 1024
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+# --- the middleware
+
+
+@sync_and_async_middleware
+def gate(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Gives each call its request id, and every error of the API its envelope."""
+    if iscoroutinefunction(get_response):
+
+        async def passed_async(request: HttpRequest) -> HttpResponseBase:
+            if not _is_ours(request):
+                return cast(HttpResponseBase, await get_response(request))
+            return _closed(request, await get_response(request))
+
+        return passed_async
+
+    def passed(request: HttpRequest) -> HttpResponseBase:
+        if not _is_ours(request):
+            return cast(HttpResponseBase, get_response(request))
+        return _closed(request, get_response(request))
+
+    return passed
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    ours = request.path.startswith(ROOT)
+    if ours:
+        request.META[errors.REQUEST_ID] = ids.encode("req", ids.new())
+    return ours
+
+
+def _closed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if response.status_code >= 400 and not response.headers.get("Content-Type", "").startswith(
+        "application/json"
+    ):
+        response = errors.answer(request, _translated(request, response))
+    response.headers["X-Request-Id"] = request.META[errors.REQUEST_ID]
+    return response
+
+
+def _translated(request: HttpRequest, response: HttpResponseBase) -> Problem:
+    """What somebody else answered, in the API's words. Without the key nobody learns which addresses exist."""
+    status = response.status_code
+    if status in (404, 405) and not has_key(request):
+        return errors.unauthorized()
+    if status == 404:
+        return errors.not_found("address")
+    if status == 405:
+        allowed = response.headers.get("Allow", "")
+        message = f"This address takes {allowed}, not {request.method}."
+        return Problem(405, "METHOD_NOT_ALLOWED", message, headers={"Allow": allowed})
+    if status == 403:
+        return Problem(403, "FORBIDDEN", "Refused: this request was made by another web page.")
+    if status < 500:
+        return Problem(
+            400, "BAD_REQUEST", "The request is malformed, or its Host is not one of this machine."
+        )
+    return errors.unavailable("INTERNAL_ERROR", "The simulator has a bug here. Its log says more.")
+
+
+# --- the key
+
+
+class Key(HttpBearer):
+    """The Bearer key of the contract, in the words of OpenAPI."""
+
+    def __call__(self, request: HttpRequest) -> bool:
+        return has_key(request)
+
+    def authenticate(self, request: HttpRequest, token: str) -> bool:
+        return has_key(request)
+
+
+def api_key() -> str:
+    return settings.SIM_API_KEY or datafolder.key(settings.SIM_DATA_DIR, "api_key")
+
+
+def has_key(request: HttpRequest) -> bool:
+    """Exactly `Bearer <key>`, compared as digests: their length tells nothing, and neither does the time."""
+    given = request.META.get("HTTP_AUTHORIZATION", "")
+    return hmac.compare_digest(_digest(given), _digest(f"Bearer {api_key()}"))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+# --- around every operation
+
+
+def admit(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Around ninja's `Operation.run`: key, then media type and size, then the names in the query."""
+    operation: Operation = run.__self__  # type: ignore[attr-defined]
+    known = _query_names(operation)
+    has_body = any(model.__ninja_param_source__ == "body" for model in operation.models)
+
+    def refusal(request: HttpRequest) -> Exception | None:
+        try:
+            if operation.auth_callbacks and not has_key(request):
+                raise errors.unauthorized()
+            _check_query(request, known)
+            _check_body(request, expected=has_body)
+        except (Problem, BadJSON, RequestDataTooBig, UnreadablePostError) as error:
+            return error
+        return None
+
+    if operation.is_async:
+
+        @wraps(run)
+        async def admitted_async(request: HttpRequest, **path: Any) -> Any:
+            error = refusal(request)
+            return operation.api.on_exception(request, error) if error else await run(request, **path)
+
+        return admitted_async
+
+    @wraps(run)
+    def admitted(request: HttpRequest, **path: Any) -> Any:
+        error = refusal(request)
+        return operation.api.on_exception(request, error) if error else run(request, **path)
+
+    return admitted
+
+
+def _query_names(operation: Operation) -> frozenset[str]:
+    sources = [model for model in operation.models if model.__ninja_param_source__ == "query"]
+    return frozenset(name for model in sources for name in getattr(model, "__ninja_flatten_map__", {}))
+
+
+def _check_query(request: HttpRequest, known: frozenset[str]) -> None:
+    for name, values in request.GET.lists():
+        if name not in known:
+            options = f" It takes {', '.join(sorted(known))}." if known else ""
+            raise errors.invalid(
+                name, "unknown_field", f"There is no query parameter {name!r} here.{options}"
+            )
+        if len(values) > 1:
+            raise errors.invalid(name, "repeated", f"{name} is given {len(values)} times.")
+        if "\0" in values[0]:
+            raise errors.invalid(name, "invalid_format", f"{name} contains NUL.")
+
+
+def _check_body(request: HttpRequest, *, expected: bool) -> None:
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    declared = request.META.get("CONTENT_LENGTH") or "0"
+    if not declared.isdecimal() or int(declared[:20]) > MAX_BODY or len(request.body) > MAX_BODY:
+        raise errors.too_large(MAX_BODY)
+    if not request.body:
+        return
+    params = dict(request.content_params or {})
+    charset = params.pop("charset", "utf-8").lower()
+    if request.content_type != "application/json" or charset not in ("utf-8", "utf8") or params:
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send the body as 'Content-Type: application/json'.")
+    if not expected and parse_json(request.body) != {}:
+        raise errors.invalid("body", "unknown_field", "This call takes no body.")
+
+
+# --- the body
+
+
+class StrictParser(Parser):
+    """JSON as a receiver would read it: refuses with the place instead of guessing."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        value = _parsed(request.body)
+        if not isinstance(value, dict):
+            raise BadJSON("", "The body must be a JSON object.")
+        return value
+
+
+def _parsed(body: bytes) -> Any:
+    """The value of the body. Only `raw_body` may hold NUL: it exists for what is no decent JSON."""
+    try:
+        return parse_json(body)
+    except BadJSON as error:
+        text = body.decode("utf-8", "replace")
+        if error.path != "raw_body" or "\\u0000" not in text:
+            raise
+        stand_in = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+        value = parse_json(_NUL.sub(rf"\1{stand_in}", text))
+        raw = value.get("raw_body") if isinstance(value, dict) else None
+        if not isinstance(raw, str) or stand_in in json.dumps({**value, "raw_body": ""}, ensure_ascii=False):
+            raise
+        return {**value, "raw_body": raw.replace(stand_in, "\0")}

@@ -1,0 +1,68 @@
+"""Idempotency-Key: the repeat of a POST that created something gets the first answer. Knows no resource."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from ..models import IdempotencyKey
+from ..transaction import writing
+from .errors import conflict, invalid
+
+KEPT = timedelta(hours=24)
+MAX_KEY = 200
+View = Callable[..., HttpResponse]
+
+
+def once(view: View) -> View:
+    """Around a view that creates: check, creation and the stored answer are one transaction.
+
+    The answer is stored as it was sent, with its secret if it has one (the database is readable by its owner
+    only and holds the secrets anyway). A call that fails is never stored: it rolls back with everything else.
+    """
+
+    @wraps(view)
+    def answered(request: HttpRequest, **values: Any) -> HttpResponse:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return view(request, **values)
+        if not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+            raise invalid(
+                "Idempotency-Key", "invalid_format", f"The key is 1 to {MAX_KEY} printable ASCII characters."
+            )
+        with writing():
+            return _stored(request, key) or _kept(request, key, view(request, **values))
+
+    return answered
+
+
+def _stored(request: HttpRequest, key: str) -> HttpResponse | None:
+    IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    entry = IdempotencyKey.objects.filter(key=key, path=request.path).first()
+    if entry is None:
+        return None
+    if entry.sha256 != _sha256(request):
+        raise conflict(
+            "This Idempotency-Key came with another body before. Use a new key for a new request.",
+            "idempotency_key_reused",
+        )
+    return HttpResponse(entry.answer.encode(), status=entry.status_code, content_type="application/json")
+
+
+def _kept(request: HttpRequest, key: str, response: HttpResponse) -> HttpResponse:
+    IdempotencyKey.objects.create(
+        key=key,
+        path=request.path,
+        sha256=_sha256(request),
+        status_code=response.status_code,
+        answer=response.content.decode(),
+    )
+    return response
+
+
+def _sha256(request: HttpRequest) -> str:
+    return hashlib.sha256(request.body).hexdigest()

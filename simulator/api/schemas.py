@@ -1,0 +1,68 @@
+"""What all resources share in their schemas: strictness, errors, pages. Schemas of a resource stand beside it."""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class In(BaseModel):
+    """What a caller sends: exact types, and no field that nobody reads."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+def optional(**rules: Any) -> Any:
+    """A field that may be left out, but that null does not fit: `model_fields_set` tells whether it is there."""
+    return Field(default_factory=lambda: None, **rules)
+
+
+class Out(BaseModel):
+    """What a caller gets. Only described: shapes.py makes it."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Page(Out, Generic[Item]):
+    data: list[Item]
+    has_more: bool
+    next_cursor: str | None
+
+
+class ErrorBody(Out):
+    type: str = Field(examples=["validation_error"])
+    code: str = Field(examples=["INVALID_PARAMETER"])
+    message: str
+    details: dict[str, Any] = Field(examples=[{"field": "url", "reason": "invalid_format"}])
+    request_id: str = Field(examples=["req_0Ab1Cd2Ef3G"])
+
+
+class Error(Out):
+    error: ErrorBody
+
+
+class FailureOut(Out):
+    code: str
+    message: str
+    hint: str
+    phase: str | None
+
+
+def refused(*statuses: int) -> dict[Any, Any]:
+    """The errors that an operation declares; every one can get 400, 401, 503 and, on its address, 405."""
+    return dict.fromkeys(sorted({400, 401, 405, 503, *statuses}), Error)
+
+
+TAKES_BODY = (413, 415)
+CREATES = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "required": False,
+            "description": "A repeat with the same key and body gets the first answer, for 24 hours.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+        }
+    ]
+}

@@ -1,0 +1,195 @@
+"""How rows look outside: one function for each noun, used by the API, the commands and the JSON stream."""
+
+import base64
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpResponse
+
+from .. import failures
+from ..models import Activity, Attempt, Delivery, Endpoint, Event
+
+PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
+Json = dict[str, Any]
+
+
+def answer(data: object, status: int = 200) -> HttpResponse:
+    """JSON as it leaves. Half surrogate pairs of a receiver's bytes become escapes, so that it is always UTF-8."""
+    content = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    return HttpResponse(content, status=status, content_type="application/json")
+
+
+def iso(moment: datetime | None) -> str | None:
+    """`2025-02-07T02:55:00.123Z`; the moment is aware and in UTC, as every column is."""
+    return None if moment is None else moment.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def whole(number: float) -> float:
+    """15.0 → 15, as it was probably given."""
+    return int(number) if number == int(number) else number
+
+
+def endpoint_json(endpoint: Endpoint) -> Json:
+    return {
+        "id": endpoint.pk,
+        "url": endpoint.url,
+        "events": endpoint.events,
+        "description": endpoint.description,
+        "status": endpoint.status,
+        "timeout": whole(endpoint.timeout),
+        "retry": {"delays": endpoint.retry_delays},
+        "headers": endpoint.headers,
+        "signature": endpoint.signature,
+        "extras": endpoint.extras,
+        "max_in_flight": endpoint.max_in_flight,
+        "tls_verify": endpoint.tls_verify,
+        "created": iso(endpoint.created_at),
+        "updated": iso(endpoint.updated_at),
+    }
+
+
+def event_json(event: Event) -> Json:
+    """With `body` as sent; it is text because everything accepted is UTF-8."""
+    body = bytes(event.body)
+    return {
+        "id": event.pk,
+        "type": event.type,
+        "created": iso(event.created_at),
+        "body": body.decode("utf-8", "replace"),
+        "size": len(body),
+        "sha256": event.sha256,
+    }
+
+
+def delivery_json(delivery: Delivery) -> Json:
+    """Wants `event` and `endpoint` selected along (`Delivery.objects.rows()`); reads no body."""
+    event, endpoint = delivery.event, delivery.endpoint
+    return {
+        "id": delivery.pk,
+        "seq": delivery.seq,
+        "event": {"id": event.pk, "type": event.type, "created": iso(event.created_at)},
+        "endpoint": {"id": endpoint.pk, "url": endpoint.url},
+        "status": delivery.status,
+        "trigger": delivery.trigger,
+        "attempt_count": delivery.attempt_count,
+        "next_attempt_at": iso(delivery.next_attempt_at),
+        "created": iso(delivery.created_at),
+        "finished_at": iso(delivery.finished_at),
+        "last_attempt": _last_attempt(delivery),
+    }
+
+
+def _last_attempt(delivery: Delivery) -> Json | None:
+    if delivery.last_number is None:
+        return None
+    return {
+        "number": delivery.last_number,
+        "status_code": delivery.last_status_code,
+        "error": delivery.last_error,
+        "duration_ms": delivery.last_duration_ms,
+    }
+
+
+def delivery_with_attempts(delivery: Delivery) -> Json:
+    event = event_json(delivery.event)
+    attempts = Attempt.objects.filter(delivery=delivery).order_by("number")
+    return delivery_json(delivery) | {"attempts": attempts_json(attempts, event)}
+
+
+def attempts_json(attempts: Iterable[Attempt], event: Json) -> list[Json]:
+    """Several attempts of one event, whose `event_json` is made once."""
+    return [attempt_json(attempt, event) for attempt in attempts]
+
+
+def attempt_json(attempt: Attempt, event: Json | None = None) -> Json:
+    """`event` is the `event_json` of what was sent, where the caller has it already."""
+    event = event or event_json(attempt.delivery.event)
+    return {
+        "id": attempt.pk,
+        "number": attempt.number,
+        "trigger": attempt.trigger,
+        "status": attempt.status,
+        "started_at": iso(attempt.started_at),
+        "duration_ms": attempt.duration_ms,
+        "phases": {phase: attempt.phases.get(phase) for phase in PHASES},
+        "remote_address": attempt.remote_address,
+        "repeated": attempt.repeated,
+        "request": {
+            "method": "POST",
+            "url": attempt.url,
+            "headers": attempt.request_headers,
+            "body": event["body"],
+            "size": event["size"],
+            "sha256": event["sha256"],
+        },
+        "response": _response(attempt),
+        "error": _error(attempt),
+        "retry_after": _retry_after(attempt),
+        "late": _late(attempt),
+    }
+
+
+def _response(attempt: Attempt) -> Json | None:
+    """None when nothing came. Without a `status_code` the body is the first KiB of what is no HTTP."""
+    if not attempt.answered:
+        return None
+    body = bytes(attempt.response_body or b"")
+    return {
+        "status_code": attempt.status_code,
+        "reason": attempt.reason,
+        "headers": attempt.response_headers or [],
+        "headers_dropped": attempt.headers_dropped,
+        "body": body.decode("utf-8", "replace"),
+        "body_base64": base64.b64encode(body).decode(),
+        "size": attempt.response_size if attempt.response_size is not None else len(body),
+        "declared_size": attempt.declared_size,
+        "truncated": attempt.truncated,
+    }
+
+
+def _error(attempt: Attempt) -> Json | None:
+    if attempt.error is None:
+        return None
+    return {
+        "code": attempt.error,
+        "message": attempt.error_message or "",
+        "hint": hint(attempt),
+        "phase": attempt.error_phase,
+    }
+
+
+def hint(attempt: Attempt) -> str:
+    """What to change, for an attempt with an error."""
+    return failures.hint_for(
+        attempt.error or "",
+        status_code=attempt.status_code,
+        headers=[(name, value) for name, value in attempt.response_headers or []],
+        body=bytes(attempt.response_body or b""),
+        url=attempt.url,
+        message=attempt.error_message or "",
+    )
+
+
+def _retry_after(attempt: Attempt) -> Json | None:
+    if attempt.retry_after_asked is None:
+        return None
+    return {"asked": attempt.retry_after_asked, "used": attempt.retry_after_used}
+
+
+def _late(attempt: Attempt) -> Json | None:
+    if attempt.late_ms is None:
+        return None
+    return {"status_code": attempt.late_status_code, "after_ms": attempt.late_ms}
+
+
+def activity_json(activity: Activity) -> Json:
+    return {
+        "id": activity.pk,
+        "created": iso(activity.created_at),
+        "actor": activity.actor,
+        "action": activity.action,
+        "subject": activity.subject,
+        "detail": activity.detail,
+    }

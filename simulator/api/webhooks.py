@@ -1,0 +1,256 @@
+"""`/webhooks`: the vendor's word for endpoints."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from .. import registration, sending, signing
+from ..models import Endpoint
+from ..reach import reach
+from .delivery_schemas import DeliveryOut
+from .errors import not_found
+from .events import ContentIn, TypeName
+from .once import once
+from .paging import Cursor, Limit, page
+from .schemas import CREATES, TAKES_BODY, FailureOut, In, Out, Page, optional, refused
+from .shapes import answer, delivery_json, endpoint_json, iso, whole
+
+router = Router(tags=["webhooks"])
+
+Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(whole)]
+Delay = Annotated[Number, Field(ge=0, le=86_400)]
+Events = Annotated[
+    list[Annotated[str, Field(max_length=100)]],
+    Field(
+        min_length=1, max_length=200, examples=[["lead.qualified"]], description='Types, or ["*"] for all.'
+    ),
+]
+Headers = Annotated[
+    dict[str, str], Field(max_length=registration.MAX_HEADERS, examples=[{"x-tenant": "acme"}])
+]
+SignatureIn = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "A preset, or fields of a profile on top of its preset.",
+            "anyOf": [{"type": "string", "enum": list(signing.PRESETS)}, {"type": "object"}],
+            "examples": ["stripe", {"digest": "sha512"}],
+        }
+    ),
+]
+
+
+class RetryIn(In):
+    delays: list[Delay] = Field(
+        max_length=50, description="Seconds before each retry; [] for none.", examples=[[2, 4, 8, 16, 32]]
+    )
+
+
+class Settings(In):
+    description: str = optional(max_length=1000, examples=["Lead sync"])
+    status: Literal["enabled", "paused"] = optional()
+    timeout: Number = optional(ge=0.1, le=120, description="Seconds for a whole attempt.", examples=[15])
+    retry: RetryIn = optional()
+    headers: Headers = optional(description="Sent along with every request.")
+    signature: SignatureIn = optional()
+    extras: bool = optional(description="Send the x-ultrareach-event… headers too.")
+    max_in_flight: int = optional(ge=1, le=1000, examples=[10])
+    tls_verify: bool = optional(description="False for a self-signed receiver of one's own.")
+
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+class WebhookIn(Settings):
+    url: str = Field(examples=["https://example.com/webhook", "http://localhost:3000/webhook"])
+    events: Events
+    secret: str = optional(description="A secret of one's own; made when left out.")
+
+
+class WebhookPatch(Settings):
+    url: str = optional(examples=["http://localhost:3000/webhook"])
+    events: Events = optional()
+
+
+class RotateIn(In):
+    overlap_seconds: int = Field(
+        default=86_400, ge=0, le=2_592_000, description="How long the old secret signs along."
+    )
+
+
+class TestIn(ContentIn):
+    type: TypeName = optional()
+
+
+class RetryOut(Out):
+    delays: list[float]
+
+
+class SignatureOut(Out):
+    preset: str
+    content: str
+    digest: str
+    encoding: str
+    prefix: str
+    separator: str
+    signature_header: str
+    timestamp_header: str | None
+    timestamp_prefix: str | None
+    id_header: str | None
+    key: str
+
+
+class EndpointOut(Out):
+    id: str = Field(examples=["ep_0Ab1Cd2Ef3G"])
+    url: str
+    events: list[str]
+    description: str
+    status: Literal["enabled", "paused"]
+    timeout: float
+    retry: RetryOut
+    headers: dict[str, str]
+    signature: SignatureOut
+    extras: bool
+    max_in_flight: int
+    tls_verify: bool
+    created: str
+    updated: str
+
+
+class NewEndpoint(EndpointOut):
+    secret: str
+
+
+class SecretOut(Out):
+    secret: str
+
+
+class RotatedOut(SecretOut):
+    previous_secret_expires_at: str
+
+
+class CheckPhases(Out):
+    dns: float | None
+    connect: float | None
+    tls: float | None
+
+
+class CheckOut(Out):
+    reachable: bool
+    phases: CheckPhases
+    remote_address: str | None
+    error: FailureOut | None
+
+
+@router.post(
+    "",
+    response={201: NewEndpoint, **refused(409, *TAKES_BODY)},
+    operation_id="createWebhook",
+    summary="Register an endpoint",
+    openapi_extra=CREATES,
+)
+@once
+def create(request: HttpRequest, body: WebhookIn) -> HttpResponse:
+    """The answer holds the secret."""
+    endpoint = Endpoint.register(**registration.checked(body.given()))
+    return answer(endpoint_json(endpoint) | {"secret": endpoint.current_secret()}, 201)
+
+
+@router.get("", response={200: Page[EndpointOut], **refused()}, operation_id="listWebhooks", summary="List")
+def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+    rows = Endpoint.objects.listed()
+    return answer(page(rows, limit, cursor, lambda endpoints: [endpoint_json(each) for each in endpoints]))
+
+
+@router.get(
+    "/{id}", response={200: EndpointOut, **refused(404)}, operation_id="getWebhook", summary="One endpoint"
+)
+def show(request: HttpRequest, id: str) -> HttpResponse:
+    return answer(endpoint_json(_found(id)))
+
+
+@router.patch(
+    "/{id}",
+    response={200: EndpointOut, **refused(404, *TAKES_BODY)},
+    operation_id="changeWebhook",
+    summary="Change an endpoint",
+)
+def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
+    """Only the given fields. Pausing holds its deliveries, enabling makes them due."""
+    endpoint = _found(id)
+    columns = registration.checked(body.given(), endpoint)
+    if columns:
+        endpoint.change(**columns)
+    return answer(endpoint_json(endpoint))
+
+
+@router.delete(
+    "/{id}", response={204: None, **refused(404)}, operation_id="deleteWebhook", summary="Delete an endpoint"
+)
+def remove(request: HttpRequest, id: str) -> HttpResponse:
+    """Its pending deliveries are cancelled; history stays."""
+    _found(id).remove()
+    return HttpResponse(status=204)
+
+
+@router.get(
+    "/{id}/secret",
+    response={200: SecretOut, **refused(404)},
+    operation_id="getWebhookSecret",
+    summary="The secret that signs now",
+)
+def secret(request: HttpRequest, id: str) -> HttpResponse:
+    return answer({"secret": _found(id).current_secret()})
+
+
+@router.post(
+    "/{id}/rotate-secret",
+    response={200: RotatedOut, **refused(404, 409, *TAKES_BODY)},
+    operation_id="rotateWebhookSecret",
+    summary="Replace the secret",
+    openapi_extra=CREATES,
+)
+@once
+def rotate_secret(request: HttpRequest, id: str, body: RotateIn = RotateIn()) -> HttpResponse:  # noqa: B008
+    """During the overlap every request carries both signatures, newest first."""
+    value, expires_at = _found(id).rotate_secret(overlap_seconds=body.overlap_seconds)
+    return answer({"secret": value, "previous_secret_expires_at": iso(expires_at)})
+
+
+@router.post(
+    "/{id}/test",
+    response={202: DeliveryOut, **refused(404, 409, *TAKES_BODY)},
+    operation_id="testWebhook",
+    summary="Send one event to this endpoint",
+    openapi_extra=CREATES,
+)
+@once
+def test(request: HttpRequest, id: str, body: TestIn = TestIn()) -> HttpResponse:  # noqa: B008
+    """Whatever it subscribes to. Without `type`, the first it subscribes to."""
+    endpoint = _found(id)
+    usual = next((each for each in endpoint.events if each != "*"), "lead.qualified")
+    content = replace(body.content(), type=body.type or usual)
+    return answer(delivery_json(sending.send_test(endpoint, content)), 202)
+
+
+@router.post(
+    "/{id}/check",
+    response={200: CheckOut, **refused(404)},
+    operation_id="checkWebhook",
+    summary="Whether it can be reached now",
+)
+async def check(request: HttpRequest, id: str) -> HttpResponse:
+    """Name look-up, connection and TLS; no request is sent."""
+    endpoint = await sync_to_async(_found)(id)
+    return answer(await reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify))
+
+
+def _found(id: str) -> Endpoint:
+    endpoint = Endpoint.objects.alive().filter(pk=id).first()
+    if endpoint is None:
+        raise not_found("webhook")
+    return endpoint

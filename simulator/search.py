@@ -1,0 +1,133 @@
+"""Which deliveries somebody is looking for: filters from text, and the query they make. Knows no page and no API."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, TextField
+from django.db.models.functions import Cast
+
+from . import failures, ids
+from .models import Attempt, Delivery, Event
+from .models.delivery import CANCELLED, FAILED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
+
+STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
+MAX_TEXT = 200
+# An id is made a moment before or after the row's own time: the range of ids is only there for the index.
+_SLACK = timedelta(minutes=1)
+
+
+class BadFilter(ValueError):
+    """A filter that cannot be meant; `field` names it."""
+
+    def __init__(self, field: str, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """None: not filtered by. `code` is 404, 5xx or a failure code; `since` and `until` are both inclusive."""
+
+    status: str | None = None
+    type: str | None = None
+    endpoint: str | None = None
+    code: str | None = None
+    q: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def parsed(texts: Mapping[str, str | None]) -> Filters:
+    """The filters of a query string; other keys are ignored. Raises BadFilter."""
+    given: dict[str, Any] = {
+        name: text for name in Filters.__slots__ if (text := texts.get(name)) is not None
+    }
+    for name, text in given.items():
+        _check(name, text)
+    since, until = given.pop("since", None), given.pop("until", None)
+    return Filters(
+        **given,
+        since=None if since is None else _moment("since", since),
+        until=None if until is None else _moment("until", until),
+    )
+
+
+def _check(name: str, text: str) -> None:
+    if not text or "\0" in text or len(text) > MAX_TEXT:
+        raise BadFilter(name, "invalid_format", f"{name} is 1 to {MAX_TEXT} characters without NUL.")
+    if name == "status" and text not in STATUSES:
+        raise BadFilter(name, "invalid_choice", f"status is one of {', '.join(STATUSES)}.")
+    if name == "endpoint" and ids.decode("ep", text) is None:
+        raise BadFilter(name, "invalid_format", "endpoint is an id such as ep_0Ab1Cd2Ef3G.")
+    if (
+        name == "code"
+        and not re.fullmatch(r"[1-5]xx|[1-5]\d\d", text, re.ASCII)
+        and text not in failures.CODES
+    ):
+        raise BadFilter(
+            name, "invalid_choice", "code is a status (404), a class (5xx) or a failure code (refused)."
+        )
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadFilter(name, "invalid_format", f"{name} is a time such as 2025-02-07T02:55:00Z.") from None
+
+
+def matching(filters: Filters) -> DeliveryQuerySet:
+    """The deliveries that match, in no order."""
+    found: DeliveryQuerySet = Delivery.objects.all()
+    if filters.status:
+        found = found.filter(status=filters.status)
+    if filters.type:
+        found = found.filter(type=filters.type)
+    if filters.endpoint:
+        found = found.filter(endpoint=ids.decode("ep", filters.endpoint))
+    if filters.code:
+        found = found.filter(_code(filters.code))
+    found = _between(found, filters.since, filters.until)
+    return found.filter(_text(filters.q)) if filters.q else found
+
+
+def _code(code: str) -> Q:
+    if code.endswith("xx"):
+        return Q(last_status_code__range=(int(code[0]) * 100, int(code[0]) * 100 + 99))
+    return Q(last_status_code=int(code)) if code.isdigit() else Q(last_error=code)
+
+
+def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | None) -> DeliveryQuerySet:
+    if since:
+        found = found.filter(pk__gte=_id_at(since, -_SLACK), created_at__gte=since)
+    if until:
+        # Times outside have milliseconds: the whole of the last one counts.
+        end = until + timedelta(milliseconds=1) if until < datetime.max.replace(tzinfo=UTC) else until
+        found = found.filter(pk__lt=_id_at(until, _SLACK), created_at__lt=end)
+    return found
+
+
+def _id_at(moment: datetime, slack: timedelta) -> int:
+    return min(ids.at(moment.timestamp() + slack.total_seconds()), (1 << 63) - 1)
+
+
+def _text(q: str) -> Q:
+    """Bodies and headers of request and response. Headers are stored as JSON, so they are compared as JSON."""
+    in_json = json.dumps(q)[1:-1]
+    event = Event.objects.filter(pk=OuterRef("event")).annotate(text=Cast("body", TextField()))
+    attempts = Attempt.objects.filter(delivery=OuterRef("pk")).annotate(
+        sent=Cast("request_headers", TextField()),
+        came=Cast("response_headers", TextField()),
+        text=Cast("response_body", TextField()),
+    )
+    in_attempt = Q(sent__icontains=in_json) | Q(came__icontains=in_json) | Q(text__icontains=q)
+    return Q(Exists(event.filter(text__icontains=q))) | Q(Exists(attempts.filter(in_attempt)))

@@ -1,0 +1,121 @@
+"""What somebody asks to send: checked, made into bytes, fanned out. Knows neither HTTP nor pages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from . import catalog, ids, targets
+from .models import Delivery, Endpoint, Event
+from .models.endpoint import ENABLED, audience
+from .models.event_type import known_types, sample_of
+from .transaction import writing
+
+
+class BadInput(ValueError):
+    """Something that cannot be sent. `field` is a dotted path, `reason` for programs, `message` for people."""
+
+    def __init__(self, field: str, reason: str, message: str, suggestions: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.field = field
+        self.reason = reason
+        self.message = message
+        self.suggestions = list(suggestions)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is to be sent. `raw_body` replaces the whole envelope; without `data` it is a fresh sample."""
+
+    type: str
+    data: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any] | None = None
+    raw_body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    event: Event
+    deliveries: list[Delivery]
+    skipped: list[tuple[Endpoint, str]]
+
+
+def send(
+    content: Content, *, endpoints: Sequence[str] | None = None, to: str | None = None, trigger: str = "api"
+) -> Sent:
+    """One event to everyone who subscribes, to the named `endpoints`, or `to` a URL that needs no registration.
+
+    Raises BadInput and BadOverride.
+    """
+    if to is not None and endpoints is not None:
+        raise BadInput("to", "conflict", "Give either endpoints or to, not both.")
+    url = None if to is None else checked_url(to, "to")
+    draft = _draft(content)  # before the lock: a large body takes its time
+    with writing():
+        if url is not None:
+            endpoints = [adhoc(url).pk]
+        getting, skipped = _audience(content.type, endpoints)
+        event, deliveries = Event.accept(**draft, endpoints=getting, trigger=trigger)
+    return Sent(event, deliveries, skipped)
+
+
+def send_test(endpoint: Endpoint, content: Content, *, trigger: str = "test") -> Delivery:
+    """One event to this endpoint, whatever it subscribes to; held while it is paused. Raises as `send` does."""
+    return Event.accept(**_draft(content), endpoints=[endpoint], trigger=trigger)[1][0]
+
+
+def check_type(type: str, field: str = "type") -> None:
+    """Raise BadInput, with near names, when there is no such event type."""
+    known = known_types()
+    if type not in known:
+        near = catalog.near(type, known)
+        rather = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known[:20])}."
+        raise BadInput(field, "unknown_event_type", f"There is no event type {type[:100]!r}. {rather}", near)
+
+
+def checked_url(url: str, field: str = "url") -> str:
+    """The URL as it will be used; BadInput when nothing may be sent there."""
+    try:
+        return targets.check_url(url)
+    except targets.BadTarget as error:
+        raise BadInput(field, error.reason, error.message) from None
+
+
+def adhoc(url: str) -> Endpoint:
+    """The endpoint behind a URL that nobody registered: the same one each time, and never paused for long."""
+    endpoint = Endpoint.objects.alive().filter(origin=Endpoint.ADHOC, url=url).first()
+    if endpoint is None:
+        return Endpoint.register(url=url, events=["*"], origin=Endpoint.ADHOC)
+    if endpoint.paused:
+        endpoint.change(actor="cli", status=ENABLED)
+    return endpoint
+
+
+def _audience(type: str, chosen: Sequence[str] | None) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:
+    try:
+        return audience(type, None if chosen is None else list(chosen))
+    except Endpoint.DoesNotExist as error:
+        missing = str(error)
+        place = list(chosen or ()).index(missing)
+        raise BadInput(f"endpoints.{place}", "not_found", f"There is no endpoint {missing[:50]!r}.") from None
+
+
+def _draft(content: Content) -> dict[str, Any]:
+    event_id, created = ids.encode("evt", ids.new()), timezone.now()
+    body = body_of(content, event_id, created)
+    return {"type": content.type, "body": body, "event_id": event_id, "created_at": created}
+
+
+def body_of(content: Content, event_id: str, created: datetime) -> bytes:
+    """The bytes of the event. Raises BadInput and BadOverride."""
+    check_type(content.type)
+    if content.raw_body is not None:
+        if content.data is not None or content.overrides is not None:
+            raise BadInput(
+                "raw_body", "conflict", "raw_body is the whole body: leave out data and overrides."
+            )
+        return content.raw_body.encode()
+    data = sample_of(content.type) if content.data is None else content.data
+    return catalog.envelope(event_id, content.type, created, data, content.overrides)
