@@ -1,13 +1,29 @@
-"""The ASGI application: pages and API by Django, sockets by Channels. The engine is started by `up`."""
+"""The ASGI application: doors, static files, Django, sockets. The engine is started by `up`."""
 
 import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 pages = get_asgi_application()
 
-from .live import sockets  # noqa: E402 - needs the apps loaded
+# The apps have to be loaded before these.
+from .files import files
 
-application = ProtocolTypeRouter({"http": pages, "websocket": sockets})
+try:
+    from .live import ConsoleConsumer
+except ImportError:
+    from channels.security.websocket import WebsocketDenier as ConsoleConsumer
+from .security import doors, pages_only, refuse_socket
+from .stream import stream
+
+sockets = URLRouter(
+    [
+        path("ws/v1/stream", stream),
+        path("ws/console/", pages_only(ConsoleConsumer.as_asgi())),
+        re_path("", refuse_socket),
+    ]
+)
+application = doors(ProtocolTypeRouter({"http": files(pages), "websocket": sockets}))

@@ -1,89 +1,193 @@
-"""The doors: Host, Origin, Sec-Fetch-Site, CSP and the other headers, for pages and for sockets.
+"""The doors: Host, Origin, Sec-Fetch-Site, CSP and the other headers, for pages, files, API and sockets alike.
 
 The tool listens on loopback, where every page of every other local port can reach it: what a browser sends on
-behalf of another page is refused before any view runs. `doors` is the first middleware, so that it also covers
-static files and the API.
+behalf of another page is refused before Django sees it. Plain ASGI, so that nothing stands in front of it.
 """
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseForbidden
-from django.http.request import validate_host
 from django.conf import settings
-from django.utils.decorators import sync_and_async_middleware
+from django.http import HttpRequest, HttpResponseBase
+from django.http.request import split_domain_port, validate_host
+from django.middleware.csrf import CsrfViewMiddleware
+
+from simulator import ids
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+API, RECEIVER = "/api/", "/receiver/"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' {socket}; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'{socket}; "
     "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors 'none'"
 )
+# What an answer does not say by itself. A preview of foreign bytes, for one, brings a stricter policy of its own.
+DEFAULTS: Headers = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+WORDS = {
+    400: "The request is malformed, or its Host is not one of this machine. Use http://127.0.0.1.",
+    403: "Refused: this request was made by another web page.",
+    413: "The body is too large: at most 1 MiB.",
+    500: "The simulator has a bug here. Its log on the terminal says more.",
+}
+CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 413: "PAYLOAD_TOO_LARGE", 500: "INTERNAL_ERROR"}
 
 
-@sync_and_async_middleware
-def doors(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Refuses foreign hosts (400) and foreign pages (403), and puts the security headers on every answer."""
-    if iscoroutinefunction(get_response):
+def doors(application: Application) -> Application:
+    """Around everything: refuses foreign hosts and foreign pages, and puts the security headers on every answer."""
 
-        async def guarded_async(request: HttpRequest) -> HttpResponseBase:
-            return refusal(request) or shut(request, await get_response(request))
-
-        return guarded_async
-
-    def guarded(request: HttpRequest) -> HttpResponseBase:
-        return refusal(request) or shut(request, get_response(request))
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        host = own_host(scope)
+        if scope["type"] == "websocket":
+            allowed = host is not None and _own_origin(scope, host)
+            await (application if allowed else refuse_socket)(scope, receive, send)
+        elif host is None:
+            await _refuse(400, scope, send)
+        elif _changes_something(scope) and not _is_ours(scope, host):
+            await _refuse(403, scope, send)
+        else:
+            await application(scope, receive, _with_headers(send, host))
 
     return guarded
 
 
-def refusal(request: HttpRequest) -> HttpResponse | None:
-    """The answer to a request that may not come in; None when it may."""
-    try:
-        request.get_host()
-    except DisallowedHost:
-        return shut(request, HttpResponse("This host name is not allowed. Use http://127.0.0.1.", status=400))
-    if _needs_own_origin(request) and not own_origin(request):
-        return shut(request, HttpResponseForbidden("Refused: this request was made by another web page."))
-    return None
+async def refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Turns a socket away in its handshake (403)."""
+    await receive()
+    await send({"type": "websocket.close"})
 
 
-def _needs_own_origin(request: HttpRequest) -> bool:
-    """The built-in receiver takes anything; everything else that changes something must come from our own pages."""
-    return request.method not in SAFE_METHODS and not request.path.startswith("/receiver/")
+def pages_only(socket: Application) -> Application:
+    """Only our own pages may open this socket: it wants an Origin, and `doors` has seen that it is ours."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = any(True for _ in header(scope, b"origin"))
+        await (socket if allowed else refuse_socket)(scope, receive, send)
+
+    return guarded
 
 
-def own_origin(request: HttpRequest) -> bool:
+def own_host(scope: Scope) -> str | None:
+    """The one Host of the request when it is a name of this machine, `127.0.0.1:8000`; else None."""
+    hosts = list(header(scope, b"host"))
+    if len(hosts) != 1:
+        return None
+    domain, _ = split_domain_port(hosts[0])
+    return hosts[0] if domain and validate_host(domain, settings.ALLOWED_HOSTS) else None
+
+
+def header(scope: Scope, name: bytes) -> Iterable[str]:
+    """The values of a header, as often as it came."""
+    return (value.decode("latin-1") for key, value in scope["headers"] if key == name)
+
+
+def _changes_something(scope: Scope) -> bool:
+    """The built-in receiver takes anything from anyone, as receivers do."""
+    return scope["method"] not in SAFE_METHODS and not scope["path"].startswith(RECEIVER)
+
+
+def _is_ours(scope: Scope, host: str) -> bool:
     """No other page asked for this: programs send neither header, our own pages send our origin."""
-    origin = request.headers.get("Origin")
-    site = request.headers.get("Sec-Fetch-Site")
-    return origin in (None, f"{request.scheme}://{request.get_host()}") and site in (
-        None,
-        "same-origin",
-        "none",
-    )
+    sites = header(scope, b"sec-fetch-site")
+    return _own_origin(scope, host) and all(site in ("same-origin", "none") for site in sites)
 
 
-def shut(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if "Content-Security-Policy" not in response.headers:
-        socket = f"ws://{request.META.get('HTTP_HOST', '')}" if not request.is_secure() else ""
-        response.headers["Content-Security-Policy"] = POLICY.format(socket=socket)
-    if not request.path.startswith(settings.STATIC_URL):
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
+def _own_origin(scope: Scope, host: str) -> bool:
+    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    return all(origin == f"{scheme}://{host}" for origin in header(scope, b"origin"))
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """What a form with a missing or stale token gets."""
-    return HttpResponseForbidden("This page was open too long. Reload it and try again.")
+def _with_headers(send: Send, host: str) -> Send:
+    start: dict[str, Any] = {}
+
+    async def completed(event: dict[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            start.update(event, headers=complete(event.get("headers", ()), host))
+            return
+        if start:
+            # Held back until here: an answer in one piece has a length, so that it need not be sent in chunks.
+            if not event.get("more_body") and start["status"] not in (204, 304):
+                _add(start["headers"], b"content-length", str(len(event.get("body", b""))).encode())
+            await send(dict(start))
+            start.clear()
+        await send(event)
+
+    return completed
+
+
+def _add(headers: Headers, name: bytes, value: bytes) -> None:
+    if all(known.lower() != name for known, _ in headers):
+        headers.append((name, value))
+
+
+def complete(headers: Iterable[tuple[bytes, bytes]], host: str = "") -> Headers:
+    """These headers, and the defaults that they leave out."""
+    given = list(headers)
+    names = {name.lower() for name, _ in given}
+    given += [pair for pair in DEFAULTS if pair[0] not in names]
+    if b"content-security-policy" not in names:
+        policy = POLICY.format(socket=f" ws://{host}" if host else "")
+        given.append((b"content-security-policy", policy.encode("latin-1")))
+    return given
+
+
+async def _refuse(status: int, scope: Scope, send: Send) -> None:
+    headers, body = answer(status, scope["path"])
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def answer(status: int, path: str) -> tuple[Headers, bytes]:
+    """Headers and body of a refusal: the API's envelope below /api/, one plain line elsewhere."""
+    status = status if status in WORDS else 500
+    if path.startswith(API):
+        kind, body = b"application/json", _envelope(status)
+    else:
+        kind, body = b"text/plain; charset=utf-8", WORDS[status].encode() + b"\n"
+    length = str(len(body)).encode()
+    return complete([(b"content-type", kind), (b"content-length", length)]), body
+
+
+def raw_answer(status: int, path: str) -> bytes:
+    """The same as bytes for the wire, when there is no application to answer through; ends the connection."""
+    headers, body = answer(status, path)
+    lines = [b"%b: %b" % pair for pair in [*headers, (b"connection", b"close")]]
+    return b"\r\n".join([b"HTTP/1.1 %d Refused" % status, *lines, b"", body])
+
+
+def _envelope(status: int) -> bytes:
+    error = {
+        "type": "server_error"
+        if status >= 500
+        else "authentication_error"
+        if status == 403
+        else "validation_error",
+        "code": CODES[status],
+        "message": WORDS[status],
+        "details": {},
+        "request_id": ids.encode("req", ids.new()),
+    }
+    return json.dumps({"error": error}).encode()
+
+
+class FormToken(CsrfViewMiddleware):
+    """Django's CSRF check, without the three changes of thread that it costs each request: it only computes."""
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        self.process_request(request)
+        return self.process_response(request, await self.get_response(request))
+
+    async def process_view(self, *args: Any) -> HttpResponseBase | None:
+        return super().process_view(*args)

@@ -15,3 +15,8 @@ urlpatterns = [
     path("receiver/<path:path>", receive, name="receiver"),
     path("", include("console.pages")),
 ]
+
+handler400 = "console.views.errors.bad_request"
+handler403 = "console.views.errors.denied"
+handler404 = "console.views.errors.not_found"
+handler500 = "console.views.errors.server_error"

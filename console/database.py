@@ -1,0 +1,74 @@
+"""The database file at start: is it one, is it ours, is it up to date. Says so before anything is changed."""
+
+import sqlite3
+import stat
+from pathlib import Path
+from urllib.parse import quote
+
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
+
+QUICK_CHECK_BYTES = 32 * 1024 * 1024  # about 0.1 s; a larger file is only looked into
+
+
+class Unusable(Exception):
+    """The database cannot be used; the text names the file and the cure."""
+
+
+def inspect(path: Path) -> None:
+    """Raise Unusable when the file is read-only, damaged or no database. Leaves it untouched."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
+    if not stat.S_ISREG(mode):
+        raise Unusable(f"{path} is not a file. Move it away, or choose another folder with SIM_DATA_DIR.")
+    if not mode & stat.S_IWUSR or not _is_writable(path):
+        raise Unusable(f"{path} is read-only. Make it writable: chmod u+w {path}")
+    try:
+        _read(path)
+    except sqlite3.Error as error:
+        raise Unusable(
+            f"{path} cannot be read as a database ({error}). Restore it, or move it away to start with a new one."
+        ) from None
+
+
+def _is_writable(path: Path) -> bool:
+    try:
+        with open(path, "r+b"):
+            return True
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> None:
+    reader = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
+    try:
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if path.stat().st_size <= QUICK_CHECK_BYTES:
+            verdict = reader.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict.splitlines()[-1])
+    finally:
+        reader.close()
+
+
+def prepare(path: Path) -> None:
+    """Bring the schema up to date when it is not. Raises Unusable, also for one from a newer version."""
+    try:
+        loader = MigrationLoader(connection)
+        applied, known = set(loader.applied_migrations), set(loader.disk_migrations)
+        if unknown := sorted(name for _, name in applied - known):
+            raise Unusable(
+                f"{path} was made by a newer version of the simulator (it has {unknown[-1]}). "
+                "Update the simulator, or choose another folder with SIM_DATA_DIR."
+            )
+        if known - applied:
+            call_command("migrate", verbosity=0, interactive=False)
+    except DatabaseError as error:
+        raise Unusable(
+            f"{path} cannot be used ({error}). Free space or close what holds it, then start again."
+        ) from None

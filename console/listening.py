@@ -1,0 +1,59 @@
+"""Where the console listens: on this machine only, on a port that is known before anything starts."""
+
+import ipaddress
+import socket
+
+DEFAULT_PORT = 8000
+TRIED_PORTS = 100
+
+
+class CannotListen(Exception):
+    """Nothing can listen there; the text says why and what to do instead."""
+
+
+def is_local(host: str) -> bool:
+    """Every address that the name stands for is a loopback address, in whatever spelling (`0x0` is not)."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise CannotListen(
+            f"--host {host}: this name has no address. Use 127.0.0.1, localhost or ::1."
+        ) from None
+    return all(ipaddress.ip_address(address[0].split("%")[0]).is_loopback for *_, address in found)
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """A listening socket; without a port on 8000, or the next one that is free. Raises CannotListen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = "127.0.0.1" if host == "localhost" else host.strip("[]")
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + TRIED_PORTS) if port is None else [port]
+    for candidate in ports:
+        try:
+            return _bound(family, address, candidate)
+        except OSError as error:
+            failure = error
+    if port is None:
+        raise CannotListen(
+            f"No port from {ports[0]} to {ports[-1]} is free. Choose one with --port, or 0 for any."
+        )
+    raise CannotListen(
+        f"Cannot listen on {host} port {port}: {failure.strerror}. Choose another with --port."
+    )
+
+
+def _bound(family: int, address: str, port: int) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a kill the port is free at once
+        bound.bind((address, port))
+        bound.listen(512)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def url(bound: socket.socket) -> str:
+    """`http://127.0.0.1:8000`, as browsers and programs on this machine reach it."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,151 @@
+"""`manage.py up`: everything in one process, from the data folder to the browser, until Ctrl-C."""
+
+import gc
+import json
+import os
+import sqlite3
+import sys
+import webbrowser
+from argparse import ArgumentParser
+from pathlib import Path
+from socket import socket
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from console import database, firstrun, listening
+from simulator import datafolder
+from simulator.datafolder import EngineLock, Taken
+from simulator.models import Activity
+from simulator.transaction import writing
+
+BAD_INPUT, ENVIRONMENT = 2, 3
+DRAIN_S = 5.0
+EXAMPLE = "Example: python3 manage.py up --port 9000 --no-browser"
+
+
+class Command(BaseCommand):
+    help = f"Start the simulator: delivery engine, API and web console. {EXAMPLE}"
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (127.0.0.1)")
+        parser.add_argument("--port", type=_port, help="8000, or the next free one; 0 lets the system choose")
+        parser.add_argument("--no-browser", action="store_true", help="do not open the console in a browser")
+        parser.add_argument(
+            "--expose", action="store_true", help="listen beyond this machine (not yet available)"
+        )
+        parser.add_argument("--json", action="store_true", help="print where it runs as one JSON object")
+
+    def handle(self, **options: Any) -> None:
+        self._json = options["json"]
+        bound, lock = self._prepare(options)
+        address = listening.url(bound)
+        with writing():
+            firstrun.furnish(address)
+            Activity.note("engine", "started", detail=address)
+        self._serve(bound, lock, address, browser=not options["no_browser"])
+        with writing():
+            Activity.note("engine", "stopped", detail=address)
+
+    def _prepare(self, options: dict[str, Any]) -> tuple[socket, EngineLock]:
+        """Everything that can be refused, before anything is changed that the refusal would leave behind."""
+        folder, file = settings.SIM_DATA_DIR, Path(settings.DATABASES["default"]["NAME"])
+        lock = EngineLock(folder)
+        try:
+            self._check_host(options)
+            database.inspect(file)
+            datafolder.prepare(folder)
+            lock.acquire()
+            database.prepare(file)
+            return listening.bind(options["host"], options["port"]), lock
+        except Taken as taken:
+            where = f"at {taken.address}/" if taken.address else "and is still starting"
+            self._give_up(f"The simulator already runs on {folder}, {where}.")
+        except (listening.CannotListen, database.Unusable) as error:
+            self._give_up(str(error))
+        except OSError as error:
+            self._give_up(
+                f"{error.filename or folder}: {error.strerror}. Choose another folder with SIM_DATA_DIR."
+            )
+
+    def _check_host(self, options: dict[str, Any]) -> None:
+        if options["expose"]:
+            self._give_up(
+                "--expose is not available yet: this version listens on this machine only.", BAD_INPUT
+            )
+        if not listening.is_local(options["host"]):
+            self._give_up(
+                f"--host {options['host']} would open the console to other machines. "
+                "Use 127.0.0.1, localhost or ::1.",
+                BAD_INPUT,
+            )
+
+    def _serve(self, bound: socket, lock: EngineLock, address: str, *, browser: bool) -> None:
+        # Here, not above: Twisted chooses its reactor at import, and the application needs the migrated database.
+        from console.asgi import application
+        from console.server import Server
+        from simulator.engine import Engine
+
+        engine = Engine(listeners={bound.getsockname()[:2]})
+
+        async def started() -> None:
+            lock.announce(address)
+            await engine.start()
+            self._introduce(address)
+            if browser and _has_a_screen():
+                server.in_background(webbrowser.open, address)
+            gc.collect()
+            gc.freeze()  # what lives now lives to the end: not looking at it again keeps pages from waiting
+
+        async def stopping() -> None:
+            await engine.stop(DRAIN_S)
+
+        server = Server(application, [bound], started=started, stopping=stopping)
+        server.run()
+        if server.failure:
+            raise server.failure
+
+    def _introduce(self, address: str) -> None:
+        facts = {
+            "Console": f"{address}/",
+            "API key": _api_key(),
+            "Data": str(settings.SIM_DATA_DIR),
+            "SQLite": sqlite3.sqlite_version,
+        }
+        if self._json:
+            self.stdout.write(
+                json.dumps({label.lower().replace(" ", "_"): fact for label, fact in facts.items()})
+            )
+        else:
+            for label, fact in facts.items():
+                self.stdout.write(f"{label:<8} {fact}")
+        self.stdout.flush()
+
+    def _give_up(self, text: str, code: int = ENVIRONMENT) -> NoReturn:
+        self.stderr.write(text)
+        sys.exit(code)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise ValueError
+    return port
+
+
+_port.__name__ = "port"  # what argparse calls a value that it refuses
+
+
+def _api_key() -> str:
+    from simulator.api.gate import api_key
+
+    return api_key()
+
+
+def _has_a_screen() -> bool:
+    """A browser can open here: not in CI, and not where only a text browser could take over the terminal."""
+    if os.environ.get("CI"):
+        return False
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,25 @@
+"""Database reads for what is live: one thread and one connection for all sockets, so that no page can hold them up."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_thread = ThreadPoolExecutor(1, "live-reads")
+
+
+async def read(query: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What `query` returns, run in the reading thread. Make it short: all sockets wait in one line."""
+    return await asyncio.get_running_loop().run_in_executor(_thread, _run, query, args, options)
+
+
+def _run(query: Callable[..., T], args: tuple[object, ...], options: dict[str, object]) -> T:
+    try:
+        return query(*args, **options)
+    except DatabaseError:
+        connection.close()  # the next read opens the file anew: it may have been replaced
+        raise

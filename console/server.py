@@ -1,0 +1,131 @@
+"""Daphne as this tool runs it: on sockets that are already bound, with bodies counted while they arrive.
+
+Knows limits and the way down; nothing about pages, sockets or deliveries.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.server import Server as Daphne
+from twisted.internet import defer, reactor
+
+from . import security
+
+MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form's encoding adds
+MAX_RECEIVER_BODY = 8 * 1024 * 1024
+MAX_DISCARDED = 64 * 1024 * 1024
+MAX_FRAME = 16 * 1024
+Step = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Request(WebRequest):
+    """A request whose body is refused while it arrives: Daphne itself calls the application after the last byte."""
+
+    _size = 0
+    _refused = False
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= self._limit:
+            super().handleContentChunk(data)
+        elif not self._refused:
+            self._refuse()
+        elif self._size > MAX_DISCARDED:
+            self.channel.loseConnection()
+
+    def gotLength(self, length: int | None) -> None:
+        receiver = self.channel._path.startswith(b"/receiver/")
+        self._limit = MAX_RECEIVER_BODY if receiver else MAX_BODY
+        too_long = length is not None and length > self._limit
+        super().gotLength(0 if too_long else length)
+        if too_long:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Say 413 at once. What still comes is thrown away, so that a client that writes first can read it."""
+        self._refused = True
+        self.content.truncate(0)
+        self.channel.transport.write(security.raw_answer(413, self.channel._path.decode("latin-1")))
+
+    def process(self) -> Any:
+        if self._refused:
+            self.channel.loseConnection()
+            return None
+        return super().process()
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Daphne's own errors, without its page."""
+        path = (self.path or b"/").decode("latin-1")
+        if path.startswith(security.API) and status == 500:
+            status = 503  # the API never answers 500
+        head, content = security.answer(status, path)
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": head})
+        self.handle_reply({"type": "http.response.body", "body": content})
+
+
+class Factory(HTTPFactory):
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = Request
+        return protocol
+
+
+class Server(Daphne):
+    """Serves `application` until SIGTERM or Ctrl-C. `started` runs on the loop at first, `stopping` before the end."""
+
+    def __init__(self, application: Any, sockets: list[socket.socket], *, started: Step, stopping: Step):
+        super().__init__(
+            application,
+            endpoints=["adopted"],
+            ready_callable=self._ready,
+            server_name="",
+            http_timeout=None,
+            websocket_timeout=-1,
+            websocket_max_message_size=MAX_FRAME,
+            websocket_max_frame_size=MAX_FRAME,
+            application_close_timeout=5,
+        )
+        self.endpoints = []  # Daphne would bind by itself; ours are bound, so that their port is known and kept
+        self._sockets, self._started, self._stopping = sockets, started, stopping
+        self.failure: BaseException | None = None
+
+    def _ready(self) -> None:
+        self.ws_factory.setProtocolOptions(
+            failByDrop=False
+        )  # a frame too long is told so (1009), not cut off
+        factory = Factory(self)
+        for bound in self._sockets:
+            bound.setblocking(False)
+            reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+            bound.close()  # the reactor has its own copy
+        self._loop = reactor._asyncioEventloop
+        self._start = self._loop.create_task(self._started())
+        self._start.add_done_callback(self._begun)
+
+    def _begun(self, start: "asyncio.Task[None]") -> None:
+        self.failure = start.exception()
+        if self.failure:
+            reactor.stop()
+
+    def in_background(self, call: Callable[..., Any], *args: Any) -> None:
+        """Run what may take its time in a thread; nobody waits for it."""
+        self._loop.run_in_executor(None, call, *args)
+
+    def kill_all_applications(self) -> "defer.Deferred[None]":
+        """Daphne's way down, which it takes before the reactor ends: first the engine drains, then sockets close."""
+        return defer.Deferred.fromFuture(self._loop.create_task(self._end()))
+
+    async def _end(self) -> None:
+        await self._stopping()
+        # A request whose head is still arriving has no application yet; Daphne's own loop stumbles over those.
+        running = [
+            known["application_instance"]
+            for known in self.connections.values()
+            if "application_instance" in known
+        ]
+        for application in running:
+            application.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,158 @@
+"""The JSON stream for programs, `/ws/v1/stream`: every change of a delivery by seq, the next frame after an ack.
+
+The client may open with {"since": seq} and gets everything newer; without it the stream starts at the connection.
+Frames are {"seq": n, "deliveries": [Delivery, …]}, answered by {"ack": n}. What a client has not acknowledged is
+not kept but read again, so one that never reads costs nothing.
+
+A `since` beyond the newest seq comes from another data folder: the stream starts over from the first delivery, and
+its first frame says so with "reset": true.
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+from contextlib import suppress
+from urllib.parse import parse_qs
+
+from django.db import DatabaseError
+
+from simulator import feed
+from simulator.api.gate import api_key
+from simulator.api.shapes import delivery_json
+from simulator.models import Delivery
+
+from . import doorbell
+from .reading import read
+from .security import Receive, Scope, Send, header, refuse_socket
+
+BATCH = 50
+MAX_FRAME = 64 * 1024
+OPENING_S = 0.25  # how long the first frame waits for a {"since": …} that may be on its way
+MAX_SEQ = 2**63 - 1
+MAX_STRAY = 20  # acks of frames that are no longer awaited, before a client counts as flooding
+KEY_NAMES = {"key", "api_key", "apikey", "token", "access_token", "authorization"}
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+_RESET = ',"reset":true'
+log = logging.getLogger(__name__)
+
+
+class Misuse(Exception):
+    """The client broke the protocol; the text says how."""
+
+
+class Gone(Exception):
+    """The client closed the connection."""
+
+
+async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI application of one connection."""
+    if not _may_enter(scope):
+        await refuse_socket(scope, receive, send)
+        return
+    await receive()
+    try:
+        async with doorbell.subscription() as bell:
+            talk = Talk(await read(feed.latest), bell, send)
+            await send({"type": "websocket.accept"})
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_listen(talk, receive))
+                both.create_task(talk.run())
+    except* Gone:
+        pass
+    except* Misuse as broken:
+        error = {"code": "POLICY_VIOLATION", "message": str(broken.exceptions[0])}
+        await send({"type": "websocket.send", "text": json.dumps({"error": error})})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+    except* DatabaseError as failed:
+        log.warning("the stream cannot read the database: %s", failed.exceptions[0])
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+
+
+def _may_enter(scope: Scope) -> bool:
+    """The key in its header, and only there: an address ends up in logs and histories."""
+    if KEY_NAMES & {name.lower() for name in parse_qs(scope["query_string"].decode("latin-1"), True)}:
+        return False
+    given = list(header(scope, b"authorization"))
+    expected = f"Bearer {api_key()}"
+    return len(given) == 1 and hmac.compare_digest(given[0].encode(), expected.encode())
+
+
+async def _listen(talk: "Talk", receive: Receive) -> None:
+    """Every frame of the client, at once: what it means for the talk, or the end of it."""
+    while (event := await receive())["type"] == "websocket.receive":
+        talk.heard(*_parsed(event.get("text")))
+    raise Gone
+
+
+def _parsed(text: str | None) -> tuple[str, int]:
+    try:
+        frame = json.loads(text or "")
+        [(word, seq)] = frame.items()
+    except (ValueError, AttributeError, RecursionError):
+        raise Misuse('A frame is one of {"since": seq} and {"ack": seq}.') from None
+    if word not in ("since", "ack") or type(seq) is not int or not 0 <= seq <= MAX_SEQ:
+        raise Misuse('A frame is {"since": seq} or {"ack": seq}, with a seq that is a whole number.')
+    return word, seq
+
+
+class Talk:
+    """What one client has, and what it is still to acknowledge. Tells it what is newer."""
+
+    def __init__(self, seq: int, bell: doorbell.Bell, send: Send):
+        self._seq = seq  # the client has everything up to here
+        self._awaited: int | None = None  # the seq of the frame that it has not acknowledged
+        self._stray = 0
+        self._bell, self._send = bell, send
+        self._begun = asyncio.Event()  # the client has said something
+        self._free = asyncio.Event()
+        self._free.set()
+
+    def heard(self, word: str, seq: int) -> None:
+        """A frame of the client. Raises Misuse when it does not belong here."""
+        if word == "since" and self._begun.is_set():
+            raise Misuse('{"since": seq} opens a stream; it cannot come later. Connect anew.')
+        self._begun.set()
+        if word == "ack" and seq != self._awaited:
+            self._stray += 1
+            if self._stray > MAX_STRAY:
+                raise Misuse("Too many acks of frames that do not wait for one.")
+            return
+        self._seq, self._awaited = seq, None
+        self._free.set()
+        self._bell.ring()
+
+    async def run(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._begun.wait(), OPENING_S)
+        while True:
+            await self._free.wait()
+            since = self._seq
+            frame, last = await read(newer, since)
+            if since != self._seq:
+                continue  # the client named its own beginning meanwhile
+            if frame is None:
+                await self._bell.wait()
+                continue
+            self._awaited = last
+            self._free.clear()
+            await self._send({"type": "websocket.send", "text": frame})
+
+
+def newer(seq: int) -> tuple[str, int] | tuple[None, None]:
+    """The next frame after `seq` and the seq to acknowledge; None when there is nothing newer."""
+    deliveries = list(Delivery.objects.since(seq).rows()[:BATCH])
+    reset = not deliveries and seq > feed.latest()
+    if reset:
+        deliveries = list(Delivery.objects.since(0).rows()[:BATCH])
+    elif not deliveries:
+        return None, None
+    texts, size, last = [], 0, 0
+    for delivery in deliveries:
+        text = json.dumps(delivery_json(delivery), separators=(",", ":"))
+        size += len(text)
+        if texts and size > MAX_FRAME:
+            break
+        texts.append(text)
+        last = delivery.seq
+    return f'{{"seq":{last},"deliveries":[{",".join(texts)}]{_RESET if reset else ""}}}', last
