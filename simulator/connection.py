@@ -14,7 +14,7 @@ from typing import Any
 
 import httptools
 
-from simulator.failures import message
+from .failures import message
 
 BODY_CAP = 256 * 1024
 HEAD_LIMIT = 100 * 1024

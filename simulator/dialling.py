@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.failures import message
-from simulator.targets import literal
+from .failures import message
+from .targets import literal
 
 STEP_LIMIT = 5.0
 """Seconds that look-up, connect and TLS may take each; the attempt's deadline may come earlier."""

@@ -7,8 +7,8 @@ import time
 
 import certifi
 
-from simulator.connection import Connection
-from simulator.dialling import STEP_LIMIT, WireFailure, seconds
+from .connection import Connection
+from .dialling import STEP_LIMIT, WireFailure, seconds
 
 
 class TlsContexts:

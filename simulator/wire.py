@@ -5,6 +5,7 @@ attempt from dial to last byte, kept by one timer for all. An answer and an erro
 """
 
 import asyncio
+import functools
 import resource
 import time
 from collections import Counter
@@ -14,11 +15,11 @@ from typing import NamedTuple
 
 import httpx
 
-from simulator.connection import Answer, Connection
-from simulator.dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
-from simulator.failures import message
-from simulator.targets import judge
-from simulator.tls import TlsContexts, shake_hands
+from .connection import Answer, Connection
+from .dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
+from .failures import message
+from .targets import judge
+from .tls import TlsContexts, shake_hands
 
 HEADERS_KEPT = 200
 IDLE_SECONDS = 4.0
@@ -58,6 +59,20 @@ class Outcome:
     phase: str | None = None
     repeated: bool = False
     retry_after: str | None = None
+
+
+def internal_error(detail: str) -> Outcome:
+    """The outcome of an attempt that our own fault kept from being made, or from being recorded."""
+    text = message("internal_error", detail=detail)
+    return Outcome(time.time(), error="internal_error", message=text)
+
+
+def post(url: str, headers: list[tuple[str, str]], body: bytes) -> httpx.Request:
+    """The request of an attempt. The headers are complete: nothing is added on the way out."""
+    return httpx.Request("POST", _url(url), headers=headers, content=body)
+
+
+_url = functools.lru_cache(maxsize=1000)(httpx.URL)
 
 
 class Origin(NamedTuple):
@@ -351,20 +366,21 @@ def _origin(url: httpx.URL) -> Origin:
 def _payload(request: httpx.Request, origin: Origin, content: bytes) -> bytes:
     """The request as bytes: its headers as they are, and only what HTTP needs added."""
     pairs = request.headers.raw
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), origin.target)]
-    lines += [b"%b: %b\r\n" % pair for pair in pairs]
-    headers = request.headers
-    if "host" not in headers:
-        lines.insert(1, b"Host: %b\r\n" % origin.netloc)
-    if "accept-encoding" not in headers:
-        lines.append(b"accept-encoding: identity\r\n")
-    if "content-length" not in headers:
-        lines = [line for line in lines if not line.lower().startswith(b"transfer-encoding:")]
-        lines.append(b"content-length: %d\r\n" % len(content))
-    head = b"".join(lines)
-    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+    names = {name.lower() for name, _ in pairs}
+    if b"transfer-encoding" in names:  # httpx's way to say that it did not know the length; it is known now
+        pairs = [pair for pair in pairs if pair[0].lower() != b"transfer-encoding"]
+    if b"host" not in names:
+        pairs.insert(0, (b"Host", origin.netloc))
+    if b"accept-encoding" not in names:
+        pairs.append((b"accept-encoding", b"identity"))
+    if b"content-length" not in names:
+        pairs.append((b"Content-Length", b"%d" % len(content)))
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), origin.target)]
+    lines += [b"%b: %b" % pair for pair in pairs]
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(pairs) or head.count(b"\r") != len(pairs) or b"\0" in head:
         raise ValueError("a header holds a line break or NUL and cannot be sent")
-    return head + b"\r\n" + content
+    return b"%b\r\n\r\n%b" % (head, content)
 
 
 def _record(outcome: Outcome, answer: Answer) -> None:
