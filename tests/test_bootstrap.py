@@ -175,7 +175,10 @@ def test_an_interrupted_set_up_is_not_trusted_but_made_again(
     assert "Traceback" not in process.communicate(timeout=60)[1]
     assert process.returncode == code
     assert not clone.stamp.exists()
-    assert clone.start("up")[:2] == (0, "django 1 up\n")
+    exit_code, out, err = clone.start("up")
+    assert (exit_code, out) == (0, "django 1 up\n")
+    orphaned = how == signal.SIGKILL  # what the killed one had started still writes: it is waited for
+    assert ("Another process is setting up" in err) == orphaned
 
 
 def test_two_first_starts_at_once_make_one_environment(clone: Clone) -> None:
@@ -194,6 +197,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(set_up_clone: Clone) ->
     code, out, err = set_up_clone.start("up")
     assert (code, out) == (3, "")
     assert "DO NOT MATCH THE HASHES" in err and err.endswith("then run the same command again.\n")
+    assert not set_up_clone.stamp.exists()  # it was taken apart: not to be trusted with the old lock either
     set_up_clone.lock("2")
     assert set_up_clone.start("up")[:2] == (0, "django 2 up\n")
 
