@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import F
+
 from . import feed, ids
 from .lifecycle import Standing
-from .models import Endpoint
+from .models import Delivery, Endpoint
 from .models.delivery import BATCH, CLICK, HELD, NORMAL
 from .rows import Rows, change_many, query, read, written
 from .target import Headers, Target
@@ -194,6 +196,19 @@ def release(claims: Iterable[Claim], now: datetime) -> None:
         ((seq, written(now), c.number - 1, c.delivery, c.number) for seq, c in pairs),
     )
     feed.announce(due=True)
+
+
+def shift(seconds: float) -> None:
+    """The wall clock was set: move what waits along with it, so that every wait stays as long as it was."""
+    waiting, moved = Delivery.objects.filter(status="pending", due_at__lt=HELD), timedelta(seconds=seconds)
+    feed.stamp(waiting.values_list("pk", flat=True))
+    waiting.update(due_at=F("due_at") + moved, resume_at=F("resume_at") + moved)
+
+
+def clock_set_back(now: datetime) -> float:
+    """Seconds (≥ 0) by which the newest delivery lies in the future: the clock was set back while nobody ran."""
+    newest = Delivery.objects.order_by("-id").values_list("created_at", flat=True).first()
+    return max(0.0, (newest - now).total_seconds()) if newest else 0.0
 
 
 def next_due(now: datetime) -> datetime | None:

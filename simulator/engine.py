@@ -14,17 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import claims, feed, results, targets
+from . import claims, feed, ids, results, targets, transaction
 from .claims import Claim, Claims, Room
 from .line import Line
 from .results import Result
+from .surroundings import Clock, DatabaseFile, OpenFiles, Replaced
 from .transaction import writing
-from .wire import Outcome, Transport, internal_error, post
+from .wire import LateAnswer, Outcome, Transport, internal_error, post
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,6 +36,7 @@ GATHER_S = 0.004  # results wait this long for company before they are committed
 GATHER_RESULTS = 64
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 RESTART_S = 0.5
+CLOCK_NOTICE_S = 60.0
 
 _current: "Engine | None" = None
 
@@ -41,6 +44,22 @@ _current: "Engine | None" = None
 def troubles() -> list[str]:
     """What is not well with the engine of this process, in words; empty when all is."""
     return ["The delivery engine is not running."] if _current is None else _current.troubles()
+
+
+def notices() -> list[str]:
+    """What a person should know although everything works, in words."""
+    return [] if _current is None else _current.notices()
+
+
+def abandon(endpoint_id: str, within: float = 2.0) -> None:
+    """After an endpoint was deleted: return when nothing more is sent to it, at the latest after `within` seconds.
+
+    From any thread but the engine's loop. Attempts in flight are ended and recorded as interrupted.
+    """
+    number = ids.decode("ep", endpoint_id)
+    if _current is not None and number is not None:
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_current.abandon(number), _current.loop).result(within)
 
 
 def transport() -> Transport | None:
@@ -62,6 +81,20 @@ class Waiting:
 
     results: list[Result] = field(default_factory=list)
     released: list[Claim] = field(default_factory=list)
+    abandoned: list[Claim] = field(default_factory=list)
+    late: list[tuple[Claim, LateAnswer]] = field(default_factory=list)
+
+    def ended(self) -> list[Claim]:
+        """The claims that are no longer out once this is committed."""
+        return [*(result.claim for result in self.results), *self.released, *self.abandoned]
+
+    def before(self, later: "Waiting") -> "Waiting":
+        return Waiting(
+            self.results + later.results,
+            self.released + later.released,
+            self.abandoned + later.abandoned,
+            self.late + later.late,
+        )
 
 
 class Engine:
@@ -86,22 +119,34 @@ class Engine:
         self._next = Waiting()
         self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
+        self._files = OpenFiles()
+        self._clock = Clock()
+        self._clock_set = 0.0
+        self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
         return [self._trouble] if self._trouble else []
+
+    def notices(self) -> list[str]:
+        if abs(self._clock_set) < CLOCK_NOTICE_S:
+            return []
+        return [
+            f"The clock of this machine was set by {self._clock_set:+.0f} s. Waiting retries moved with it."
+        ]
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Recover what a killed process left behind, then deliver. Returns once it runs."""
         global _current
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
-        self._turned = self._loop.create_future()
-        self._nudge = feed.on_due(partial(self._loop.call_soon_threadsafe, self._bell.set))
+        self._turned = self.loop.create_future()
+        self._nudge = feed.on_due(partial(self.loop.call_soon_threadsafe, self._bell.set))
+        self._file = DatabaseFile(Path(connection.settings_dict["NAME"]))
         await self._in_database(self._recover)
         self._trouble = None
-        self._life = self._loop.create_task(self._live(), name="engine")
+        self._life = self.loop.create_task(self._live(), name="engine")
         _current = self
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -146,7 +191,18 @@ class Engine:
             while not (self._stopping and not self._out):
                 await self._turn()
                 self._turned.set_result(None)
-                self._turned = self._loop.create_future()
+                self._turned = self.loop.create_future()
+
+    async def abandon(self, number: int) -> None:
+        """Its endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
+        line = self._lines[number]
+        self._next.released += line.waiting
+        line.waiting.clear()
+        for attempt in tuple(line.attempts):
+            attempt.cancel()
+        while not line.idle or any(claim.target.id == number for claim in self._out):
+            self._bell.set()
+            await asyncio.shield(self._turned)
 
     # -- one turn ------------------------------------------------------------------------------------------------
 
@@ -156,17 +212,15 @@ class Engine:
             given.released += line.stale()
         try:
             turn = await self._in_database(partial(self._commit, given, self._room(given)))
-        except DatabaseError as error:
-            self._give_back(given)
-            self._trouble = f"The database cannot be written: {error}. Nothing is sent until it can."
-            await asyncio.sleep(POLL_S)
-            return
         except asyncio.CancelledError:  # committed or not: recording twice changes nothing
-            self._give_back(given)
+            self._next = given.before(self._next)
             raise
+        except (DatabaseError, Replaced) as error:
+            self._next = given.before(self._next)
+            await self._pause_for(error)
+            return
         self._trouble = None
-        self._out.difference_update(result.claim for result in given.results)
-        self._out.difference_update(given.released)
+        self._out.difference_update(given.ended())
         for claim in turn.claims:
             self._out.add(claim)
             self._lines[claim.target.id].add(claim)
@@ -174,21 +228,29 @@ class Engine:
             self._pump(self._lines[number])
         await self._rest(turn.next_due)
 
-    def _give_back(self, given: Waiting) -> None:
-        self._next.results[:0], self._next.released[:0] = given.results, given.released
+    async def _pause_for(self, error: Exception) -> None:
+        """Never send what cannot be recorded: claim nothing, keep the results, try again soon."""
+        if isinstance(error, Replaced):
+            self.replaced = True
+            transaction.shut(str(error))
+            self._trouble = str(error)
+        else:
+            self._trouble = f"The database cannot be written ({error}). Nothing is sent until it can."
+        await asyncio.sleep(POLL_S)
 
     def _room(self, given: Waiting) -> Room:
-        out = len(self._out) - len(given.results) - len(given.released)
-        free = 0 if self._stopping else self._concurrency - out
+        free = 0 if self._stopping else self._concurrency - len(self._out) + len(given.ended())
+        clicks = 0 if self._stopping else free + FOR_CLICKS
+        files = self._files.free() - len(self._out) + self._in_flight
         endpoints = {number: line.room() for number, line in self._lines.items() if not line.idle}
-        return Room(free=free, clicks=0 if self._stopping else free + FOR_CLICKS, endpoints=endpoints)
+        return Room(free=min(free, files), clicks=min(clicks, files), endpoints=endpoints)
 
     async def _rest(self, next_due: datetime | None) -> None:
         """Until something is due, has come back, or was nudged; at most until the next poll."""
         wait = POLL_S
         if next_due is not None:
             wait = min(wait, max(0.0, (next_due - datetime.now(UTC)).total_seconds()))
-        alarm = self._loop.call_later(wait, self._bell.set)
+        alarm = self.loop.call_later(wait, self._bell.set)
         await self._bell.wait()
         alarm.cancel()
         self._bell.clear()
@@ -196,12 +258,18 @@ class Engine:
     # -- in the database thread ----------------------------------------------------------------------------------
 
     async def _in_database(self, step: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._database, step)
+        return await self.loop.run_in_executor(self._database, step)
 
     def _commit(self, given: Waiting, room: Room) -> Turn:
+        self._file.check()
         with writing():
             now = datetime.now(UTC)
+            if jump := self._clock.jumped():
+                self._clock_set = jump
+                claims.shift(jump)
             results.record(given.results, self._scale)
+            results.note_late(given.late)
+            results.interrupt_claims(given.abandoned, now)
             claims.release(given.released, now)
             results.reclaim(now)
             taken = self._claims.claim(room, now)
@@ -209,7 +277,10 @@ class Engine:
 
     def _recover(self) -> None:
         with writing():
-            results.recover(datetime.now(UTC))
+            now = datetime.now(UTC)
+            if behind := claims.clock_set_back(now):
+                claims.shift(-behind)
+            results.recover(now)
 
     def _start_again(self) -> None:
         given, self._next = self._next, Waiting()
@@ -224,6 +295,7 @@ class Engine:
         with writing():
             now = datetime.now(UTC)
             results.record(self._next.results, self._scale)
+            results.note_late(self._next.late)
             claims.release([*self._next.released, *unsent], now)
             results.recover(now, stopping=True)
         connection.close()
@@ -234,10 +306,18 @@ class Engine:
         """Start what the endpoint's limit allows."""
         while claim := line.next():
             self._in_flight += 1
-            self._attempts.create_task(self._attempt(claim, line))
+            attempt = self._attempts.create_task(self._attempt(claim, line))
+            line.attempts.add(attempt)
+            attempt.add_done_callback(line.attempts.discard)
 
     async def _attempt(self, claim: Claim, line: Line) -> None:
-        outcome = await self._send(claim)
+        try:
+            outcome = await self._send(claim)
+        except asyncio.CancelledError:
+            line.ended(None)
+            self._in_flight -= 1
+            self._next.abandoned.append(claim)
+            raise
         line.ended(outcome.duration_ms / 1000)
         self._in_flight -= 1
         self._next.results.append(Result(claim, outcome))
@@ -245,7 +325,7 @@ class Engine:
         if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
             self._bell.set()
         elif len(self._next.results) == 1:
-            self._loop.call_later(GATHER_S, self._bell.set)
+            self.loop.call_later(GATHER_S, self._bell.set)
 
     async def _send(self, claim: Claim) -> Outcome:
         """The outcome, whatever happens: a bug on the way costs this attempt, not the loop."""
@@ -255,9 +335,16 @@ class Engine:
                 raise claim.flaw
             request = post(target.url, claim.headers, claim.body)
             return await self._transport.exchange(
-                request, owner=target.id, timeout=target.timeout, tls_verify=target.tls_verify
+                request,
+                owner=target.id,
+                timeout=target.timeout,
+                tls_verify=target.tls_verify,
+                on_late=partial(self._note_late, claim),
             )
         except Exception as flaw:
             if flaw is not claim.flaw:
                 log.exception("An attempt failed by a fault of our own")
             return internal_error(f"{type(flaw).__name__}: {flaw}")
+
+    def _note_late(self, claim: Claim, answer: LateAnswer) -> None:
+        self._next.late.append((claim, answer))

@@ -23,8 +23,8 @@ def take(count: int = 1) -> range:
 
 
 def stamp(deliveries: Iterable[Any]) -> None:
-    """Give each of these deliveries the next seq and ring on commit. Inside a transaction."""
-    numbers = [ids.decode("dlv", public) for public in deliveries]
+    """Give each of these deliveries (ids or their numbers) the next seq and ring on commit. Inside a transaction."""
+    numbers = [ids.decode("dlv", one) if isinstance(one, str) else one for one in deliveries]
     if numbers:
         pairs = zip(take(len(numbers)), numbers, strict=True)
         rows.change_many("UPDATE simulator_delivery SET seq = %s WHERE id = %s", pairs)

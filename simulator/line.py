@@ -1,5 +1,6 @@
 """The attempts of one endpoint: those in flight, those claimed a moment ahead, and how fast it answers."""
 
+import asyncio
 import time
 from collections import deque
 
@@ -17,6 +18,7 @@ class Line:
 
     def __init__(self) -> None:
         self.waiting: deque[Claim] = deque()
+        self.attempts: set[asyncio.Task[None]] = set()
         self.in_flight = 0
         self._limit = 0
         self._pace_s: float | None = None  # smoothed seconds an attempt takes; None: nothing known yet
@@ -37,9 +39,11 @@ class Line:
             return self.waiting.popleft()
         return None
 
-    def ended(self, seconds: float) -> None:
-        """An attempt is over: its slot is free at the answer, not at the commit of its result."""
+    def ended(self, seconds: float | None) -> None:
+        """An attempt is over (None: cut off): its slot is free at the answer, not at the commit of its result."""
         self.in_flight -= 1
+        if seconds is None:
+            return
         known = seconds if self._pace_s is None else self._pace_s
         self._pace_s = known + (seconds - known) * NEWEST_WEIGHS
 

@@ -6,6 +6,7 @@ whose delivery has gone on without it changes nothing.
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from .lifecycle import INTERNAL_ERRORS_IN_A_ROW, INTERRUPTIONS_IN_A_ROW, Ending,
 from .models import Endpoint
 from .models.delivery import HELD, NORMAL
 from .rows import Rows, change_many, query, read, written
-from .wire import Outcome, internal_error
+from .wire import LateAnswer, Outcome, internal_error
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ UPDATE simulator_delivery SET seq = %s, status = CASE WHEN cancelling THEN 'canc
   cancelling = FALSE, last_number = attempt_count, last_status_code = NULL, last_error = 'interrupted',
   last_duration_ms = NULL
 WHERE id = %s AND status = 'sending'"""
+_LATE = "UPDATE simulator_attempt SET late_status_code = %s, late_ms = %s WHERE id = %s"
 _OPEN = """
 SELECT d.id, a.id, a.started_at FROM simulator_delivery d
 LEFT JOIN simulator_attempt a ON a.delivery_id = d.id AND a.number = d.attempt_count
@@ -188,6 +190,14 @@ def _pause(number: int) -> None:
         endpoint.pause(actor="engine", why="the receiver answered 410 Gone")
 
 
+def note_late(answers: Sequence[tuple[Claim, LateAnswer]]) -> None:
+    """Answers that came after their attempt's deadline had passed: they explain, they change no outcome."""
+    change_many(
+        _LATE, ((late.status_code, round(late.after_ms, 3), claim.attempt) for claim, late in answers)
+    )
+    feed.stamp(claim.delivery for claim, _ in answers)
+
+
 def interrupt(cut_off: Sequence[tuple[int, int | None, float | None]], now: datetime) -> None:
     """Attempts cut off by our own end: (delivery, attempt, ms into it if known). Due again now, budget untouched."""
     if not cut_off:
@@ -204,6 +214,12 @@ def interrupt(cut_off: Sequence[tuple[int, int | None, float | None]], now: date
     change_many(_INTERRUPTED, rows)
     change_many(_HOLD, ((written(HELD), delivery) for delivery, _, _ in cut_off))
     feed.announce(due=True)
+
+
+def interrupt_claims(claims: Sequence[Claim], now: datetime) -> None:
+    """The same for claims of ours that are cut off now."""
+    elapsed = {claim: (time.monotonic() - claim.claimed_at) * 1000 for claim in claims}
+    interrupt([(claim.delivery, claim.attempt, ms) for claim, ms in elapsed.items()], now)
 
 
 def _interrupted_too_often(delivery: int) -> bool:

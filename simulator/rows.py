@@ -37,9 +37,9 @@ def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
         return int(cursor.rowcount)
 
 
-def written(moment: datetime | None) -> Any:
-    """A moment as a column holds it."""
-    return connection.ops.adapt_datetimefield_value(moment)
+def written(moment: datetime | None) -> str | None:
+    """A moment (in UTC) as a column holds it. Django's own adapter costs 9 µs, of which an attempt needs five."""
+    return None if moment is None else moment.isoformat(" ", "microseconds")[:26]
 
 
 def read(column: Any) -> datetime | None:

@@ -8,6 +8,7 @@ from django.db import OperationalError, transaction
 
 LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
 _lock = threading.RLock()
+_shut: str | None = None
 
 
 @contextmanager
@@ -18,6 +19,8 @@ def writing() -> Iterator[None]:
     another's commit (the WAL-reset corruption of SQLite < 3.51.3 needs that overlap). Raises OperationalError
     when the database stays locked. Never hold it across network I/O.
     """
+    if _shut:
+        raise OperationalError(_shut)
     if not _lock.acquire(timeout=LOCK_WAIT_S):
         raise OperationalError("database is locked")
     try:
@@ -25,3 +28,9 @@ def writing() -> Iterator[None]:
             yield
     finally:
         _lock.release()
+
+
+def shut(reason: str | None) -> None:
+    """From now on refuse every write with this reason; None lifts it."""
+    global _shut
+    _shut = reason

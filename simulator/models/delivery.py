@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED = "pending", "sending", "succeeded", "failed", "cancelled"
 FINISHED = (SUCCEEDED, FAILED, CANCELLED)
 CLICK, NORMAL, BATCH = 0, 1, 2  # lanes: what a person waits for, single events and retries, bulk
-HELD = datetime(9999, 1, 1, tzinfo=UTC)  # the due_at of a delivery whose endpoint is paused
+# The due_at of a delivery whose endpoint is paused. The microsecond makes every writer spell it the same.
+HELD = datetime(9999, 1, 1, microsecond=1, tzinfo=UTC)
 LANES = {"test": CLICK, "resend": CLICK, "cli": CLICK}
 
 
