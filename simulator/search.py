@@ -46,10 +46,10 @@ class Filters:
 def parsed(texts: Mapping[str, str | None]) -> Filters:
     """The filters of a query string; other keys are ignored. Raises BadFilter."""
     given: dict[str, Any] = {
-        name: text for name in Filters.__slots__ if (text := texts.get(name)) is not None
+        name: value for name in Filters.__slots__ if (value := texts.get(name)) is not None
     }
-    for name, text in given.items():
-        _check(name, text)
+    for name, value in given.items():
+        _check(name, value)
     since, until = given.pop("since", None), given.pop("until", None)
     return Filters(
         **given,
@@ -97,7 +97,7 @@ def matching(filters: Filters) -> DeliveryQuerySet:
     if filters.code:
         found = found.filter(_code(filters.code))
     found = _between(found, filters.since, filters.until)
-    return found.filter(_text(filters.q)) if filters.q else found
+    return found.filter(text(filters.q)) if filters.q else found
 
 
 def _code(code: str) -> Q:
@@ -120,7 +120,7 @@ def _id_at(moment: datetime, slack: timedelta) -> int:
     return min(ids.at(moment.timestamp() + slack.total_seconds()), (1 << 63) - 1)
 
 
-def _text(q: str) -> Q:
+def text(q: str) -> Q:
     """Bodies and headers of request and response. Headers are stored as JSON, so they are compared as JSON."""
     in_json = json.dumps(q)[1:-1]
     event = Event.objects.filter(pk=OuterRef("event")).annotate(text=Cast("body", TextField()))

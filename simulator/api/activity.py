@@ -4,7 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from ..models import Activity
-from .paging import Cursor, Limit, page
+from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import Out, Page, refused
 from .shapes import activity_json, answer
 
@@ -21,7 +21,7 @@ class ActivityOut(Out):
 
 
 @router.get("", response={200: Page[ActivityOut], **refused()}, operation_id="listActivity", summary="List")
-def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
     """Every change of configuration, every manual action, every start and stop."""
     rows = Activity.objects.all()
     return answer(page(rows, limit, cursor, lambda entries: [activity_json(entry) for entry in entries]))

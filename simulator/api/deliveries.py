@@ -1,24 +1,37 @@
 """`/deliveries`: one event to one endpoint, and what was tried."""
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router
+from ninja import Router
+from ninja.params.models import Query
 
 from .. import search
 from ..models import Activity, Delivery
+from ..transaction import writing
 from .delivery_schemas import DeliveryOut, DeliveryWithAttempts
 from .errors import not_found
 from .export import exported
 from .once import once
-from .paging import Cursor, Limit, page
+from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CREATES, TAKES_BODY, In, Page, optional, refused
 from .shapes import answer, delivery_json, delivery_with_attempts
 
 router = Router(tags=["deliveries"])
 
 Status = Literal["pending", "sending", "succeeded", "failed", "cancelled"]
-Text = {"min_length": 1, "max_length": search.MAX_TEXT}
+
+
+def _text(description: str) -> Any:
+    return Query(None, min_length=1, max_length=search.MAX_TEXT, description=description)
+
+
+TYPE = _text("Event type.")
+ENDPOINT: Any = Query(None, pattern="^ep_[0-9A-Za-z]{11}$")
+CODE = _text("404, 5xx, or a failure code.")
+Q = _text("Text in bodies and headers.")
+SINCE = _text("ISO 8601, inclusive.")
+UNTIL = _text("ISO 8601, inclusive.")
 
 
 class ResendIn(In):
@@ -28,15 +41,15 @@ class ResendIn(In):
 @router.get("", response={200: Page[DeliveryOut], **refused()}, operation_id="listDeliveries", summary="List")
 def index(
     request: HttpRequest,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    status: Annotated[Status | None, Query()] = None,
-    type: Annotated[str | None, Query(**Text, description="Event type.")] = None,
-    endpoint: Annotated[str | None, Query(pattern="^ep_[0-9A-Za-z]{11}$")] = None,
-    code: Annotated[str | None, Query(**Text, description="404, 5xx, or a failure code.")] = None,
-    q: Annotated[str | None, Query(**Text, description="Text in bodies and headers.")] = None,
-    since: Annotated[str | None, Query(**Text, description="ISO 8601, inclusive.")] = None,
-    until: Annotated[str | None, Query(**Text, description="ISO 8601, inclusive.")] = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = CURSOR,
+    status: Status | None = None,
+    type: str | None = TYPE,
+    endpoint: str | None = ENDPOINT,
+    code: str | None = CODE,
+    q: str | None = Q,
+    since: str | None = SINCE,
+    until: str | None = UNTIL,
 ) -> HttpResponse:
     """Newest first; every filter narrows."""
     rows = search.matching(search.parsed(request.GET.dict())).rows()
@@ -64,8 +77,9 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 def retry(request: HttpRequest, id: str) -> HttpResponse:
     """Whatever the timetable says; a failure leaves the timetable as it was."""
     delivery = _found(id)
-    delivery.retry()
-    Activity.note("api", "retried delivery", delivery.pk)
+    with writing():
+        delivery.retry()
+        Activity.note("api", "retried delivery", delivery.pk)
     return answer(delivery_json(delivery), 202)
 
 
@@ -78,8 +92,9 @@ def retry(request: HttpRequest, id: str) -> HttpResponse:
 def cancel(request: HttpRequest, id: str) -> HttpResponse:
     """One in flight ends and is recorded."""
     delivery = _found(id)
-    delivery.cancel()
-    Activity.note("api", "cancelled delivery", delivery.pk)
+    with writing():
+        delivery.cancel()
+        Activity.note("api", "cancelled delivery", delivery.pk)
     return answer(delivery_json(delivery))
 
 
@@ -94,8 +109,10 @@ def cancel(request: HttpRequest, id: str) -> HttpResponse:
 def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpResponse:  # noqa: B008
     """The same event, unless the body was edited."""
     delivery = _found(id)
-    again = delivery.resend(None if body.raw_body is None else body.raw_body.encode())
-    Activity.note("api", "resent delivery", delivery.pk, again.pk)
+    edited = None if body.raw_body is None else body.raw_body.encode()
+    with writing():
+        again = delivery.resend(edited)
+        Activity.note("api", "resent delivery", delivery.pk, again.pk)
     return answer(delivery_json(again), 202)
 
 
@@ -115,9 +132,7 @@ def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpRe
         }
     },
 )
-def export(
-    request: HttpRequest, id: str, format: Annotated[Literal["curl", "har", "json"], Query()]
-) -> HttpResponse:
+def export(request: HttpRequest, id: str, format: Literal["curl", "har", "json"]) -> HttpResponse:
     return exported(_found(id), format)
 
 

@@ -11,7 +11,7 @@ from .. import catalog
 from ..models import CustomType, Endpoint
 from .errors import conflict, not_found
 from .once import once
-from .paging import Cursor, Limit, closed, listing, opened
+from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, opened
 from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
 from .shapes import Json, answer
 
@@ -50,7 +50,7 @@ class TypeOut(Out):
 
 
 @router.get("", response={200: Page[TypeOut], **refused()}, operation_id="listEventTypes", summary="List")
-def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
     """The newest first, the built-in ones last."""
     customs = [_custom_json(custom) for custom in CustomType.objects.order_by("-id")[:MAX_TYPES]]
     rows = [*customs, *_built_in()]

@@ -13,7 +13,7 @@ from ..models import Delivery, Event
 from .delivery_schemas import DeliveryOut
 from .errors import not_found
 from .once import once
-from .paging import Cursor, Limit, page
+from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
 from .shapes import Json, answer, delivery_json, event_json
 
@@ -102,7 +102,7 @@ def create(request: HttpRequest, body: EventIn) -> HttpResponse:
 @router.get(
     "", response={200: Page[EventWithDeliveries], **refused()}, operation_id="listEvents", summary="List"
 )
-def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
     """Newest first. A page ends early when its bodies reach 8 MiB."""
     rows: QuerySet[Event] = Event.objects.defer("body").annotate(weight=Length("body"))
     return answer(page(rows, limit, cursor, _with_deliveries, _weight))

@@ -1,11 +1,11 @@
 """Lists: newest first, by keyset, so that a page stays what it was while rows arrive. Knows no resource."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model, QuerySet
-from ninja import Query
+from ninja.params.models import Query
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
@@ -23,12 +23,10 @@ def _whole(text: object) -> object:
     return text
 
 
-Limit = Annotated[
-    int, BeforeValidator(_whole), Query(ge=1, le=200, description="How many rows at most.", examples=[50])
-]
-Cursor = Annotated[
-    str | None, Query(max_length=200, description="`next_cursor` of the page before.", examples=[None])
-]
+Limit = Annotated[int, BeforeValidator(_whole)]
+Cursor = str | None
+LIMIT: Any = Query(50, ge=1, le=200, description="How many rows at most.")
+CURSOR: Any = Query(None, max_length=200, description="`next_cursor` of the page before.")
 
 
 def page(

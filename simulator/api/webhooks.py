@@ -15,7 +15,7 @@ from .delivery_schemas import DeliveryOut
 from .errors import not_found
 from .events import ContentIn, TypeName
 from .once import once
-from .paging import Cursor, Limit, page
+from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CREATES, TAKES_BODY, FailureOut, In, Out, Page, optional, refused
 from .shapes import answer, delivery_json, endpoint_json, iso, whole
 
@@ -161,7 +161,7 @@ def create(request: HttpRequest, body: WebhookIn) -> HttpResponse:
 
 
 @router.get("", response={200: Page[EndpointOut], **refused()}, operation_id="listWebhooks", summary="List")
-def index(request: HttpRequest, limit: Limit = 50, cursor: Cursor = None) -> HttpResponse:
+def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
     rows = Endpoint.objects.listed()
     return answer(page(rows, limit, cursor, lambda endpoints: [endpoint_json(each) for each in endpoints]))
 
