@@ -219,4 +219,6 @@ def next_due(now: datetime) -> datetime | None:
 
 def unfinished() -> bool:
     """Something is still to be sent: pending or in flight, and not held by a paused endpoint."""
-    return bool(query("SELECT 1 FROM simulator_delivery WHERE due_at < %s LIMIT 1", [written(HELD)]))
+    waiting = "SELECT 1 FROM simulator_delivery WHERE due_at < %s LIMIT 1"
+    unmade = "SELECT 1 FROM simulator_batch WHERE made < count AND stopped_at IS NULL LIMIT 1"
+    return bool(query(waiting, [written(HELD)]) or query(unmade))

@@ -20,7 +20,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import claims, feed, ids, results, targets, transaction
+from . import batches, claims, feed, ids, results, targets, transaction
 from .claims import Claim, Claims, Room
 from .line import Line
 from .results import Result
@@ -272,8 +272,9 @@ class Engine:
             results.interrupt_claims(given.abandoned, now)
             claims.release(given.released, now)
             results.reclaim(now)
+            more = not self._stopping and batches.make(now)
             taken = self._claims.claim(room, now)
-            return Turn(taken, claims.next_due(now))
+            return Turn(taken, now if more else claims.next_due(now))
 
     def _recover(self) -> None:
         with writing():

@@ -2,6 +2,7 @@
 
 from .activity import Activity
 from .attempt import Attempt
+from .batch import Batch
 from .delivery import Delivery
 from .endpoint import Endpoint
 from .event import Event
@@ -13,6 +14,7 @@ from .seq import Seq
 __all__ = [
     "Activity",
     "Attempt",
+    "Batch",
     "CustomType",
     "Delivery",
     "Endpoint",

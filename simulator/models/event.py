@@ -19,6 +19,7 @@ class Event(models.Model):
     type = models.CharField(max_length=100)
     body = models.BinaryField()
     created_at = models.DateTimeField(default=timezone.now)
+    batch = models.ForeignKey("Batch", models.SET_NULL, null=True, db_index=False, related_name="events")
 
     def __str__(self) -> str:
         return f"{self.type} {self.pk}"

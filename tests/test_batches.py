@@ -1,0 +1,48 @@
+"""Batches: every event of a 202 is made and delivered, bounded ahead, and can be stopped."""
+
+import json
+
+import pytest
+
+from simulator import batches
+from simulator.models import Batch, Delivery, Endpoint, Event
+
+from .test_engine import endpoint, engine, in_db  # noqa: F401 - fixtures
+from .waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_every_event_of_a_batch_reaches_the_receiver_once(engine, endpoint, receiver):  # noqa: F811
+    batch = await in_db(lambda: Batch.start("lead.qualified", 700))
+    await receiver.received(700, within=20)
+    await engine.drain()
+    assert len({json.loads(request.body)["id"] for request in receiver.requests}) == 700
+    ended = await in_db(lambda: Batch.objects.get(pk=batch.pk))
+    assert (ended.made, await in_db(lambda: ended.status)) == (700, "finished")
+    assert await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) == 700
+
+
+async def test_a_batch_is_made_no_further_ahead_than_it_is_delivered(engine, endpoint, receiver):  # noqa: F811
+    receiver.delay = 30
+    batch = await in_db(lambda: Batch.start("lead.qualified", 100_000))
+    await receiver.received(10)
+
+    async def made() -> int:
+        return await in_db(lambda: Batch.objects.get(pk=batch.pk).made)
+
+    while await made() < batches.AHEAD:
+        pass
+    assert await made() <= batches.AHEAD + batches.GROUP + 110
+    await in_db(lambda: Batch.objects.get(pk=batch.pk).stop())
+    assert await in_db(lambda: Delivery.objects.filter(status="pending").count()) == 0
+    assert await in_db(lambda: Batch.objects.get(pk=batch.pk).status) == "stopped"
+
+
+async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, receiver):  # noqa: F811
+    other = await in_db(lambda: Endpoint.register(url="http://127.0.0.1:9/", events=["*"]))
+    await in_db(lambda: Batch.start("message.received", 5, [endpoint.pk]))
+    await until(lambda: len(receiver.requests) == 5)
+    await engine.drain()
+    assert await in_db(lambda: Delivery.objects.of(other).count()) == 0
+    assert await in_db(lambda: Event.objects.count()) == 5
