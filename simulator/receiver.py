@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -169,9 +170,11 @@ async def _verified(endpoint_id: str, request: HttpRequest, body: bytes) -> sign
 def _keys(endpoint_id: str) -> tuple[signing.Profile, list[str]]:
     try:
         endpoint = Endpoint.objects.alive().get(pk=endpoint_id)
+        return endpoint.profile, endpoint.valid_secrets()
     except Endpoint.DoesNotExist:
         raise BadQuery("verify", "No endpoint has this id. It looks like ep_… and is on its page.") from None
-    return endpoint.profile, endpoint.valid_secrets()
+    finally:
+        connection.close()  # this thread is the loop's: nobody else would
 
 
 def _answer(status: int, body: str | None = None) -> HttpResponse:

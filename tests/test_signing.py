@@ -3,17 +3,15 @@
 import base64
 import hashlib
 import hmac
-import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from simulator import signing
 from simulator.signing import (
     DEFAULT,
     PRESETS,
@@ -388,94 +386,8 @@ def test_an_id_with_a_line_break_never_becomes_a_header() -> None:
         )
 
 
-def test_new_secrets_are_32_random_bytes_behind_whsec() -> None:
-    made = {new_secret() for _ in range(100)}
-    assert len(made) == 100
-    for secret in made:
-        assert re.fullmatch(r"whsec_[0-9A-Za-z_-]{43}", secret)
-        assert len(base64.urlsafe_b64decode(secret[6:] + "=")) == 32
-
-
-def test_a_new_secret_for_standard_webhooks_is_read_by_a_strict_base64_decoder() -> None:
-    for _ in range(50):
-        secret = new_secret(PRESETS["standard-webhooks"])
-        assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
-
-
-@pytest.mark.parametrize("secret", ["x", "without prefix", "schlüssel-🙂", SECRET, "a" * 4096, "whsec_", " "])
-def test_as_utf8_any_text_is_a_key(secret: str) -> None:
-    check_secret(secret)
-    made = headers_of(DEFAULT, secret)["x-ultrareach-signature"]
-    assert made == "v1=" + hmac.new(secret.encode(), b"%d." % NOW + BODY, "sha256").hexdigest()
-
-
-@pytest.mark.parametrize("secret", ["", "a" * 10_240, "é" * 2049, "nul\0", "\ud800", None, 5, b"bytes"])
-def test_what_cannot_be_a_key_is_refused_with_the_rule(secret: object) -> None:
-    with pytest.raises(BadSecret, match=r"1 to 4096 bytes|must be a text|surrogate"):
-        check_secret(secret)
-
-
-def _base64(size: int) -> str:
-    return base64.b64encode(bytes(range(size))).decode()
-
-
-@pytest.mark.parametrize(
-    "secret", ["whsec_" + _base64(24), "whsec_" + _base64(64), _base64(32), SECRET, "whsec_" + "-_" * 20]
-)
-def test_as_base64_24_to_64_bytes_are_a_key(secret: str) -> None:
-    check_secret(secret, PRESETS["standard-webhooks"])
-
-
-@pytest.mark.parametrize(
-    "secret",
-    [
-        "",
-        "x",
-        "whsec_",
-        "whsec_" + _base64(23),
-        "whsec_" + _base64(65),
-        "whsec_not base64 but long enough to be",
-        "whsec_" + "é" * 40,
-        "whsec_" + "+_" * 20,
-        "whsec_" + _base64(32) + "=",
-        "whsec_" + "A" * 41,
-        "a" * 10_240,
-        "whsec_" + _base64(32) + "\n",
-    ],
-)
-def test_as_base64_anything_else_is_refused_with_the_rule(secret: str) -> None:
-    with pytest.raises(BadSecret, match="24 to 64 bytes|1 to 4096 bytes"):
-        check_secret(secret, PRESETS["standard-webhooks"])
-
-
-def test_the_key_behind_the_prefix_is_what_it_decodes_to() -> None:
-    raw = bytes(range(32))
-    for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw).rstrip(b"=")):
-        made = headers_of(PRESETS["standard-webhooks"], "whsec_" + encoded.decode())["webhook-signature"]
-        right = hmac.new(raw, b"evt_1.%d." % NOW + BODY, "sha256").digest()
-        assert made == "v1," + base64.b64encode(right).decode()
-
-
 def test_without_a_secret_nothing_is_signed() -> None:
     with pytest.raises(ValueError, match="at least one secret"):
         signer(DEFAULT, [])
     with pytest.raises(ValueError, match="at least one secret"):
         judge(secrets=[])
-
-
-@given(st.sampled_from(sorted(PRESETS)), st.text(max_size=40))
-def test_a_signer_refuses_the_secrets_that_check_secret_refuses(preset: str, secret: str) -> None:
-    try:
-        check_secret(secret, PRESETS[preset])
-        good = True
-    except BadSecret:
-        good = False
-    assume(not good)
-    with pytest.raises(BadSecret):
-        signer(PRESETS[preset], [secret])
-
-
-def test_signatures_are_never_compared_by_equality() -> None:
-    source = Path(signing.__file__).read_text()
-    assert "compare_digest" in source
-    assert not re.search(r"(expected|made|candidate|given|right)\w*\s*[!=]=|[!=]=\s*(expected|made)", source)
