@@ -1,0 +1,176 @@
+"""What a misbehaving receiver may cost: memory and processor, measured in a fresh process; and the neighbour."""
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from simulator.wire import Outcome, Transport
+
+from ..waiting import until
+from .receiver import MIB, FaultReceiver
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[FaultReceiver]:
+    async with FaultReceiver() as started:
+        yield started
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    made = Transport()
+    yield made
+    await made.aclose()
+
+
+def post(url: str, content: bytes = b"{}") -> httpx.Request:
+    return httpx.Request("POST", url, content=content)
+
+
+async def measured(url: str, timeout: float = 2.0, size: int = 10, **env: str) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.faults.measure", url, str(timeout), str(size)),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **env},
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    result: dict[str, Any] = json.loads(out)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("path", "mib", "seconds"),
+    [("/big", 8, 0.5), ("/big-chunked", 8, 0.5), ("/gzip-bomb", 8, 3), ("/huge-header", 4, 1), ("/many-headers", 8, 1)],
+)
+async def test_a_huge_answer_costs_a_few_mebibytes_at_most(
+    receiver: FaultReceiver, path: str, mib: float, seconds: float
+) -> None:
+    result = await measured(receiver.url(path))
+    assert result["mib"] <= mib, result
+    assert result["seconds"] <= seconds, result
+
+
+async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(receiver: FaultReceiver) -> None:
+    result = await measured(receiver.url("/stop-reading"), size=MIB)
+    assert result["error"] == "send_timeout"
+    assert result["mib"] <= 9
+
+
+async def test_r04_a_flood_of_interim_answers_takes_a_tenth_of_a_core_at_most(receiver: FaultReceiver) -> None:
+    result = await measured(receiver.url("/1xx-flood"))
+    assert result["error"] == "no_response"
+    assert result["cpu"] <= 0.10, result
+
+
+async def test_r36_a_proxy_of_the_shell_is_not_asked(receiver: FaultReceiver) -> None:
+    async with FaultReceiver() as proxy:
+        variables = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        result = await measured(receiver.url("/"), **dict.fromkeys(variables, proxy.url("")))
+        assert result["error"] is None
+        assert (len(receiver.requests), proxy.connections) == (2, 0)
+
+
+async def latencies(transport: Transport, url: str, n: int = 60) -> list[float]:
+    taken = []
+    for _ in range(n):
+        outcome = await transport.exchange(post(url), owner="healthy", timeout=5)
+        assert outcome.error is None, outcome
+        taken.append(outcome.duration_ms)
+        await asyncio.sleep(0.01)
+    return taken
+
+
+def p95(values: list[float]) -> float:
+    return statistics.quantiles(values, n=20)[-1]
+
+
+async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    async with FaultReceiver() as healthy:
+        baseline = p95(await latencies(transport, healthy.url("/")))
+        hung = [
+            asyncio.ensure_future(transport.exchange(post(receiver.url("/never")), owner="hung", timeout=4))
+            for _ in range(100)
+        ]
+        await until(lambda: receiver.now_open == 100, 3, "a hundred hung sends")
+        meanwhile = p95(await latencies(transport, healthy.url("/")))
+        assert not any(send.done() for send in hung)
+        for send in hung:
+            send.cancel()
+        await asyncio.gather(*hung, return_exceptions=True)
+    assert meanwhile <= 2 * baseline + 50
+
+
+async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address() -> None:
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hangs(host: str, port: int) -> list[tuple[Any, ...]]:
+        asyncio.run_coroutine_threadsafe(done.wait(), loop).result(8)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    transport = Transport(resolve=hangs)
+    async with FaultReceiver() as receiver:
+        hung = [
+            asyncio.ensure_future(transport.exchange(post(f"http://h{n}.test/"), owner=n, timeout=10))
+            for n in range(20)
+        ]
+        for host in ("localhost", "127.0.0.1", "127.1", "app.localhost"):
+            began = time.perf_counter()
+            outcome = await transport.exchange(post(receiver.url("/", host=host)), owner=host, timeout=2)
+            assert outcome.error is None, outcome
+            assert time.perf_counter() - began <= 0.05
+        assert not any(send.done() for send in hung)
+        done.set()
+        assert {(await send).error for send in hung} == {"dns_failed"}
+    await transport.aclose()
+
+
+async def test_at_most_four_look_ups_of_one_name_run_at_once(transport: Transport) -> None:
+    running = most = 0
+
+    def counts(host: str, port: int) -> list[tuple[Any, ...]]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.05)
+        running -= 1
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    transport = Transport(resolve=counts)
+    ends = await asyncio.gather(
+        *(transport.exchange(post("http://same.test/"), owner=n, timeout=5) for n in range(20))
+    )
+    assert {end.error for end in ends} == {"dns_failed"}
+    assert most == 4
+
+
+async def test_every_fault_leaves_neither_descriptors_nor_tasks_behind(transport: Transport) -> None:
+    paths = ["/never", "/slow-headers", "/trickle", "/rst-now", "/close-now", "/bad-status", "/big", "/early-413"]
+
+    def in_use() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
+
+    before = in_use()
+    async with FaultReceiver() as receiver:
+        sends = [
+            transport.exchange(post(receiver.url(path)), owner=path, timeout=0.5, on_late=lambda late: None)
+            for path in paths * 5
+        ]
+        ends: list[Outcome] = await asyncio.gather(*sends)
+        assert all(end.error or end.status_code == 200 for end in ends)
+
+    def given_back() -> bool:
+        return all(now <= then + 5 for now, then in zip(in_use(), before, strict=True))
+
+    await until(given_back, 5, "descriptors and tasks back")
