@@ -19,4 +19,4 @@ urlpatterns = [
 handler400 = "console.views.errors.bad_request"
 handler403 = "console.views.errors.denied"
 handler404 = "console.views.errors.not_found"
-handler500 = "console.views.errors.server_error"
+handler500 = "console.views.page.broken"

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 
-_SECRET = re.compile(r"(whsec_)[\w-]+|(Bearer )\S+|(://)[^/@\s]+@", re.IGNORECASE)
+_SECRET = re.compile(r"(whsec_)[\w+/=-]+|(Bearer )\S+|(://)[^/\s]+@", re.IGNORECASE)
 
 
 def masked(text: str) -> str:

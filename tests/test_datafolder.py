@@ -1,0 +1,105 @@
+"""The data folder: who may read it, who runs on it."""
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from simulator import datafolder
+from simulator.datafolder import EngineLock, Taken
+
+from .serving import ROOT
+from .waiting import wait_until
+
+HOLD = """
+import sys
+from pathlib import Path
+from simulator.datafolder import EngineLock
+lock = EngineLock(Path(sys.argv[1]))
+lock.acquire()
+lock.announce("http://127.0.0.1:4711")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def umask():
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_only_its_owner_can_read_it(tmp_path: Path, umask):
+    folder = tmp_path / "deep" / "data"
+    folder.mkdir(parents=True, mode=0o755)
+    (folder / "simulator.sqlite3-wal").touch(mode=0o644)
+    datafolder.prepare(folder)
+    (folder / "made later").touch()
+    assert mode(folder) == 0o700
+    assert [mode(path) for path in folder.iterdir()] == [0o600, 0o600]
+
+
+def test_a_key_is_made_once_and_kept(tmp_path: Path, umask):
+    first = datafolder.key(tmp_path / "data", "api_key")
+    assert len(first) >= 43
+    assert datafolder.key(tmp_path / "data", "api_key") == first
+    assert mode(tmp_path / "data") == 0o700
+    assert [(path.name, mode(path)) for path in (tmp_path / "data").iterdir()] == [("api_key", 0o600)]
+
+
+def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path):
+    keys = []
+    code = "import sys; from pathlib import Path; from simulator import datafolder\n"
+    code += "print(datafolder.key(Path(sys.argv[1]), 'api_key'))"
+
+    def ask() -> None:
+        keys.append(subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(keys) == 4
+    assert len(set(keys)) == 1
+
+
+def test_a_second_engine_is_told_where_the_first_one_runs(tmp_path: Path):
+    first, second = EngineLock(tmp_path), EngineLock(tmp_path)
+    first.acquire()
+    with pytest.raises(Taken) as starting:
+        second.acquire()
+    assert starting.value.address is None
+    first.announce("http://127.0.0.1:8000")
+    with pytest.raises(Taken) as running:
+        second.acquire()
+    assert running.value.address == "http://127.0.0.1:8000"
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert datafolder.running(tmp_path) == "http://127.0.0.1:4711"
+        holder.kill()
+        holder.wait(5)
+    wait_until(lambda: datafolder.running(tmp_path) is None, 2, "the lock to be free")
+    lock = EngineLock(tmp_path)
+    lock.acquire()
+    lock.release()
+
+
+def test_nothing_runs_on_a_folder_that_is_not_there(tmp_path: Path):
+    assert datafolder.running(tmp_path / "nowhere") is None

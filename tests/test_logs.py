@@ -1,0 +1,80 @@
+"""Log lines: one line an entry, and never a secret."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from simulator import datafolder
+from simulator.logs import JsonLines, NoSecrets, masked
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (f"signing with {SECRET}!", SECRET[6:]),
+        ("whsec_abc+def/ghi=", "def/ghi"),
+        ("Authorization: Bearer s3cret-key", "s3cret"),
+        ("authorization: bearer s3cret-key", "s3cret"),
+        ("GET http://user:pa55@host/x", "pa55"),
+        ("GET https://user:p@55@host/x", "55@"),
+    ],
+)
+def test_secrets_are_masked(text: str, hidden: str):
+    assert hidden not in masked(text)
+    assert "…" in masked(text)
+
+
+def test_what_is_no_secret_stays_as_it_is():
+    text = "http://127.0.0.1:3000/webhook answered 500 after 12 ms; contact a@b.example"
+    assert masked(text) == text
+
+
+def logged(formatter: logging.Formatter, write) -> str:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(NoSecrets())
+    handler.setFormatter(formatter)
+    logger = logging.getLogger("simulator.test")
+    logger.addHandler(handler)
+    try:
+        write(logger)
+    finally:
+        logger.removeHandler(handler)
+    return stream.getvalue()
+
+
+def fail(logger: logging.Logger) -> None:
+    try:
+        raise ValueError(f"cannot sign with {SECRET}")
+    except ValueError:
+        logger.exception("failed for %s", SECRET)
+
+
+def test_arguments_and_tracebacks_are_masked_too():
+    text = logged(logging.Formatter("%(message)s"), fail)
+    assert "Traceback" in text
+    assert "failed for whsec_…" in text
+    assert SECRET[6:] not in text
+
+
+def test_json_is_one_object_a_line_with_the_traceback_inside():
+    lines = logged(JsonLines(), fail).splitlines()
+    assert len(lines) == 1
+    entry = json.loads(lines[0])
+    assert entry["level"] == "ERROR"
+    assert entry["logger"] == "simulator.test"
+    assert entry["message"] == "failed for whsec_…"
+    assert "ValueError" in entry["traceback"]
+    assert SECRET[6:] not in lines[0]
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_every_entry_passes_the_mask(format: str):
+    config = datafolder.logging_config(format)
+    assert config["root"]["handlers"] == ["stderr"]
+    assert config["handlers"]["stderr"]["filters"] == ["no_secrets"]
+    assert config["handlers"]["stderr"]["formatter"] == format

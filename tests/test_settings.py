@@ -1,0 +1,61 @@
+"""Settings: read once at the start; a bad one is named in one line, with what to write instead."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .serving import DEFAULTS, ROOT
+
+SHOW = "import console.settings as s; print(s.SIM_DATA_DIR, s.SIM_RETRY_SCALE, s.SIM_CONCURRENCY, s.ALLOWED_HOSTS)"
+
+
+def settings(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path / "data"), **env}
+    command = [sys.executable, "-c", SHOW]
+    return subprocess.run(command, check=False, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SIM_RETRY_SCALE", "fast"),
+        ("SIM_RETRY_SCALE", "-1"),
+        ("SIM_RETRY_SCALE", "nan"),
+        ("SIM_CONCURRENCY", "0"),
+        ("SIM_CONCURRENCY", "1000000"),
+        ("SIM_KEEP_DAYS", "0"),
+        ("SIM_API_KEY", "too short"),
+        ("SIM_API_KEY", "k" * 201),
+        ("SIM_API_KEY", "schlüssel-schlüssel"),
+        ("LOG_FORMAT", "xml"),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "sim.lan,*"),
+    ],
+)
+def test_a_bad_setting_names_itself(tmp_path: Path, name: str, value: str):
+    result = settings(tmp_path, **{name: value})
+    last = result.stderr.splitlines()[-1]
+    assert result.returncode != 0
+    assert last.startswith(f"django.core.exceptions.ImproperlyConfigured: {name} must ")
+    assert name != "SIM_API_KEY" or value not in last
+
+
+def test_the_defaults_are_the_documented_ones(tmp_path: Path):
+    result = settings(tmp_path)
+    assert result.stdout.strip() == f"{tmp_path}/data 1.0 100 ['127.0.0.1', 'localhost', '[::1]']"
+
+
+def test_more_hosts_are_added_to_those_of_this_machine(tmp_path: Path):
+    result = settings(tmp_path, ALLOWED_HOSTS="sim.lan,sim.test", SIM_RETRY_SCALE="0.05", SIM_CONCURRENCY="7")
+    assert result.stdout.strip().endswith("0.05 7 ['127.0.0.1', 'localhost', '[::1]', 'sim.lan', 'sim.test']")
+
+
+def test_the_key_of_django_is_made_for_each_data_folder(tmp_path: Path):
+    settings(tmp_path)
+    made = (tmp_path / "data" / "secret_key").read_text()
+    assert len(made) >= 43
+    settings(tmp_path)
+    assert (tmp_path / "data" / "secret_key").read_text() == made
