@@ -41,7 +41,7 @@ class EventType:
 
 def sample(type: str, rng: Random | None = None) -> dict[str, Any]:
     """Fresh, believable `data` of a built-in type; repeatable with a seeded `rng`. KeyError for any other type."""
-    return samples.BUILT_IN[type](rng or _rng)
+    return samples.MAKERS[type](rng or _rng)
 
 
 def near(type: str, known: Iterable[str]) -> list[str]:

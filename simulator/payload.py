@@ -14,7 +14,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:,"]|[^\s"\[\]{}:,]+', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 
 
 class BadJSON(ValueError):
@@ -113,7 +113,6 @@ def parse_json(text: str | bytes) -> Any:
         if _SUSPICIOUS.search(text):
             check_json(value)
     except json.JSONDecodeError as error:
-        _refuse(text[: error.pos])  # what is refused further up is what the reader should see first
         raise BadJSON("", _plain(error.msg), error.lineno, error.colno) from None
     except BadJSON:
         _refuse(text)
@@ -214,8 +213,6 @@ def _refuse(text: str) -> None:
     at_key = False
     for token in _TOKEN.finditer(text):
         word = token[0]
-        if word == '"':
-            return  # the text was cut inside this string
         if word in "{[":
             keys.append(set() if word == "{" else None)
             path.append("" if word == "{" else 0)

@@ -147,7 +147,7 @@ def analysis_completed(rng: Random) -> Data:
     }
 
 
-BUILT_IN: dict[str, Callable[[Random], Data]] = {
+MAKERS: dict[str, Callable[[Random], Data]] = {
     "lead.qualified": lead_qualified,
     "property.matched": property_matched,
     "message.received": message_received,

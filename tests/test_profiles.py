@@ -41,6 +41,11 @@ def test_a_preset_with_one_field_changed_is_called_custom_and_reads_back() -> No
     assert profile_from(as_dict(profile)) == profile
 
 
+def test_what_was_set_as_custom_stays_custom() -> None:
+    assert profile_from({"preset": "custom"}).preset == "custom"
+    assert profile_from(as_dict(profile_from({"preset": "custom"}))).preset == "custom"
+
+
 def test_fields_without_a_preset_start_from_the_default() -> None:
     profile = profile_from({"prefix": "sig="})
     assert (profile.preset, profile.prefix, profile.content) == ("custom", "sig=", DEFAULT.content)
