@@ -15,7 +15,7 @@ from .errors import not_found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
-from .shapes import Json, answer, delivery_json, event_json
+from .shapes import Json, answer, delivery_json, event_json, sent_json
 
 router = Router(tags=["events"])
 
@@ -89,14 +89,7 @@ class SentOut(Out):
 def create(request: HttpRequest, body: EventIn) -> HttpResponse:
     """Fan one event out to its endpoints. Answered once it is stored; deliveries follow by themselves."""
     sent = sending.send(body.content(), endpoints=body.endpoints, to=body.to, trigger=body.trigger or "api")
-    return answer(
-        {
-            "event": event_json(sent.event),
-            "deliveries": [delivery_json(delivery) for delivery in sent.deliveries],
-            "skipped": [{"endpoint": endpoint.pk, "reason": reason} for endpoint, reason in sent.skipped],
-        },
-        202,
-    )
+    return answer(sent_json(sent), 202)
 
 
 @router.get(

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 
 from .. import failures
 from ..models import Activity, Attempt, Delivery, Endpoint, Event
+from ..sending import Sent
 
 PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
 Json = dict[str, Any]
@@ -60,6 +61,14 @@ def event_json(event: Event) -> Json:
         "body": body.decode("utf-8", "replace"),
         "size": len(body),
         "sha256": event.sha256,
+    }
+
+
+def sent_json(sent: Sent) -> Json:
+    return {
+        "event": event_json(sent.event),
+        "deliveries": [delivery_json(delivery) for delivery in sent.deliveries],
+        "skipped": [{"endpoint": endpoint.pk, "reason": reason} for endpoint, reason in sent.skipped],
     }
 
 

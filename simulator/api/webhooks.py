@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from .. import registration, sending, signing
+from .. import engine, registration, sending, signing
 from ..models import Endpoint
 from ..reach import reach
 from .delivery_schemas import DeliveryOut
@@ -192,8 +192,9 @@ def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
     "/{id}", response={204: None, **refused(404)}, operation_id="deleteWebhook", summary="Delete an endpoint"
 )
 def remove(request: HttpRequest, id: str) -> HttpResponse:
-    """Its pending deliveries are cancelled; history stays."""
+    """Nothing more is sent once this is answered; pending deliveries are cancelled, history stays."""
     _found(id).remove()
+    engine.abandon(id)
     return HttpResponse(status=204)
 
 

@@ -1,0 +1,170 @@
+"""Who carries out a command: the server that runs on this data folder, or an engine of its own. Prints nothing."""
+
+import asyncio
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+
+from . import datafolder, sending
+from .api.gate import api_key
+from .api.shapes import delivery_with_attempts, sent_json
+from .datafolder import EngineLock, Taken
+from .engine import Engine
+from .models import Delivery
+from .payload import BadOverride
+
+Json = dict[str, Any]
+START_S = 10.0  # how long a server may take from its lock to its address
+PATIENCE_S = 30.0
+
+
+class Refused(Exception):
+    """What was asked for is wrong; the text says what."""
+
+
+class Unavailable(Exception):
+    """It cannot be carried out on this machine now; the text says why."""
+
+
+class Carrier(Protocol):
+    def send(self, body: Json) -> Json:
+        """`body` and answer as of `POST /events`. Raises Refused and Unavailable."""
+
+    def delivery(self, id: str) -> Json:
+        """A delivery with its attempts, as the API gives it."""
+
+
+@contextmanager
+def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
+    """The running server; else the database itself, with an engine meanwhile if it `delivers`."""
+    folder: Path = settings.SIM_DATA_DIR
+    deadline = time.monotonic() + START_S
+    while True:
+        address = datafolder.running(folder)
+        if address:
+            yield Server(address)
+            return
+        try:
+            with _alone(folder):
+                if not delivers:
+                    yield Alone()
+                    return
+                with _engine():
+                    yield Alone()
+                    return
+        except Taken:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Another process starts on {folder} and does not get ready.") from None
+            time.sleep(0.1)
+
+
+class Server:
+    """The API of the running server. Never through a proxy: it is on this machine."""
+
+    def __init__(self, address: str):
+        self._base = f"{address.rstrip('/')}/api/v1"
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def send(self, body: Json) -> Json:
+        return self._call("/events", json.dumps(body).encode())
+
+    def delivery(self, id: str) -> Json:
+        return self._call(f"/deliveries/{id}")
+
+    def _call(self, path: str, body: bytes | None = None) -> Json:
+        headers = {"Authorization": f"Bearer {api_key()}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self._base + path, body, headers)
+        try:
+            with self._opener.open(request, timeout=PATIENCE_S) as response:
+                answer: Json = json.load(response)
+                return answer
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _told(error) from None
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"The server at {self._base} does not answer: {error}.") from None
+
+
+def _told(error: urllib.error.HTTPError) -> Exception:
+    try:
+        told = json.load(error)["error"]
+    except (ValueError, KeyError):
+        return Unavailable(f"The server answered {error.code}.")
+    if error.code == 401:
+        return Unavailable("The running server has another API key. Is SIM_API_KEY the same here and there?")
+    field = told["details"].get("field")
+    text = told["message"] if field is None or field in told["message"] else f"{field}: {told['message']}"
+    return Refused(text) if error.code < 500 else Unavailable(text)
+
+
+class Alone:
+    """No server runs: straight to the database."""
+
+    def send(self, body: Json) -> Json:
+        content = sending.Content(body["type"], body.get("data"), body.get("overrides"))
+        try:
+            sent = sending.send(
+                content, endpoints=body.get("endpoints"), to=body.get("to"), trigger=body["trigger"]
+            )
+        except sending.BadInput as error:
+            raise Refused(error.message) from None
+        except BadOverride as error:
+            raise Refused(f"{error.field}: {error.message}") from None
+        except DatabaseError as error:
+            raise Unavailable(f"The database refused: {error}.") from None
+        return sent_json(sent)
+
+    def delivery(self, id: str) -> Json:
+        return delivery_with_attempts(Delivery.objects.select_related("event", "endpoint").get(pk=id))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """With the data folder ready and nobody else on it. Raises Taken and Unavailable."""
+    lock = EngineLock(folder)
+    try:
+        datafolder.prepare(folder)
+        lock.acquire()
+        call_command("migrate", verbosity=0, interactive=False)
+    except OSError as error:
+        raise Unavailable(f"{error.filename or folder}: {error.strerror}.") from None
+    except DatabaseError as error:
+        raise Unavailable(f"{settings.DATABASES['default']['NAME']} cannot be used: {error}.") from None
+    try:
+        yield
+    finally:
+        connection.close()
+        lock.release()
+
+
+@contextmanager
+def _engine() -> Iterator[None]:
+    """An engine on a loop of its own in another thread; what is in flight at the end gets its 5 s."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="engine", daemon=True)
+    thread.start()
+
+    def run(step: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(step, loop).result()
+
+    engine = Engine()
+    try:
+        run(engine.start())
+        try:
+            yield
+        finally:
+            run(engine.stop())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
