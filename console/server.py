@@ -27,6 +27,10 @@ class Request(WebRequest):
     _size = 0
     _refused = False
 
+    def __init__(self, *args: Any, **options: Any):
+        # Forms are Django's to read: Twisted would refuse some unheard, and block the loop over others.
+        super().__init__(*args, parsePOSTFormSubmission=False, **options)
+
     def handleContentChunk(self, data: bytes) -> None:
         self._size += len(data)
         if self._size <= self._limit:
