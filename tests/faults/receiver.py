@@ -9,8 +9,9 @@ import gzip
 import socket
 import struct
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 MIB = 1024 * 1024
@@ -28,7 +29,9 @@ class Seen:
     @property
     def headers(self) -> dict[str, str]:
         lines = self.head.decode("latin-1").split("\r\n")[1:]
-        return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+        return {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
+        }
 
 
 @dataclass
@@ -89,6 +92,44 @@ def says(path: str, data: bytes, *, closes: bool = True) -> None:
     at(path, closes=closes)(lambda visit: visit.say(data))
 
 
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    talk: Talk, *, host: str = "127.0.0.1", ssl: object = None, talks: set[asyncio.Task[None]] | None = None
+) -> AsyncIterator[int]:
+    """A port on which `talk` serves each connection; at the end no connection and no task is left."""
+    talks = set() if talks is None else talks
+
+    async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await talk(reader, writer)
+        finally:
+            writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(whole(reader, writer))
+        talks.add(task)
+        task.add_done_callback(lambda done: talks.discard(done))
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(accept, host, 0, backlog=1024, limit=2 * MIB, ssl=ssl)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.sleep(0)  # a connection accepted just now gets its task
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # the sockets close
+
+
 @dataclass
 class FaultReceiver:
     """Listens on a free loopback port while used as an async context manager."""
@@ -101,39 +142,23 @@ class FaultReceiver:
     most_open: int = 0
     state: dict[str, int] = field(default_factory=dict)
 
-    async def __aenter__(self) -> "FaultReceiver":
-        self._talks: set[asyncio.Task] = set()
-        self._server = await asyncio.start_server(
-            self._accept, self.host, 0, backlog=1024, limit=2 * MIB, ssl=self.ssl
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def __aenter__(self) -> Self:
+        self.talks: set[asyncio.Task[None]] = set()
+        self._listening = listening(self._talk, host=self.host, ssl=self.ssl, talks=self.talks)
+        self.port = await self._listening.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
+        await self._listening.__aexit__(None, None, None)
 
     def url(self, path: str = "/", scheme: str = "http", host: str | None = None) -> str:
         return f"{scheme}://{host or self.host}:{self.port}{path}"
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._talk(reader, writer))
-        self._talks.add(task)
-        task.add_done_callback(self._talks.discard)
-
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        nth = 0
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                while True:
-                    nth += 1
-                    if not await self._serve_one(reader, writer, nth):
-                        break
-        finally:
-            writer.close()
+        nth = 1
+        while await self._serve_one(reader, writer, nth):
+            nth += 1
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nth: int) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -274,13 +299,19 @@ says(
 says("/204-body", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", closes=False)
 says("/204-unsized-body", b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 500 Smuggled\r\n\r\n", closes=False)
 says("/two-answers", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" * 2, closes=False)
-says("/100-continue", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", closes=False)
+says(
+    "/100-continue",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    closes=False,
+)
 says(
     "/103-early",
     b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nX-Own: 1\r\nContent-Length: 2\r\n\r\nok",
     closes=False,
 )
-says("/101", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi")
+says(
+    "/101", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi"
+)
 says("/offers-h2", b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nok")
 says("/http10", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
 says(

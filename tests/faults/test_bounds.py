@@ -49,7 +49,13 @@ async def measured(url: str, timeout: float = 2.0, size: int = 10, **env: str) -
 
 @pytest.mark.parametrize(
     ("path", "mib", "seconds"),
-    [("/big", 8, 0.5), ("/big-chunked", 8, 0.5), ("/gzip-bomb", 8, 3), ("/huge-header", 4, 1), ("/many-headers", 8, 1)],
+    [
+        ("/big", 8, 0.5),
+        ("/big-chunked", 8, 0.5),
+        ("/gzip-bomb", 8, 3),
+        ("/huge-header", 4, 1),
+        ("/many-headers", 8, 1),
+    ],
 )
 async def test_a_huge_answer_costs_a_few_mebibytes_at_most(
     receiver: FaultReceiver, path: str, mib: float, seconds: float
@@ -59,13 +65,17 @@ async def test_a_huge_answer_costs_a_few_mebibytes_at_most(
     assert result["seconds"] <= seconds, result
 
 
-async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(receiver: FaultReceiver) -> None:
+async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(
+    receiver: FaultReceiver,
+) -> None:
     result = await measured(receiver.url("/stop-reading"), size=MIB)
     assert result["error"] == "send_timeout"
     assert result["mib"] <= 9
 
 
-async def test_r04_a_flood_of_interim_answers_takes_a_tenth_of_a_core_at_most(receiver: FaultReceiver) -> None:
+async def test_r04_a_flood_of_interim_answers_takes_a_tenth_of_a_core_at_most(
+    receiver: FaultReceiver,
+) -> None:
     result = await measured(receiver.url("/1xx-flood"))
     assert result["error"] == "no_response"
     assert result["cpu"] <= 0.10, result
@@ -156,7 +166,16 @@ async def test_at_most_four_look_ups_of_one_name_run_at_once(transport: Transpor
 
 
 async def test_every_fault_leaves_neither_descriptors_nor_tasks_behind(transport: Transport) -> None:
-    paths = ["/never", "/slow-headers", "/trickle", "/rst-now", "/close-now", "/bad-status", "/big", "/early-413"]
+    paths = [
+        "/never",
+        "/slow-headers",
+        "/trickle",
+        "/rst-now",
+        "/close-now",
+        "/bad-status",
+        "/big",
+        "/early-413",
+    ]
 
     def in_use() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())

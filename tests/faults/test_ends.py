@@ -23,7 +23,7 @@ from simulator.failures import hint_for
 from simulator.wire import Outcome, Transport
 
 from ..waiting import until
-from .receiver import MIB, FaultReceiver
+from .receiver import MIB, FaultReceiver, listening
 
 
 @pytest.fixture
@@ -147,7 +147,9 @@ async def test_r30_a_hung_look_up_is_dns_timeout_within_its_limit_and_the_deadli
     await transport.aclose()
 
 
-async def test_out_of_descriptors_is_an_internal_error_that_names_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_out_of_descriptors_is_an_internal_error_that_names_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def none_left(*args: Any, **kwargs: Any) -> socket.socket:
         raise OSError(24, "Too many open files")
 
@@ -224,19 +226,17 @@ async def test_r27_a_bad_certificate_has_its_own_code_and_passes_without_checks(
         assert took <= 1
         unchecked, _ = await ends(tls, url, tls_verify=False)
         assert unchecked.error is None
-        assert (await ends(tls, url))[0].error == code  # the unchecked connection is not used for a checked send
+        assert (await ends(tls, url))[
+            0
+        ].error == code  # the unchecked connection is not used for a checked send
 
 
 async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
     async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            await reader.read()
-        writer.close()
+        await reader.read()
 
-    server = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    outcome, took = await ends(tls, f"https://127.0.0.1:{port}/", timeout=15)
-    server.close()
+    async with listening(says_nothing) as port:
+        outcome, took = await ends(tls, f"https://127.0.0.1:{port}/", timeout=15)
     assert (outcome.error, outcome.phase) == ("tls_timeout", "tls")
     assert 4.9 <= took <= 5.5
 
@@ -245,12 +245,10 @@ async def test_r28_https_to_a_port_of_plain_http(receiver: FaultReceiver, tls: T
     async def nginx(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(nginx, "127.0.0.1", 0)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    outcome, _ = await ends(tls, url)
-    server.close()
+    async with listening(nginx) as port:
+        url = f"https://127.0.0.1:{port}/hook"
+        outcome, _ = await ends(tls, url)
     assert (outcome.error, outcome.phase) == ("tls_failed", "tls")
     assert "this port does not speak TLS" in outcome.message
     assert url.replace("https", "http") in hint(outcome, url)
@@ -259,12 +257,10 @@ async def test_r28_https_to_a_port_of_plain_http(receiver: FaultReceiver, tls: T
 async def test_r28_https_to_a_port_that_hangs_up_on_the_handshake(tls: Transport) -> None:
     async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
-        writer.close()
 
-    server = await asyncio.start_server(hangs_up, "127.0.0.1", 0)
-    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    outcome, _ = await ends(tls, url)
-    server.close()
+    async with listening(hangs_up) as port:
+        url = f"https://127.0.0.1:{port}/hook"
+        outcome, _ = await ends(tls, url)
     assert outcome.error == "tls_failed"
     assert "http" in hint(outcome, url)
 
@@ -281,17 +277,17 @@ async def test_r28_a_tls_alert_in_answer_to_http_is_recognised(transport: Transp
     async def alerts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x15\x03\x01\x00\x02\x02\x46")
-        writer.close()
 
-    server = await asyncio.start_server(alerts, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    outcome, _ = await ends(transport, url)
-    server.close()
+    async with listening(alerts) as port:
+        url = f"http://127.0.0.1:{port}/hook"
+        outcome, _ = await ends(transport, url)
     assert outcome.error == "bad_response"
     assert f"use https in the URL ({url.replace('http', 'https')})" in hint(outcome, url)
 
 
-async def test_a_server_that_wants_a_client_certificate_is_tls_failed(authority: trustme.CA, tls: Transport) -> None:
+async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
+    authority: trustme.CA, tls: Transport
+) -> None:
     context = speaks_tls(authority.issue_cert("localhost"))
     context.verify_mode = ssl.CERT_REQUIRED
 
@@ -303,11 +299,9 @@ async def test_a_server_that_wants_a_client_certificate_is_tls_failed(authority:
             with contextlib.suppress(ssl.SSLError):  # what is wrong goes out as an alert
                 handshake.do_handshake()
             writer.write(going.read())
-        writer.close()
 
-    server = await asyncio.start_server(refuses, "127.0.0.1", 0)
-    outcome, _ = await ends(tls, f"https://localhost:{server.sockets[0].getsockname()[1]}/")
-    server.close()
+    async with listening(refuses) as port:
+        outcome, _ = await ends(tls, f"https://localhost:{port}/")
     assert outcome.error == "tls_failed"
     assert "CERTIFICATE_REQUIRED" in outcome.message
 
@@ -341,7 +335,9 @@ async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and
     assert receiver.connections == 4  # one, its repeat, and one each since
 
 
-async def test_a_fresh_connection_that_dies_is_not_repeated(receiver: FaultReceiver, transport: Transport) -> None:
+async def test_a_fresh_connection_that_dies_is_not_repeated(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
     for path in ("/rst-now", "/close-now"):
         outcome, _ = await ends(transport, receiver.url(path))
         assert (bool(outcome.error), outcome.repeated) == (True, False)
@@ -364,7 +360,9 @@ async def test_r23_no_redirect_is_followed(receiver: FaultReceiver, transport: T
         assert (outcome.error, len(receiver.requests), target.connections) == ("redirect", 1, 0)
 
 
-async def test_r37_fifty_slow_sends_at_once_all_succeed(receiver: FaultReceiver, transport: Transport) -> None:
+async def test_r37_fifty_slow_sends_at_once_all_succeed(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
     sends = [ends(transport, receiver.url("/delay?s=0.5")) for _ in range(50)]
     assert [o.error for o, _ in await asyncio.gather(*sends)] == [None] * 50
     assert receiver.most_open == 50

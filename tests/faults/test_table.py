@@ -56,7 +56,9 @@ def test_a_misbehaving_receiver_ends_the_attempt_with_its_exact_code(
     assert took <= (D + 1 if row["within"] == "D" else row["within"])
     assert bool(outcome.message) == bool(outcome.error) == bool(outcome.phase)
     _check_body(row, outcome)
-    pairs = [pair for pair in outcome.headers if pair[0].lower() in {n.lower() for n, _ in row.get("headers", [])}]
+    pairs = [
+        pair for pair in outcome.headers if pair[0].lower() in {n.lower() for n, _ in row.get("headers", [])}
+    ]
     assert pairs == [tuple(pair) for pair in row.get("headers", [])]
     assert outcome.headers_dropped == row.get("dropped", 0)
     assert outcome.retry_after == row.get("retry_after")
