@@ -132,7 +132,9 @@ def test_simulator_cannot_import_console(line: str, tmp_path: Path) -> None:
 def test_every_module_has_its_tests() -> None:
     modules = [re.fullmatch(r"(?:simulator|console)/(\w+)\.py", name) for name in tracked()]
     named = {found[1] for found in modules if found} - {"__init__", "apps"}
-    tested = {Path(name).stem.removeprefix("test_") for name in tracked() if name.startswith("tests/")}
+    tested = {
+        found[1] for name in tracked() if (found := re.fullmatch(r"tests/(?:.*/)?test_(\w+)\.py", name))
+    }
     assert sorted(named - tested) == []
 
 
