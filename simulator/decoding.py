@@ -22,7 +22,9 @@ def decoded(body: bytes, headers: Headers, cap: int = CAP) -> tuple[bytes, str |
     if not encodings or not body:
         return body[:cap], None
     if len(encodings) > _LAYERS:
-        return body[:cap], f"The body claims {len(encodings)} encodings, one in another; it is shown as it came."
+        return body[
+            :cap
+        ], f"The body claims {len(encodings)} encodings, one in another; it is shown as it came."
     notes: list[str] = []
     result = body
     for encoding in reversed(encodings):
@@ -76,7 +78,9 @@ def as_text(body: bytes, headers: Headers, cap: int = CAP) -> tuple[str, str | N
     return text, " ".join(notes) or None
 
 
-_TEXT_CODECS = re.compile(r"ascii|utf-(8|16|32)(-\w+)?|iso8859-\d+|latin.*|cp\d+|koi8-\w|mac-\w+|gb\w+|big5\w*")
+_TEXT_CODECS = re.compile(
+    r"ascii|utf-(8|16|32)(-\w+)?|iso8859-\d+|latin.*|cp\d+|koi8-\w|mac-\w+|gb\w+|big5\w*"
+)
 _EAST_ASIAN = re.compile(r"shift_jis\w*|euc_\w+|iso2022_\w+|hz|johab")
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 Headers = Sequence[tuple[str, str]]
 
@@ -277,15 +277,15 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
         return "Deliveries are POST requests: let this route accept POST" + (
             f" (it allows {allowed})." if allowed else "."
         )
-    if status == 404 and not url.endswith("/") and not urlsplit(url).query:
+    if status == 404 and not url.endswith("/") and "?" not in url:
         return "No route at this path: compare the path with your receiver's routes, also the final slash."
     return _STATUS_HINTS.get(status) or _class_hint(status)
 
 
 _STATUS_HINTS = {
     400: "Your receiver refused the request: compare what it expects with the body and headers sent.",
-    401: "Our signature is right; check how yours is made: HMAC-SHA256 over timestamp + '.' + the raw body,"
-    " before any JSON parsing, with the whole whsec_… string as key. The Signature tab shows the signed bytes.",
+    401: "Our signature is right: look at the signed bytes under Signature and hash exactly those. Most often the"
+    " body was parsed and written again, the timestamp left out, or the secret cut; or another login guards the route.",
     403: "Your receiver refused the request: look for an access rule, an allow-list or a signature check.",
     404: "No route at this path: compare the path with your receiver's routes.",
     406: "Your receiver refuses the Accept it saw: a webhook route should not negotiate content.",
@@ -319,7 +319,7 @@ def _redirect_hint(headers: Headers, url: str) -> str:
     target = next((value for name, value in headers if name.lower() == "location"), "")
     if not target:
         return "A 3xx without a Location: answer with 2xx, or register the final URL of the receiver."
-    ours, theirs = urlsplit(url), _split(target)
+    ours, theirs = _split(url) or urlsplit(""), _split(target)
     if theirs is None:
         return "The Location of this redirect is no valid URL: answer with 2xx instead of redirecting."
     if (theirs.path or "/") == ours.path + "/" and theirs.netloc in ("", ours.netloc):
@@ -343,13 +343,12 @@ def _refused_hint(url: str) -> str:
     return f"Nothing listens on :{port}. Start your receiver, or correct the port in the endpoint's URL."
 
 
-def _split(url: str):  # type: ignore[no-untyped-def]
+def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  (reading it is the check)
+        return parts if parts.port != -1 else None  # reading the port is what finds a bad one
     except ValueError:
         return None
-    return parts
 
 
 def _with_scheme(url: str, scheme: str) -> str:

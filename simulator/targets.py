@@ -35,8 +35,10 @@ def check_url(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
         raise BadTarget(
             "credentials_in_url",
-            f"A URL must not hold a user name or password (its host would be {host!r}). Remove what is before the @.",
+            f"A URL must hold no user name or password (its host would be {host!r}): remove all before the @.",
         )
+    if "\\" in parts.netloc + parts.path:
+        raise BadTarget("invalid_format", "A URL holds no backslashes; use / instead.")
     host = _host(parts)
     port = _port(parts)
     if parts.scheme == "http" and not is_local_name(host):
@@ -64,19 +66,16 @@ def _parts(url: str) -> SplitResult:
         raise BadTarget("invalid_format", "A URL is a text such as http://localhost:3000/webhook.")
     if len(url) > MAX_LENGTH:
         raise BadTarget("too_long", f"The URL has {len(url):,} characters; {MAX_LENGTH:,} are the limit.")
-    if not url or _UNSEEN.search(url) or "\\" in url.partition("?")[0]:
-        raise BadTarget(
-            "invalid_format",
-            "A URL holds no spaces, line breaks, control characters or backslashes."
-            if url
-            else "Enter a URL such as http://localhost:3000/webhook.",
-        )
+    if not url:
+        raise BadTarget("invalid_format", "Enter a URL such as http://localhost:3000/webhook.")
+    if _UNSEEN.search(url):
+        raise BadTarget("invalid_format", "A URL holds no spaces, line breaks or invisible characters.")
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d)", url):
+        raise BadTarget("invalid_format", "A URL begins with http:// or https://.")
     try:
         parts = urlsplit(url)
     except ValueError as error:
         raise BadTarget("invalid_format", f"This is not a URL: {error}.") from None
-    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url):
-        raise BadTarget("invalid_format", "A URL begins with http:// or https://.")
     if parts.scheme not in ("http", "https"):
         raise BadTarget("unsupported_scheme", f"{parts.scheme}: is not supported; use http:// or https://.")
     if not re.match(r"https?://", url, re.IGNORECASE):

@@ -42,7 +42,9 @@ def test_a_bomb_is_cut_at_the_cap_and_says_so() -> None:
 
 
 def test_a_bomb_in_a_bomb_is_cut_too() -> None:
-    result, note = decoded(gzip.compress(gzip.compress(bytes(50 << 20))), [("content-encoding", "gzip, gzip")])
+    result, note = decoded(
+        gzip.compress(gzip.compress(bytes(50 << 20))), [("content-encoding", "gzip, gzip")]
+    )
     assert len(result) == CAP
     assert note and "larger than 256 KiB" in note
 
@@ -71,8 +73,14 @@ def test_too_many_layers_are_not_peeled() -> None:
 
 
 def test_text_is_read_in_the_charset_it_names() -> None:
-    assert as_text("café".encode("latin-1"), [("Content-Type", "text/plain; charset=ISO-8859-1")]) == ("café", None)
-    assert as_text("日本".encode("shift_jis"), [("content-type", 'text/plain;charset="Shift_JIS"')]) == ("日本", None)
+    assert as_text("café".encode("latin-1"), [("Content-Type", "text/plain; charset=ISO-8859-1")]) == (
+        "café",
+        None,
+    )
+    assert as_text("日本".encode("shift_jis"), [("content-type", 'text/plain;charset="Shift_JIS"')]) == (
+        "日本",
+        None,
+    )
     assert as_text("café".encode(), []) == ("café", None)
 
 
@@ -86,7 +94,9 @@ def test_bytes_that_are_no_text_become_replacement_characters_with_a_note() -> N
     assert note and "UTF-8" in note
 
 
-@pytest.mark.parametrize("charset", ["klingon", "rot13", "zip", "unicode_escape", "idna", "punycode", "a\0b", "utf-7"])
+@pytest.mark.parametrize(
+    "charset", ["klingon", "rot13", "zip", "unicode_escape", "idna", "punycode", "a\0b", "utf-7"]
+)
 def test_a_charset_that_is_none_of_text_is_named_and_ignored(charset: str) -> None:
     text, note = as_text(b"abc", [("content-type", f"text/plain; charset={charset}")])
     assert text == "abc"

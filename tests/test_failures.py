@@ -1,0 +1,94 @@
+"""The closed list of failure codes, and the cure each failure is shown with."""
+
+import re
+from string import Formatter
+
+import pytest
+
+from simulator.failures import CODES, FAILURES, hint_for, message
+
+CONTRACT = (
+    "dns_failed dns_timeout refused unreachable connect_timeout tls_untrusted tls_hostname tls_expired tls_failed"
+    " tls_timeout send_timeout no_response incomplete_response reset closed_before_response body_truncated"
+    " bad_response headers_too_large redirect status blocked_target blocked_self interrupted internal_error"
+)
+PHASES = {"dns", "connect", "tls", "send", "wait", "receive"}
+
+
+def test_the_list_is_the_contracts() -> None:
+    assert " ".join(CODES) == CONTRACT
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_says_what_happened_and_what_to_do(code: str) -> None:
+    failure = FAILURES[code]
+    assert failure.title and failure.docs.endswith(".")
+    assert set(failure.phases) <= PHASES
+    facts = {name: f"<{name}>" for _, name, _, _ in Formatter().parse(failure.message) if name}
+    text = message(code, **facts)
+    assert all(fact in text for fact in facts.values())
+    assert re.search(r"[.>]$", text)
+    assert len(hint_for(code, url="http://localhost:3000/hook")) > 20
+
+
+LOCAL = "http://localhost:3000/webhook"
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "cure"),
+    [
+        ("refused", {}, ":3000"),
+        ("refused", {"url": "https://example.com/"}, ":443"),
+        (
+            "redirect",
+            {"status_code": 301, "headers": [("Location", "/webhook/")]},
+            "http://localhost:3000/webhook/",
+        ),
+        ("redirect", {"status_code": 308, "headers": [("location", LOCAL + "/")]}, "adds a slash"),
+        ("redirect", {"url": LOCAL + "/", "headers": [("Location", "/webhook")]}, "removes the final slash"),
+        ("redirect", {"headers": [("Location", "https://localhost:3000/webhook")]}, "leads to https"),
+        ("redirect", {"headers": [("Location", "/accounts/login/?next=/webhook")]}, "login page"),
+        ("redirect", {"headers": [("Location", "https://[bad")]}, "no valid URL"),
+        ("redirect", {"headers": []}, "without a Location"),
+        ("status", {"status_code": 403, "body": b"<input name=csrftoken>"}, "exempt this view"),
+        ("status", {"status_code": 403, "body": b"CSRF verification failed"}, "exempt this view"),
+        ("status", {"status_code": 403, "body": b"no"}, "access rule"),
+        ("status", {"status_code": 401}, "signature is right"),
+        ("status", {"status_code": 404}, "final slash"),
+        ("status", {"status_code": 405, "headers": [("Allow", "GET, HEAD")]}, "it allows GET, HEAD"),
+        ("status", {"status_code": 405}, "POST"),
+        ("status", {"status_code": 410}, "paused"),
+        ("status", {"status_code": 413}, "limit"),
+        ("status", {"status_code": 415}, "application/json"),
+        ("status", {"status_code": 418}, "refused the request"),
+        ("status", {"status_code": 500}, "stack trace"),
+        ("status", {"status_code": 599}, "failed while handling"),
+        ("status", {"status_code": 700}, "no status of HTTP"),
+        (
+            "status",
+            {"status_code": 400, "body": b"The plain HTTP request was sent to HTTPS port"},
+            "use https",
+        ),
+        ("status", {"status_code": 400, "body": b"DisallowedHost at /"}, "ALLOWED_HOSTS"),
+        ("bad_response", {"body": b"\x15\x03\x01\x00\x02"}, "https://localhost:3000/webhook"),
+        ("bad_response", {"status_code": 101}, "upgrade"),
+        (
+            "tls_failed",
+            {"url": "https://localhost:3000/", "message": "… this port does not speak TLS."},
+            "use http in",
+        ),
+        ("internal_error", {"message": "… no free file descriptors (ulimit -n)."}, "ulimit -n"),
+        ("no_response", {}, "Answer 2xx at once"),
+    ],
+)
+def test_the_hint_names_the_cure_of_this_very_failure(code: str, facts: dict, cure: str) -> None:
+    assert cure in hint_for(code, **{"url": LOCAL, **facts})
+
+
+@pytest.mark.parametrize("url", ["", "http://[::1", "http://h:99999/", "nonsense", "http://h/%zz?\ud800"])
+@pytest.mark.parametrize(
+    "location", ["", "//", "http://[::1", "http://h:99999/", "\xff\xfe", "?q", "/" * 3000]
+)
+def test_no_url_and_no_location_can_make_a_hint_fail(url: str, location: str) -> None:
+    for code in CODES:
+        assert hint_for(code, url=url, status_code=302, headers=[("Location", location)], body=b"\xff")
