@@ -11,11 +11,7 @@ pages = get_asgi_application()
 
 # The apps have to be loaded before these.
 from .files import files
-
-try:
-    from .live import ConsoleConsumer
-except ImportError:
-    from channels.security.websocket import WebsocketDenier as ConsoleConsumer
+from .live import ConsoleConsumer
 from .security import doors, pages_only, refuse_socket
 from .stream import stream
 

@@ -15,8 +15,8 @@ from twisted.internet import defer, reactor
 from . import security
 
 MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form's encoding adds
-MAX_RECEIVER_BODY = 8 * 1024 * 1024
 MAX_DISCARDED = 64 * 1024 * 1024
+LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME = 16 * 1024
 Step = Callable[[], Coroutine[Any, Any, None]]
 
@@ -33,7 +33,7 @@ class Request(WebRequest):
 
     def handleContentChunk(self, data: bytes) -> None:
         self._size += len(data)
-        if self._size <= self._limit:
+        if self._size <= MAX_BODY:
             super().handleContentChunk(data)
         elif not self._refused:
             self._refuse()
@@ -41,9 +41,7 @@ class Request(WebRequest):
             self.channel.loseConnection()
 
     def gotLength(self, length: int | None) -> None:
-        receiver = self.channel._path.startswith(b"/receiver/")
-        self._limit = MAX_RECEIVER_BODY if receiver else MAX_BODY
-        too_long = length is not None and length > self._limit
+        too_long = length is not None and length > MAX_BODY
         super().gotLength(0 if too_long else length)
         if too_long:
             self._refuse()
@@ -52,6 +50,7 @@ class Request(WebRequest):
         """Say 413 at once. What still comes is thrown away, so that a client that writes first can read it."""
         self._refused = True
         self.content.truncate(0)
+        self.channel.setTimeout(LINGER_S)
         self.channel.transport.write(security.raw_answer(413, self.channel._path.decode("latin-1")))
 
     def process(self) -> Any:

@@ -58,8 +58,8 @@ INSTALLED_APPS = [
 # Host, Origin, security headers and static files are in front of Django: see console/asgi.py.
 MIDDLEWARE = [
     "simulator.api.gate.gate",
-    "console.security.FormToken",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.security.FormToken",
 ]
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"

@@ -4,13 +4,17 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from websockets.sync.client import ClientConnection, connect
 
 from .waiting import wait_until
 
@@ -121,6 +125,20 @@ class Server:
     def get(self, path: str, **headers: str) -> Reply:
         return self.request("GET", path, **headers)
 
+    def raw(self, *parts: bytes, within: float = 10.0) -> bytes:
+        """Write the bytes as they are; everything that comes back until the server closes the connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=within) as connection:
+            try:
+                for part in parts:
+                    connection.sendall(part)
+            except OSError:
+                pass  # it had enough: what it said is still to be read
+            return b"".join(iter(partial(_received, connection), b""))
+
+    def socket(self, path: str, **options: Any) -> "ClientConnection":
+        """A websocket of a program; `additional_headers={"Origin": …}` makes it one of a page."""
+        return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
+
     def kill(self) -> None:
         """As `kill -9` does: no warning, no clean-up."""
         self.process.kill()
@@ -168,6 +186,13 @@ class Server:
 
     def _ended(self) -> None:
         assert self.process.poll() is None, f"exit {self.process.returncode}\n{self.output}{self.errors}"
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(65_536)
+    except ConnectionResetError:
+        return b""
 
 
 def _dumps(value: Any) -> bytes:

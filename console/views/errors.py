@@ -20,8 +20,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """What a form with a missing or stale token gets."""
-    return page.notice(request, "This page was open too long. Reload it and try again.", status=403)
+    """What a form with a missing or stale token gets. Reads no database: it is called on the loop."""
+    text = "This page was open too long. Reload it and try again."
+    return page.notice(request, text, status=403) if request.htmx else _line(403, text)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
