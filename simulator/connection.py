@@ -21,7 +21,7 @@ HEAD_LIMIT = 100 * 1024
 FIRST_BYTES = 1024
 FREE_INTERIMS = 100
 
-IDLE, WAITING, RECEIVING, DONE = range(4)
+NEW, WAITING, RECEIVING, DONE = range(4)
 
 
 class Answer:
@@ -49,7 +49,7 @@ class Answer:
         self.status: int | None = None
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.body: list[bytes] = []
+        self.body = bytearray()
         self.size = 0
         self.declared: int | None = None
         self.truncated = False
@@ -91,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         # Folded headers and bare line feeds are old, not wrong: RFC 9112 lets a recipient read both.
         self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_optional_cr_before_lf=True)
-        self._state = IDLE
+        self._state = NEW
         self._head = bytearray()
         self._header_size = 0
         self._overhead = 0
@@ -99,6 +99,8 @@ class Connection(asyncio.BufferedProtocol):
         self._framed = False
         self._unsent = False
         self._fault = ""
+        self._early = b""
+        self._cause: Exception | None = None
 
     # --- what the owner calls
 
@@ -110,11 +112,15 @@ class Connection(asyncio.BufferedProtocol):
         self._renew()
         waiter = self.waiter = self._loop.create_future()
         if self.closed:
-            self._lost(None)
+            self._lost(self._cause)
             return waiter
         self._transport.write(payload)
         if not self._unsent:
             self.answer.sent_at = time.perf_counter()
+        if self._early:
+            early, self._early = self._early, b""
+            self._take(early)
+            self._resume_reading()
         return waiter
 
     def _renew(self) -> None:
@@ -187,14 +193,21 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._state == IDLE or self._state == DONE:  # nobody asked for these bytes
+        if self._state == DONE:  # nobody asked for these bytes
             self.abort()
-            return
+        elif (
+            self._state == NEW
+        ):  # a banner, or a busy server's 503: it is the answer, once there is a question
+            self._early = bytes(self._buffer[:nbytes])
+            self._transport.pause_reading()
+        else:
+            self._take(self._buffer[:nbytes])
+
+    def _take(self, data: bytes | memoryview) -> None:
         began = time.perf_counter()
-        data = self._buffer[:nbytes]
         if self._state == WAITING:
             self._head += data
-        self._overhead += nbytes
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -202,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
         except httptools.HttpParserCallbackError:
             raise
         except httptools.HttpParserError as error:
-            self._fault = self._fault or str(error).rstrip(".")
+            self._fault = self._fault or _PLAIN_WORDS.get(str(error)) or str(error) or "it cannot be parsed"
         self._look(began)
 
     def eof_received(self) -> None:
@@ -253,11 +266,10 @@ class Connection(asyncio.BufferedProtocol):
         answer.size += len(data)
         self._overhead -= len(data)
         if len(data) <= room:
-            answer.body.append(data)
-            return
-        answer.truncated = True
-        if room > 0:
-            answer.body.append(data[:room])
+            answer.body += data
+        else:
+            answer.truncated = True
+            answer.body += data[: max(room, 0)]
 
     def on_message_complete(self) -> None:
         if self._state == RECEIVING:
@@ -295,18 +307,23 @@ class Connection(asyncio.BufferedProtocol):
             self._head.clear()
         if self._interims > FREE_INTERIMS and not self.closed:
             self._transport.pause_reading()
-            self._loop.call_later((time.perf_counter() - began) * 20, self._transport.resume_reading)
+            self._loop.call_later((time.perf_counter() - began) * 20, self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        if not self.closed:
+            self._transport.resume_reading()
 
     def _fault_of_head(self, status: int) -> str:
         """What is wrong with the head although llhttp let it pass; folded values are made exact on the way."""
         answer = self.answer
-        if not self._head.lstrip().startswith(b"HTTP/") or self._parser.get_http_version() not in _VERSIONS:
+        protocol_seen = self._interims or self._head.lstrip().startswith(b"HTTP/")
+        if not protocol_seen or self._parser.get_http_version() not in _VERSIONS:
             return "its protocol is not HTTP/1.0 or HTTP/1.1"
         if status < 100:
             return f"its status is {status:03d}"
-        if b"\0" in self._head and any(b"\0" in value for _, value in answer.headers):
-            return "a header holds a NUL byte"
         for name, value in answer.headers:
+            if b"\0" in value:
+                return "a header holds a NUL byte"
             if len(name) == 14 and name.lower() == b"content-length":
                 answer.declared = int(value)
                 self._framed = True
@@ -336,6 +353,7 @@ class Connection(asyncio.BufferedProtocol):
     def _lost(self, exc: Exception | None) -> None:
         """The connection ended; what that means depends on how far the exchange had come."""
         self.closed = True
+        self._cause = exc
         if self._state == RECEIVING:
             if exc is None and not self._framed:
                 self._end()  # an answer without a length ends with its connection
@@ -344,8 +362,10 @@ class Connection(asyncio.BufferedProtocol):
         elif self._state == WAITING:
             if isinstance(exc, ssl.SSLError):
                 self._fail("tls_failed", detail=exc.reason or str(exc))
-            elif exc is not None:
+            elif isinstance(exc, OSError):
                 self._fail("reset")
+            elif exc is not None:
+                self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
             else:
                 part = f" ({len(self._head):,} bytes of one came)" if self._head else ""
                 self._fail("closed_before_response", detail=part)
@@ -385,6 +405,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 _VERSIONS = ("1.1", "1.0")
+_PLAIN_WORDS = {"Expected HTTP/, RTSP/ or ICE/": "it does not begin with HTTP/"}
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")

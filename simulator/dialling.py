@@ -43,7 +43,7 @@ class Dialled:
 
 
 def seconds(value: float) -> str:
-    return f"{value:.3g} s"
+    return f"{max(value, 0):.3g} s"
 
 
 def shown(sockaddr: tuple[Any, ...]) -> str:

@@ -323,9 +323,9 @@ def _redirect_hint(headers: Headers, url: str) -> str:
     if theirs is None:
         return "The Location of this redirect is no valid URL: answer with 2xx instead of redirecting."
     if (theirs.path or "/") == ours.path + "/" and theirs.netloc in ("", ours.netloc):
-        return f"The redirect adds a slash: register the URL with `/` at its end ({_with_path(url, theirs.path)})."
+        return f"The redirect adds a slash: register the URL with `/` at its end ({ours._replace(path=theirs.path).geturl()})."
     if ours.path == theirs.path + "/" and theirs.netloc in ("", ours.netloc):
-        return f"The redirect removes the final slash: register {_with_path(url, theirs.path)}."
+        return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
     if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
         return f"The redirect leads to https: register {target}."
     if re.search(r"log-?in|sign-?in|auth|session", theirs.path, re.IGNORECASE):
@@ -353,7 +353,3 @@ def _split(url: str) -> SplitResult | None:
 
 def _with_scheme(url: str, scheme: str) -> str:
     return re.sub(r"^[a-z]+://", f"{scheme}://", url) if url else f"{scheme}://…"
-
-
-def _with_path(url: str, path: str) -> str:
-    return urlsplit(url)._replace(path=path).geturl()

@@ -391,7 +391,7 @@ def _record(outcome: Outcome, answer: Answer) -> None:
     if answer.sent_at:
         phases["wait"] = ((answer.answered_at or answer.ended_at) - sent) * 1000
     outcome.error, outcome.message, outcome.phase = answer.error, answer.message, answer.phase
-    outcome.body = b"".join(answer.body) or answer.first
+    outcome.body = bytes(answer.body) or answer.first
     status = answer.status
     if status is None:
         return
