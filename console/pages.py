@@ -1,5 +1,44 @@
-"""The addresses of the pages."""
+"""The addresses of the pages and their fragments."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from .views import deliveries, endpoints, page, sending
+
+urlpatterns = [
+    path("", deliveries.index, {"template": "console/index.html"}, name="console"),
+    path("deliveries/rows/", deliveries.index, {"template": "deliveries/_list.html"}, name="delivery-rows"),
+    path(
+        "deliveries/<str:delivery_id>/",
+        deliveries.show,
+        {"template": "deliveries/show.html"},
+        name="delivery",
+    ),
+    path(
+        "deliveries/<str:delivery_id>/detail/",
+        deliveries.show,
+        {"template": "deliveries/_detail.html"},
+        name="delivery-detail",
+    ),
+    path("deliveries/<str:delivery_id>/edit/", deliveries.edit, name="delivery-edit"),
+    path("deliveries/<str:delivery_id>/curl/", deliveries.curl, name="delivery-curl"),
+    path("deliveries/<str:delivery_id>/body/<str:part>/", deliveries.body, name="delivery-body"),
+    path("deliveries/<str:delivery_id>/act/<str:verb>/", deliveries.act, name="delivery-act"),
+    path("send/", sending.send, name="send"),
+    path("send/sample/", sending.sample, name="sample"),
+    path("send/check/", sending.check, name="check-data"),
+    path("send/format/", sending.format, name="format-data"),
+    path("send/audience/", sending.who, name="audience"),
+    path("send/reach/", sending.reach, name="reach"),
+    path("send/receiver/", sending.receiver, name="receiver"),
+    path("endpoints/", endpoints.index, name="endpoints"),
+    path("endpoints/new/", endpoints.create, name="endpoint-new"),
+    path("endpoints/<str:endpoint_id>/", endpoints.show, name="endpoint"),
+    path("endpoints/<str:endpoint_id>/edit/", endpoints.edit, name="endpoint-edit"),
+    path("endpoints/<str:endpoint_id>/status/", endpoints.status, name="endpoint-status"),
+    path("endpoints/<str:endpoint_id>/test/", endpoints.test, name="endpoint-test"),
+    path("endpoints/<str:endpoint_id>/check/", endpoints.check, name="endpoint-check"),
+    path("endpoints/<str:endpoint_id>/secret/", endpoints.secret, name="endpoint-secret"),
+    path("endpoints/<str:endpoint_id>/rotate/", endpoints.rotate, name="endpoint-rotate"),
+    path("endpoints/<str:endpoint_id>/delete/", endpoints.delete, name="endpoint-delete"),
+    path("keys/", page.keys, name="keys"),
+]

@@ -1,0 +1,114 @@
+"""Bytes as people read them: pretty, raw or hex, never changed, never trusted. Knows no row."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+
+from simulator.decoding import Headers, as_text
+
+PREVIEW = 8 * 1024  # characters that the detail shows at once; all of it comes on demand
+COLOURED = 64 * 1024  # beyond this, highlighting costs more than it shows
+VIEWS = ("pretty", "raw", "hex")
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s"\[\]{},:]+|\s+', re.DOTALL)
+_FORMATTER = HtmlFormatter(nowrap=True)
+_HEX_PREVIEW = 2 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """`html` is escaped. `cut` counts what is not shown, in bytes; `note` says what was in the way of reading."""
+
+    html: SafeString
+    view: str
+    views: tuple[str, ...]
+    cut: int = 0
+    note: str | None = None
+
+
+def show(raw: bytes, view: str = "", *, headers: Headers = (), whole: bool = False) -> Shown:
+    """`view` is one of VIEWS, "" for the one that suits the bytes. Hex shows them as they came, also when packed."""
+    text, note = as_text(raw, headers)
+    is_json = text.lstrip()[:1] in ("{", "[")
+    views = VIEWS if is_json else ("raw", "hex")
+    if view not in views:
+        view = "hex" if "\0" in text or "\ufffd" in text else views[0]
+    if view == "hex":
+        part = raw if whole else raw[:_HEX_PREVIEW]
+        return Shown(mark_safe(escape(hexdump(part))), view, views, len(raw) - len(part), note)
+    shown = text if whole else text[:PREVIEW]
+    html = coloured(_readable(indented(shown) if view == "pretty" else shown), is_json)
+    return Shown(html, view, views, len(text[len(shown) :].encode(errors="replace")), note)
+
+
+def _readable(text: str) -> str:
+    """Control and direction marks become visible: what one sees is what is there."""
+    return "".join(
+        _mark(letter) if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in text
+    )
+
+
+def _mark(letter: str) -> str:
+    if letter in "\n\t":
+        return letter
+    code = ord(letter)
+    return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
+
+
+def indented(text: str) -> str:
+    """JSON with line breaks, each token byte for byte as it came: 1.0 stays 1.0, a key given twice is there twice.
+
+    Works on a cut text as well, and leaves what is no JSON readable.
+    """
+    out: list[str] = []
+    depth = 0
+    tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1] if index + 1 < len(tokens) else ""
+        if token in "{[":
+            depth += 1
+            out.append(token if following in ("}", "]") else token + "\n" + "  " * min(depth, 40))
+        elif token in "}]":
+            depth = max(0, depth - 1)
+            empty = index and tokens[index - 1] in "{["
+            out.append(token if empty else "\n" + "  " * min(depth, 40) + token)
+        elif token == ",":
+            out.append(",\n" + "  " * min(depth, 40))
+        else:
+            out.append(": " if token == ":" else token)
+    return "".join(out)
+
+
+def coloured(text: str, is_json: bool) -> SafeString:
+    if not is_json or len(text) > COLOURED:
+        return mark_safe(escape(text))
+    return code(text, "json")
+
+
+def code(text: str, language: str) -> SafeString:
+    """Highlighted by classes (static/css/code.css), escaped by Pygments."""
+    return mark_safe(highlight(text, _lexer(language), _FORMATTER).rstrip("\n"))
+
+
+@cache
+def _lexer(language: str) -> Lexer:
+    return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+
+
+def hexdump(raw: bytes) -> str:
+    """Offset, sixteen bytes, what they are in ASCII."""
+    lines = []
+    for start in range(0, len(raw), 16):
+        chunk = raw[start : start + 16]
+        digits = f"{chunk[:8].hex(' ')}  {chunk[8:].hex(' ')}"
+        letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in chunk)
+        lines.append(f"{start:08x}  {digits:<48}  {letters}")
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""One delivery in full: verdict, timeline, what was sent and what came back. The same for page and push."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from simulator.api import shapes
+from simulator.models import Attempt, Delivery
+from simulator.models.secret import masked
+
+from . import bodies, timeline, verifying, words
+
+HEADERS = 40  # shown at once; the rest folds away
+TABS = ("timeline", "request", "response", "signature")
+
+
+def find(pk: str) -> Delivery | None:
+    """With event and endpoint, in one query."""
+    return Delivery.objects.select_related("event", "endpoint").filter(pk=pk).first()
+
+
+def render(pk: str, number: int = 0) -> str | None:
+    """The detail's HTML; None when there is no such delivery. `number` picks an attempt, 0 the newest."""
+    delivery = find(pk)
+    return (
+        None if delivery is None else render_to_string("deliveries/_detail.html", context(delivery, number))
+    )
+
+
+def context(delivery: Delivery, number: int = 0) -> dict[str, Any]:
+    attempts = list(delivery.attempts.defer("response_body").order_by("number"))
+    chosen = next((one for one in attempts if one.number == number), None)
+    attempt = chosen or (attempts[-1] if attempts else None)
+    now = timezone.now()
+    return {
+        "delivery": delivery,
+        "event": delivery.event,
+        "endpoint": delivery.endpoint,
+        "place": words.place(delivery.endpoint),
+        "verdict": words.verdict(delivery, attempts),
+        "attempts": attempts,
+        "attempt": attempt,
+        "chosen": chosen.number if chosen else 0,
+        "timeline": timeline.timeline(delivery, attempts, scale=settings.SIM_RETRY_SCALE, now=now),
+        "may": may(delivery),
+        "request_body": bodies.show(bytes(delivery.event.body)),
+        "request_size": len(delivery.event.body),
+        **(_about(attempt, delivery) if attempt else {}),
+    }
+
+
+def may(delivery: Delivery) -> dict[str, bool]:
+    """What the buttons offer now; the verbs decide again when they are pressed."""
+    there = delivery.endpoint.deleted_at is None
+    idle = delivery.status not in ("sending", "succeeded")
+    return {
+        "retry": there and idle and not delivery.endpoint.paused,
+        "cancel": not delivery.finished and not delivery.cancelling,
+        "resend": there,
+    }
+
+
+def _about(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
+    body = bytes(attempt.response_body or b"")
+    headers = [(name, value) for name, value in attempt.response_headers or []]
+    return {
+        "outcome": words.outcome(attempt),
+        "state": words.STATES[attempt.status],
+        "hint": shapes.hint(attempt) if attempt.error not in (None, "interrupted") else "",
+        "late": words.late(attempt),
+        "waterfall": timeline.waterfall(attempt),
+        "request_headers": attempt.request_headers,
+        "status_line": words.phrase(attempt.status_code, attempt.reason),
+        "response_headers": headers[:HEADERS],
+        "more_headers": headers[HEADERS:],
+        "response_body": bodies.show(body, headers=headers) if body else None,
+        "signature": signature(attempt, delivery),
+    }
+
+
+def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
+    """Which headers carried it, and the bytes it was made of, split where the body stands."""
+    profile = delivery.endpoint.profile
+    names = {
+        name.lower()
+        for name in (profile.signature_header, profile.timestamp_header, profile.id_header)
+        if name
+    }
+    sent = [(name, value) for name, value in attempt.request_headers if name.lower() in names]
+    before, _, after = profile.content.partition("{body}")
+    values = {"{timestamp}": _timestamp(sent, profile), "{id}": delivery.event.pk}
+    for placeholder, value in values.items():
+        before, after = before.replace(placeholder, value), after.replace(placeholder, value)
+    return {
+        "profile": profile,
+        "sent": sent,
+        "before": before,
+        "body": bodies.show(bytes(delivery.event.body), "raw"),
+        "after": after,
+        "size": len(before) + len(delivery.event.body) + len(after),
+        "secrets": [
+            (masked(one.value), one.expires_at) for one in delivery.endpoint.secrets.order_by("-id")[:2]
+        ],
+        "snippets": verifying.snippets(profile),
+    }
+
+
+def _timestamp(sent: Sequence[tuple[str, str]], profile: Any) -> str:
+    for name, value in sent:
+        if profile.timestamp_header and name.lower() == profile.timestamp_header.lower():
+            return value
+        if profile.timestamp_prefix is not None and name.lower() == profile.signature_header.lower():
+            return value.partition(profile.separator)[0].removeprefix(profile.timestamp_prefix)
+    return ""

@@ -1,0 +1,118 @@
+"""What people type into the pages, checked with the rules of the API, each error at its field."""
+
+import json
+import secrets
+from typing import Any
+
+from django import forms
+
+from simulator import catalog, sending
+from simulator.models import Delivery, Endpoint, IdempotencyKey
+from simulator.models.event_type import known_types
+from simulator.transaction import writing
+
+MAX_BODY = 1024 * 1024
+
+
+def new_token() -> str:
+    """Names one filled-in form, so that it is acted on once."""
+    return secrets.token_urlsafe(16)
+
+
+def pretty(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def judged(text: str) -> dict[str, Any]:
+    """Whether a text can be the data of an event: `data`, or `problem` with `line` and `column` where known."""
+    try:
+        data = catalog.parse_json(text)
+    except catalog.BadJSON as error:
+        return {
+            "problem": error.message,
+            "path": error.path,
+            "line": error.line,
+            "column": error.column,
+        }
+    if not isinstance(data, dict):
+        return {"problem": "The data of an event is an object: { … }.", "line": 1, "column": 1}
+    size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MAX_BODY:
+        return {"problem": "The data is larger than 1 MiB."}
+    return {"data": data, "size": size}
+
+
+class SendForm(forms.Form):
+    token = forms.CharField(max_length=100)
+    endpoint = forms.CharField(max_length=40)
+    type = forms.CharField(max_length=100)
+    data = forms.CharField(strip=False, required=False)
+
+    def clean_type(self) -> str:
+        type: str = self.cleaned_data["type"]
+        if type not in known_types():
+            raise forms.ValidationError("There is no such event type any more. Reload the page.")
+        return type
+
+    def clean_endpoint(self) -> str:
+        pk: str = self.cleaned_data["endpoint"]
+        if pk != "everyone" and not Endpoint.objects.listed().filter(pk=pk).exists():
+            raise forms.ValidationError("This endpoint is gone. Choose another one.")
+        return pk
+
+    def clean_data(self) -> dict[str, Any]:
+        about = judged(self.cleaned_data["data"])
+        if "problem" in about:
+            place = f"Line {about['line']}, column {about['column']}: " if about.get("line") else ""
+            raise forms.ValidationError(place + about["problem"])
+        data: dict[str, Any] = about["data"]
+        return data
+
+    def send(self) -> list[Delivery]:
+        """The deliveries this form made, now or when it was first sent."""
+        token = self.cleaned_data["token"]
+        with writing():
+            known = IdempotencyKey.objects.filter(key=token, path="/send/").first()
+            if known:
+                return list(Delivery.objects.filter(pk__in=known.answer.split()))
+            deliveries = self._send()
+            answer = " ".join(delivery.pk for delivery in deliveries)
+            IdempotencyKey.objects.create(key=token, path="/send/", sha256="", status_code=200, answer=answer)
+        return deliveries
+
+    def _send(self) -> list[Delivery]:
+        content = sending.Content(self.cleaned_data["type"], self.cleaned_data["data"])
+        chosen = self.cleaned_data["endpoint"]
+        if chosen == "everyone":
+            return sending.send(content, trigger="test").deliveries
+        return [sending.send_test(Endpoint.objects.get(pk=chosen), content)]
+
+
+class ReceiverForm(forms.Form):
+    """One field: where your receiver listens."""
+
+    token = forms.CharField(max_length=100)
+    url = forms.CharField(max_length=5000, error_messages={"required": "Enter the URL of your receiver."})
+
+    def clean_url(self) -> str:
+        return checked_url(self.cleaned_data["url"])
+
+    def save(self) -> Endpoint:
+        """The endpoint; the one that is there already when this form came twice."""
+        token = self.cleaned_data["token"]
+        with writing():
+            known = IdempotencyKey.objects.filter(key=token, path="/send/receiver/").first()
+            if known:
+                return Endpoint.objects.get(pk=known.answer)
+            endpoint = Endpoint.register(actor="console", url=self.cleaned_data["url"], events=["*"])
+            IdempotencyKey.objects.create(
+                key=token, path="/send/receiver/", sha256="", status_code=200, answer=endpoint.pk
+            )
+        return endpoint
+
+
+def checked_url(url: str) -> str:
+    try:
+        return sending.checked_url(url)
+    except sending.BadInput as error:
+        raise forms.ValidationError(error.message) from None

@@ -1,0 +1,101 @@
+"""The rows of a list: one query and one template, whether the page loads, a filter changes or the socket pushes."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from django.template.loader import get_template
+
+from simulator import feed
+from simulator.models import Delivery
+from simulator.models.delivery import DeliveryQuerySet
+
+from . import words
+from .filters import Filter
+
+PAGE = 100
+DOTS = 8  # more attempts than these are shown as numbers
+_KEPT = 4000  # rendered rows, about 1 KiB each
+_SHOWN = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
+_SHOWN += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
+_SHOWN += ("endpoint__url", "endpoint__description", "endpoint__retry_delays", "endpoint__revision")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`html` newest first; `seq` is from before the query, so that nothing falls between page and push."""
+
+    html: list[str]
+    seq: int
+    next_cursor: str
+
+
+def page(filter: Filter, cursor: str = "") -> Page:
+    """The newest PAGE rows, or those older than `cursor` (a delivery id)."""
+    seq = feed.latest()
+    deliveries = shown(filter).order_by("-pk")
+    if cursor:
+        deliveries = deliveries.filter(pk__lt=cursor)
+    found = list(deliveries[: PAGE + 1])
+    more = len(found) > PAGE
+    return Page([row(delivery) for delivery in found[:PAGE]], seq, found[PAGE - 1].pk if more else "")
+
+
+def shown(filter: Filter) -> DeliveryQuerySet:
+    """What the filter lets through, with what a row shows and no more."""
+    return filter.deliveries().select_related("endpoint").only(*_SHOWN)
+
+
+def row(delivery: Delivery) -> str:
+    """The row's HTML, rendered once for all tabs and requests."""
+    key = (delivery.pk, delivery.seq, delivery.endpoint.revision)
+    html = _cache.get(key)
+    if html is None:
+        html = get_template("deliveries/_row.html").render(_context(delivery)).strip()
+        _cache.put(key, html)
+    return html
+
+
+def _context(delivery: Delivery) -> dict[str, object]:
+    state = words.state(delivery)
+    return {
+        "delivery": delivery,
+        "state": state,
+        "icon": words.STATES[state][0],
+        "word": words.STATES[state][1],
+        "result": words.result(delivery),
+        "place": words.place(delivery.endpoint),
+        "dots": dots(delivery),
+        "total": delivery.attempt_count + words.attempts_left(delivery),
+    }
+
+
+def dots(delivery: Delivery) -> list[str]:
+    """One word an attempt, made or to come; [] when they would not fit, or when there is nothing to tell."""
+    made, left = delivery.attempt_count, words.attempts_left(delivery)
+    if made + left > DOTS or delivery.status == "succeeded" and made == 1:
+        return []
+    last = "failed" if delivery.status in ("pending", "cancelled") else delivery.status
+    if delivery.last_error == "interrupted" and delivery.status == "pending":
+        last = "interrupted"
+    return ["failed"] * (made - 1) + [last] * bool(made) + ["open"] * left
+
+
+class _Cache:
+    """The last rendered rows. Views and sockets render in different threads."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[tuple[str, int, int], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int, int]) -> str | None:
+        return self._rows.get(key)
+
+    def put(self, key: tuple[str, int, int], html: str) -> None:
+        with self._lock:
+            self._rows[key] = html
+            if len(self._rows) > _KEPT:
+                self._rows.popitem(last=False)
+
+
+_cache = _Cache()

@@ -1,0 +1,126 @@
+"""What templates need to show things: icons, sizes, durations, moments. Knows no model."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from lucide.templatetags.lucide import lucide
+
+register = template.Library()
+
+# fmt: off
+ICONS = (
+    "arrow-up", "ban", "braces", "check", "chevron-right", "circle-check", "circle-dashed",
+    "circle-slash", "circle-x", "copy", "download", "eye", "hourglass", "house", "info", "keyboard",
+    "loader-circle", "message-square", "monitor", "moon", "pause", "pencil", "play", "plug",
+    "plus", "refresh-cw", "rotate-cw", "search", "send", "sparkles", "sun", "trash-2", "trending-up",
+    "triangle-alert", "unplug", "user-check", "webhook", "x", "zap",
+)
+# fmt: on
+
+
+@register.simple_tag
+@cache
+def sprite() -> SafeString:
+    """Every icon once a page, as symbols: a row then costs one short `<use>`."""
+    symbols = []
+    for name in ICONS:
+        drawing = lucide(name)
+        inside = drawing[drawing.index(">") + 1 : drawing.rindex("</svg>")].strip()
+        symbols.append(f'<symbol id="i-{name}" viewBox="0 0 24 24">{inside}</symbol>')
+    return mark_safe(f'<svg class="sprite" aria-hidden="true">{"".join(symbols)}</svg>')
+
+
+@register.simple_tag
+@cache
+def icon(name: str, classes: str = "") -> SafeString:
+    """One of ICONS, decorative: the word stands beside it."""
+    if name not in ICONS:
+        raise template.TemplateSyntaxError(f"No icon {name!r}: add it to ICONS.")
+    return format_html(
+        '<svg class="icon {}" aria-hidden="true"><use href="#i-{}"></use></svg>', classes, name
+    )
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """8.4 → "8 ms", 0.31 → "0.3 ms", 12400 → "12.4 s"."""
+    if value is None:
+        return ""
+    if value < 1:
+        return f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value < 1000 else seconds(value / 1000)
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """2 → "2 s", 12.41 → "12.4 s", 184 → "3 min 4 s"."""
+    if value is None:
+        return ""
+    if value < 60:
+        return f"{value:.1f}".removesuffix(".0") + " s"
+    if value < 3600:
+        return f"{int(value // 60)} min {int(value % 60)} s"
+    return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes in words: 412 → "412 bytes", 262144 → "256 KiB"."""
+    if count is None:
+        return ""
+    if count < 1024:
+        return "1 byte" if count == 1 else f"{count} bytes"
+    for unit, factor in (("KiB", 1024), ("MiB", 1024**2), ("GiB", 1024**3)):
+        if count < factor * 1024:
+            return f"{count / factor:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{count / 1024**4:.1f} TiB"
+
+
+@register.filter
+def iso(moment: datetime | None) -> str:
+    """With milliseconds and Z, as the API writes it; the browser turns it into local time."""
+    if moment is None:
+        return ""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@register.simple_tag
+def clock(moment: datetime | None, classes: str = "") -> SafeString:
+    """A time of day; the absolute moment on hover. Local in the browser (static/js/clock.js)."""
+    if moment is None:
+        return SafeString("")
+    return format_html(
+        '<time class="{}" datetime="{}" data-clock title="{}">{}</time>',
+        classes,
+        iso(moment),
+        f"{moment:%Y-%m-%d %H:%M:%S} UTC",
+        f"{moment:%H:%M:%S}",
+    )
+
+
+@register.simple_tag
+def countdown(moment: datetime | None) -> SafeString:
+    """ "in 3.4 s", ticking in the browser from `datetime`."""
+    if moment is None:
+        return SafeString("")
+    left = max(0.0, (moment - timezone.now()).total_seconds())
+    return format_html('<time data-due datetime="{}">in {}</time>', iso(moment), seconds(left))
+
+
+@register.simple_tag
+def elapsed(moment: datetime | None) -> SafeString:
+    """How long something has been under way, ticking in the browser."""
+    if moment is None:
+        return SafeString("")
+    gone = max(0.0, (timezone.now() - moment).total_seconds())
+    return format_html('<time data-since datetime="{}">{}</time>', iso(moment), seconds(gone))
+
+
+@register.filter
+def item(mapping: dict[Any, Any], key: Any) -> Any:
+    return mapping.get(key, "")

@@ -1,0 +1,128 @@
+"""Where attempts, gaps and coming retries lie on one axis, in percent. Pure geometry; draws nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from simulator.models import Attempt, Delivery
+
+from .templatetags.ui import ms, seconds
+
+PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
+THINNEST = 0.8  # percent: an attempt of 5 ms among waits of 32 s stays visible
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    kind: str
+    x: float
+    width: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One attempt. `at` is when it started or is due; `attempt` is None for one that is yet to come."""
+
+    number: int
+    at: datetime
+    offset: str
+    bar: Bar
+    gap: Bar | None
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    lanes: list[Lane] = field(default_factory=list)
+    ticks: list[tuple[float, str]] = field(default_factory=list)
+
+
+def timeline(delivery: Delivery, attempts: Sequence[Attempt], *, scale: float, now: datetime) -> Timeline:
+    """`attempts` oldest first; `scale` is that of the retry delays."""
+    to_come = coming(delivery, scale=scale, now=now)
+    if not attempts and not to_come:
+        return Timeline()
+    start = attempts[0].started_at if attempts else to_come[0]
+    ends = [_end(attempt, now) for attempt in attempts]
+    span = max((max([*ends, *to_come]) - start).total_seconds(), 0.001)
+
+    def percent(moment: datetime) -> float:
+        return min(100 - THINNEST, max(0.0, (moment - start).total_seconds() / span * 100))
+
+    lanes: list[Lane] = []
+    moments = [(attempt.started_at, end, attempt) for attempt, end in zip(attempts, ends, strict=True)]
+    moments += [(due, due, None) for due in to_come]
+    number = 0
+    for at, end, attempt in moments:
+        number = attempt.number if attempt else number + 1
+        x = percent(at)
+        bar = Bar(
+            attempt.status if attempt else "coming",
+            round(x, 3),
+            round(max(THINNEST, min(100.0, (end - start).total_seconds() / span * 100) - x), 3),
+        )
+        before = lanes[-1].bar.x + lanes[-1].bar.width if lanes else x
+        gap = Bar("gap", round(before, 3), round(x - before, 3)) if x - before > THINNEST else None
+        lanes.append(Lane(number, at, f"+{seconds((at - start).total_seconds())}", bar, gap, attempt))
+    return Timeline(lanes, _ticks(span))
+
+
+def _end(attempt: Attempt, now: datetime) -> datetime:
+    if attempt.duration_ms is None:
+        return max(attempt.started_at, now) if attempt.status == "sending" else attempt.started_at
+    return attempt.started_at + timedelta(milliseconds=attempt.duration_ms)
+
+
+def coming(delivery: Delivery, *, scale: float, now: datetime) -> list[datetime]:
+    """When the next attempts are due, should each one fail at once. Nothing for what is finished or held."""
+    delays = [delay * scale for delay in delivery.endpoint.retry_delays][delivery.failed_count :]
+    if delivery.status == "sending" and not delivery.cancelling:
+        if delivery.manual:
+            found = [delivery.resume_at] if delivery.resume_at else []
+            delays = delays if found else []
+        else:
+            found = [now + timedelta(seconds=delays.pop(0))] if delays else []
+    elif delivery.next_attempt_at:
+        found = [delivery.next_attempt_at]
+        if delivery.manual:
+            found += [delivery.resume_at] if delivery.resume_at else []
+            delays = delays if delivery.resume_at else []
+    else:
+        return []
+    for delay in delays if found else []:
+        found.append(found[-1] + timedelta(seconds=delay))
+    return found
+
+
+def _ticks(span: float) -> list[tuple[float, str]]:
+    """Four to eight round moments: (percent, label)."""
+    step = 10.0**-4
+    while span / step > 8:
+        for factor in (2, 5, 10):
+            if span / (step * factor) <= 8:
+                return _steps(span, step * factor)
+        step *= 10
+    return _steps(span, step)
+
+
+def _steps(span: float, step: float) -> list[tuple[float, str]]:
+    count = int(span / step) + 1
+    label = seconds if span >= 1 else lambda value: ms(value * 1000)
+    return [
+        (round(index * step / span * 100, 3), label(index * step) if index else "0") for index in range(count)
+    ]
+
+
+def waterfall(attempt: Attempt) -> list[Bar]:
+    """The phases of one attempt, one after the other, on an axis of their own."""
+    known = [(name, attempt.phases.get(name)) for name in PHASES]
+    total = sum(took for _, took in known if took) or 1.0
+    bars, x = [], 0.0
+    for name, took in known:
+        if took is None:
+            continue
+        width = took / total * 100
+        bars.append(Bar(name, round(min(x, 99.0), 3), round(max(width, 1.0), 3), ms(took)))
+        x += width
+    return bars

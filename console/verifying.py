@@ -1,0 +1,57 @@
+"""How a receiver verifies what we send: code in its own language, made from the endpoint's profile."""
+
+from dataclasses import dataclass
+
+from django.template.loader import get_template
+from django.utils.safestring import SafeString
+
+from simulator.profiles import PLACEHOLDER, Profile
+from simulator.signing import TOLERANCE
+
+from .bodies import code
+
+LANGUAGES = {"python": "Python", "javascript": "Node"}
+_TEMPLATES = {"python": "snippets/verify.py.txt", "javascript": "snippets/verify.js.txt"}
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    language: str
+    title: str
+    text: str
+
+    @property
+    def html(self) -> SafeString:
+        return code(self.text, self.language)
+
+
+def snippets(profile: Profile) -> list[Snippet]:
+    """Code to paste into a receiver, one for each of LANGUAGES. The secret comes from WEBHOOK_SECRET."""
+    return [Snippet(name, title, snippet(profile, name)) for name, title in LANGUAGES.items()]
+
+
+def snippet(profile: Profile, language: str) -> str:
+    text = get_template(_TEMPLATES[language]).render(
+        {
+            "profile": profile,
+            "parts": _parts(profile.content),
+            "timed": "{timestamp}" in profile.content,
+            "tolerance": TOLERANCE,
+            "id_header": profile.id_header or "x-ultrareach-event-id",
+            "signs_id": "{id}" in profile.content,
+            "lower": profile.signature_header.lower(),
+        }
+    )
+    return text.strip() + "\n"
+
+
+def _parts(content: str) -> list[tuple[str, str]]:
+    """[("field", "timestamp"), ("text", "."), ("field", "body")], text as it stands in a quoted literal."""
+    pieces = PLACEHOLDER.split(content)
+    found = []
+    for index, piece in enumerate(pieces):
+        if index % 2:
+            found.append(("field", piece))
+        elif piece:
+            found.append(("text", piece.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")))
+    return found

@@ -1,0 +1,151 @@
+"""The console's list and one delivery: the page, its fragments, and what one can do to a delivery."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from simulator.api import export
+from simulator.api.shapes import attempt_json, delivery_json, event_json
+from simulator.decoding import Headers
+from simulator.models import Attempt, Delivery
+from simulator.models.delivery import NotNow
+
+from .. import bodies, detail, rows
+from ..filters import STATUSES, Filter
+from . import sending
+from .page import notice, whole_page
+
+View = Callable[..., HttpResponse]
+
+
+def loads_delivery(view: View) -> View:
+    """Turns the id of the URL into the delivery, with event and endpoint; 404 when there is none."""
+
+    @wraps(view)
+    def loaded(request: HttpRequest, delivery_id: str, **rest: object) -> HttpResponse:
+        delivery = detail.find(delivery_id)
+        if delivery is None:
+            return notice(request, "There is no such delivery. It may have been pruned.", status=404)
+        return view(request, delivery, **rest)
+
+    return loaded
+
+
+@require_GET
+def index(request: HttpRequest, template: str) -> HttpResponse:
+    """The console, or only its list: one view on two URLs."""
+    filter = Filter.of(request.GET)
+    cursor = request.GET.get("cursor", "")
+    context = {
+        "filter": filter,
+        "page": rows.page(filter, cursor),
+        "query": filter.query_string(),
+        "statuses": STATUSES,
+    }
+    if template == "console/index.html":
+        return whole_page(request, template, {**context, **sending.panel(request), **_opened(request)})
+    response = render(request, "deliveries/_rows.html" if cursor else template, context)
+    if not cursor:
+        response["HX-Replace-Url"] = f"/?{filter.query_string()}" if filter else "/"
+    return response
+
+
+def _opened(request: HttpRequest) -> dict[str, object]:
+    delivery = detail.find(request.GET.get("open", ""))
+    return {} if delivery is None else detail.context(delivery, _number(request))
+
+
+def _number(request: HttpRequest) -> int:
+    text = request.GET.get("attempt", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+
+
+@require_GET
+@loads_delivery
+def show(request: HttpRequest, delivery: Delivery, template: str) -> HttpResponse:
+    """A delivery's page, or only its detail."""
+    context = detail.context(delivery, _number(request))
+    if template == "deliveries/_detail.html":
+        return render(request, template, context)
+    return whole_page(request, template, context)
+
+
+@require_POST
+@loads_delivery
+def act(request: HttpRequest, delivery: Delivery, verb: str) -> HttpResponse:
+    """Retry now, cancel retries or resend; the answer is the detail of what there is to watch now."""
+    try:
+        made = {"retry": delivery.retry, "cancel": delivery.cancel, "resend": delivery.resend}[verb]()
+    except NotNow as error:
+        return notice(request, str(error), status=409)
+    return _detail(request, made or delivery)
+
+
+@loads_delivery
+def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    """The event's bytes to change, and the resending of what became of them."""
+    original = bytes(delivery.event.body)
+    if request.method != "POST":
+        text = original.decode(errors="replace")
+        return render(request, "deliveries/_edit.html", {"delivery": delivery, "text": text})
+    # A form cannot hold other line ends than these, so an untouched body must be recognised by its text.
+    raw = request.POST.get("raw_body", "").replace("\r\n", "\n").encode(errors="replace")
+    if raw == original.replace(b"\r\n", b"\n"):
+        raw = original
+    try:
+        return _detail(request, delivery.resend(raw))
+    except NotNow as error:
+        return notice(request, str(error), status=409)
+
+
+def _detail(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("delivery", delivery.pk)
+    fresh = detail.find(delivery.pk)
+    assert fresh is not None
+    return render(request, "deliveries/_detail.html", detail.context(fresh))
+
+
+@require_GET
+@loads_delivery
+def curl(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    """The chosen attempt, or the newest, as a command that sends the same bytes and headers once more."""
+    attempt = _attempt(delivery, _number(request))
+    attempts = [attempt_json(attempt, event_json(delivery.event))] if attempt else []
+    text = export.curl({**delivery_json(delivery), "attempts": attempts}, bytes(delivery.event.body))
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+@require_GET
+@loads_delivery
+def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
+    """All of a body in one view (`?view=pretty|raw|hex`), or byte for byte as a download (`?download`)."""
+    raw, headers = _bytes(delivery, part, _number(request))
+    if "download" in request.GET:
+        response = HttpResponse(raw, content_type="application/octet-stream")
+        response["Content-Disposition"] = f'attachment; filename="{delivery.pk}-{part}.bin"'
+        response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+        return response
+    shown = bodies.show(raw, request.GET.get("view", ""), headers=headers, whole="whole" in request.GET)
+    context = {"shown": shown, "part": part, "delivery": delivery, "number": _number(request)}
+    return render(request, "deliveries/_body.html", context)
+
+
+def _bytes(delivery: Delivery, part: str, number: int) -> tuple[bytes, Headers]:
+    """The body, and the headers that say how to read it."""
+    attempt = _attempt(delivery, number)
+    if part == "request":
+        return bytes(delivery.event.body), ()
+    if part != "response" or attempt is None:
+        raise Http404("There is no such body.")
+    return bytes(attempt.response_body or b""), [
+        (name, value) for name, value in attempt.response_headers or []
+    ]
+
+
+def _attempt(delivery: Delivery, number: int) -> Attempt | None:
+    attempts = delivery.attempts.order_by("-number")
+    return (attempts.filter(number=number) if number else attempts).first()

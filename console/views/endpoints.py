@@ -1,0 +1,193 @@
+"""The endpoints: where deliveries go, whether they can be reached, and their secrets."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from simulator.models import Delivery, Endpoint
+from simulator.models.event_type import sample_of
+from simulator.models.secret import masked
+from simulator.reach import reach
+from simulator.sending import Content, send_test
+
+from .. import verifying
+from ..endpoint_form import EndpointForm
+from .page import notice, whole_page
+
+LOOKED_AT = 2000  # deliveries, the newest ones, that a card's figures are about
+OVERLAPS = {"0": "at once", "3600": "1 hour", "86400": "24 hours", "604800": "7 days"}
+
+View = Callable[..., HttpResponse]
+
+
+def loads_endpoint(view: View) -> View:
+    """Turns the id of the URL into the endpoint; 404 when it is not there (any more)."""
+
+    @wraps(view)
+    def loaded(request: HttpRequest, endpoint_id: str, **rest: object) -> HttpResponse:
+        endpoint = _find(endpoint_id)
+        if endpoint is None:
+            return notice(
+                request, "This endpoint is gone. It may have been deleted in another tab.", status=404
+            )
+        return view(request, endpoint, **rest)
+
+    return loaded
+
+
+def _find(pk: str) -> Endpoint | None:
+    return Endpoint.objects.listed().prefetch_related("secrets").filter(pk=pk).first()
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    endpoints = list(Endpoint.objects.listed().prefetch_related("secrets").order_by("-pk"))
+    return whole_page(request, "endpoints/index.html", {"cards": _cards(endpoints)})
+
+
+def _cards(endpoints: list[Endpoint]) -> list[dict[str, Any]]:
+    """What the cards show, with one query for the figures of all of them."""
+    counts: dict[str, Counter[str]] = {endpoint.pk: Counter() for endpoint in endpoints}
+    newest = Delivery.objects.order_by("-pk").values_list("endpoint_id", "status")[:LOOKED_AT]
+    for endpoint_id, status in newest:
+        if endpoint_id in counts:
+            counts[endpoint_id][status] += 1
+    return [_card(endpoint, counts[endpoint.pk]) for endpoint in endpoints]
+
+
+def _card(endpoint: Endpoint, counts: Counter[str]) -> dict[str, Any]:
+    now = timezone.now()
+    secrets = sorted(endpoint.secrets.all(), key=lambda one: one.pk, reverse=True)
+    ended = counts["succeeded"] + counts["failed"]
+    return {
+        "endpoint": endpoint,
+        "secrets": [(masked(one.value), one.expires_at) for one in secrets if one.signs_at(now)],
+        "counts": counts,
+        "unfinished": counts["pending"] + counts["sending"],
+        "rate": f"{100 * counts['succeeded'] / ended:.0f} %" if ended else "",
+        "overlaps": OVERLAPS,
+    }
+
+
+@require_GET
+@loads_endpoint
+def show(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    context = {
+        "cards": _cards([endpoint]),
+        "snippets": verifying.snippets(endpoint.profile),
+        "endpoint": endpoint,
+    }
+    return whole_page(request, "endpoints/show.html", context)
+
+
+def create(request: HttpRequest) -> HttpResponse:
+    form = EndpointForm(request.POST if request.method == "POST" else None)
+    if request.method != "POST" or not form.is_valid():
+        return _form(request, form, None)
+    endpoint, fresh = form.register()
+    if not fresh:
+        return redirect("endpoint", endpoint.pk)
+    context = {
+        "endpoint": endpoint,
+        "secret": endpoint.current_secret(),
+        "snippets": verifying.snippets(endpoint.profile),
+    }
+    return whole_page(request, "endpoints/created.html", context)
+
+
+@loads_endpoint
+def edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    form = EndpointForm(request.POST if request.method == "POST" else None, endpoint=endpoint)
+    if request.method != "POST" or not form.is_valid() or not form.change():
+        return _form(request, form, endpoint)
+    return redirect("endpoint", endpoint.pk)
+
+
+def _form(request: HttpRequest, form: EndpointForm, endpoint: Endpoint | None) -> HttpResponse:
+    status = 409 if form.conflicts else 400 if form.errors else 200
+    return whole_page(request, "endpoints/edit.html", {"form": form, "endpoint": endpoint}, status)
+
+
+@require_POST
+@loads_endpoint
+def status(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    """Pause, or resume: whichever the button said, so that a second click changes nothing."""
+    wanted = request.POST.get("status")
+    if wanted == "paused" and not endpoint.paused:
+        endpoint.pause()
+    elif wanted == "enabled" and endpoint.paused:
+        endpoint.resume()
+    return _show_card(request, endpoint)
+
+
+def _show_card(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("endpoint", endpoint.pk)
+    fresh = _find(endpoint.pk)
+    assert fresh is not None
+    return render(request, "endpoints/_card.html", {"card": _cards([fresh])[0]})
+
+
+@require_POST
+@loads_endpoint
+def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    """One sample event of the first type it subscribes to; the answer leads to its delivery."""
+    type = next((one for one in endpoint.events if one != "*"), "lead.qualified")
+    delivery = send_test(endpoint, Content(type, sample_of(type)))
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("delivery", delivery.pk)
+    return render(request, "endpoints/_tested.html", {"delivery": delivery})
+
+
+@require_POST
+async def check(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Look-up, connection and TLS, with the time each took; no byte of HTTP."""
+    endpoint = await sync_to_async(_find)(endpoint_id)
+    if endpoint is None:
+        return await sync_to_async(notice)(request, "This endpoint is gone.", status=404)
+    found = await reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify)
+    phases = [(name, took) for name, took in found["phases"].items() if took is not None]
+    return render(request, "endpoints/_checked.html", {"found": found, "phases": phases})
+
+
+@require_POST
+@loads_endpoint
+def secret(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    """The secret in plain, for whoever pressed the button."""
+    return _secret(request, {"secret": endpoint.current_secret()})
+
+
+@require_POST
+@loads_endpoint
+def rotate(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    """A new secret; the old one signs along for the chosen overlap."""
+    overlap = request.POST.get("overlap", "86400")
+    if overlap not in OVERLAPS:
+        return notice(request, "Choose one of the offered overlaps.", status=400)
+    value, end = endpoint.rotate_secret(overlap_seconds=int(overlap), actor="console")
+    return _secret(request, {"secret": value, "end": end if int(overlap) else None, "rotated": True})
+
+
+def _secret(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "endpoints/_secret.html", context)
+    return whole_page(request, "endpoints/secret.html", context)
+
+
+@loads_endpoint
+def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    """Asks first, and says what is lost: nothing but what still waits."""
+    if request.method == "POST":
+        endpoint.remove(actor="console")
+        return redirect("endpoints")
+    waiting = Delivery.objects.of(endpoint).filter(status__in=("pending", "sending"))[:1000].count()
+    template = "endpoints/_delete.html" if request.htmx else "endpoints/delete.html"  # type: ignore[attr-defined]
+    context = {"endpoint": endpoint, "waiting": waiting}
+    return render(request, template, context) if request.htmx else whole_page(request, template, context)  # type: ignore[attr-defined]

@@ -1,0 +1,148 @@
+"""What happened to a delivery, in words: the row's few, and the verdict's sentence. Knows no HTML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from django.conf import settings
+
+from simulator.failures import FAILURES
+from simulator.models import Attempt, Delivery, Endpoint
+
+from .templatetags.ui import ms, seconds
+
+# state → (icon, word): what a row and a badge show beside the colour
+STATES = {
+    "pending": ("circle-dashed", "waiting"),
+    "held": ("pause", "held"),
+    "retrying": ("rotate-cw", "retrying"),
+    "sending": ("loader-circle", "sending"),
+    "succeeded": ("circle-check", "succeeded"),
+    "failed": ("circle-x", "failed"),
+    "cancelled": ("circle-slash", "cancelled"),
+    "interrupted": ("unplug", "interrupted"),
+}
+
+
+def state(delivery: Delivery) -> str:
+    """The stored status, with the two that are derived: held and retrying."""
+    if delivery.status == "pending":
+        return "held" if delivery.held else "retrying" if delivery.attempt_count else "pending"
+    return delivery.status
+
+
+def place(endpoint: Endpoint) -> str:
+    """How an endpoint is called in a list: its description, else host and path."""
+    return endpoint.description or endpoint.url.partition("://")[2] or endpoint.url
+
+
+def attempts_left(delivery: Delivery) -> int:
+    """Automatic attempts that the timetable still has, one in flight not counted."""
+    if delivery.finished:
+        return 0
+    left = len(delivery.endpoint.retry_delays) + 1 - delivery.failed_count
+    return max(0, left - (delivery.status == "sending" and not delivery.manual))
+
+
+def result(delivery: Delivery) -> str:
+    """The last answer in a word or two: "200", "Connection refused", "" while there is none."""
+    if delivery.last_error and delivery.last_error != "status":
+        if delivery.last_error == "redirect" and delivery.last_status_code:
+            return str(delivery.last_status_code)
+        failure = FAILURES.get(delivery.last_error)
+        return failure.title if failure else delivery.last_error
+    return str(delivery.last_status_code or "")
+
+
+def phrase(status_code: int | None, reason: str | None = None) -> str:
+    """ "404 Not Found"; the receiver's own words win."""
+    if status_code is None:
+        return ""
+    try:
+        return f"{status_code} {reason or HTTPStatus(status_code).phrase}"
+    except ValueError:
+        return f"{status_code} {reason or ''}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` is a key of STATES; `next` says what happens next, "" when nothing does."""
+
+    state: str
+    sentence: str
+    next: str = ""
+
+    @property
+    def icon(self) -> str:
+        return STATES[self.state][0]
+
+
+def verdict(delivery: Delivery, attempts: Sequence[Attempt]) -> Verdict:
+    """`attempts` oldest first."""
+    now_state = state(delivery)
+    ended = [attempt for attempt in attempts if attempt.status != "sending"]
+    last = ended[-1] if ended else None
+    if now_state == "held":
+        return Verdict(
+            "held", "Held back: the endpoint is paused.", "It is sent when the endpoint is resumed."
+        )
+    if now_state == "sending":
+        number = delivery.attempt_count
+        after = "It is the last one: you cancelled the retries." if delivery.cancelling else ""
+        return Verdict("sending", f"Attempt {number} is under way: waiting for your receiver.", after)
+    if now_state == "cancelled":
+        return Verdict("cancelled", f"Cancelled after {_attempts(delivery)}.", "Nothing further is sent.")
+    if last is None:
+        return Verdict("pending", "Waiting for its first attempt.")
+    what = outcome(last)
+    if now_state == "succeeded":
+        return Verdict("succeeded", what, "" if last.number == 1 else f"Delivered on attempt {last.number}.")
+    if now_state == "failed":
+        return Verdict("failed", what, f"No retries left after {_attempts(delivery)}.")
+    left = attempts_left(delivery)
+    return Verdict("retrying", what, "1 retry left." if left == 1 else f"{left} retries left.")
+
+
+def _attempts(delivery: Delivery) -> str:
+    count = delivery.attempt_count
+    return "no attempt" if not count else "1 attempt" if count == 1 else f"{count} attempts"
+
+
+def outcome(attempt: Attempt) -> str:
+    """How one attempt ended, as a sentence about the receiver."""
+    if attempt.status == "sending":
+        return "Under way."
+    if attempt.status == "interrupted":
+        return interruption(attempt)
+    after = f" after {ms(attempt.duration_ms)}" if attempt.duration_ms is not None else ""
+    if attempt.error in (None, "status"):
+        return f"Your receiver answered {attempt.status_code}{after}."
+    return attempt.error_message or FAILURES[attempt.error].title + "."
+
+
+def interruption(attempt: Attempt) -> str:
+    into = f"{seconds(attempt.duration_ms / 1000)} into" if attempt.duration_ms else "during"
+    return (
+        f"The simulator stopped {into} this attempt. Your receiver may or may not have processed it. "
+        f"Sent again as attempt {attempt.number + 1} with the same event id; a receiver that de-duplicates is safe."
+    )
+
+
+def late(attempt: Attempt) -> str:
+    """What came after the deadline, "" when nothing did."""
+    if attempt.late_ms is None:
+        return ""
+    return (
+        f"It answered {attempt.late_status_code or ''} at {ms(attempt.late_ms)}, after the deadline.".replace(
+            "  ", " "
+        )
+    )
+
+
+def banners(troubles: Sequence[str]) -> list[tuple[str, str]]:
+    """(kind, sentence) of what a person must know before reading anything else on the page."""
+    found = [("trouble", f"{trouble[:1].upper()}{trouble[1:]}.".replace("..", ".")) for trouble in troubles]
+    if settings.SIM_RETRY_SCALE != 1:
+        scale = f"Retry delays are multiplied by {settings.SIM_RETRY_SCALE:g} (SIM_RETRY_SCALE): not the timetable "
+        found.append(("scale", scale + "your receiver will meet in production."))
+    return found

@@ -1,0 +1,35 @@
+// Times as people read them: local, counting down to what is due, counting up from what has begun.
+const two = (number) => String(number).padStart(2, "0");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+export function localize(root) {
+  for (const time of root.querySelectorAll("time[data-clock]")) {
+    const at = new Date(time.dateTime);
+    const clock = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+    const today = at.toDateString() === new Date().toDateString();
+    time.textContent = today ? clock : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${clock}`;
+    time.title = at.toLocaleString([], { dateStyle: "medium", timeStyle: "long" });
+  }
+  tick(root);
+}
+
+function seconds(value) {
+  if (value < 60) return `${value.toFixed(1)} s`;
+  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
+  return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
+}
+
+function tick(root = document) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time[data-due]")) {
+    const left = (Date.parse(time.dateTime) - now) / 1000;
+    time.textContent = left > 0.05 ? `in ${seconds(left)}` : "now";
+  }
+  for (const time of root.querySelectorAll("time[data-since]")) {
+    time.textContent = seconds(Math.max(0, now - Date.parse(time.dateTime)) / 1000);
+  }
+}
+
+localize(document);
+document.addEventListener("htmx:afterSwap", (event) => localize(event.detail.target));
+setInterval(() => document.hidden || tick(), still.matches ? 1000 : 100);

@@ -1,0 +1,25 @@
+// Copy buttons: what stands beside them, or what an address answers.
+const near = {
+  prev: (button) => button.previousElementSibling.textContent,
+  next: (button) => button.nextElementSibling.textContent,
+  pre: (button) => button.closest(".body").querySelector("pre").textContent,
+};
+
+async function text(button) {
+  if (!button.dataset.copyFrom) return near[button.dataset.copy](button);
+  const answer = await fetch(button.dataset.copyFrom);
+  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+  return answer.text();
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-from]");
+  if (!button) return;
+  try {
+    await navigator.clipboard.writeText(await text(button));
+    button.classList.add("copied");
+    setTimeout(() => button.classList.remove("copied"), 1500);
+  } catch (error) {
+    document.dispatchEvent(new CustomEvent("notice", { detail: `Could not copy: ${error.message}` }));
+  }
+});

@@ -1,0 +1,98 @@
+// The open delivery: only the parts that changed are put in, so that focus, scroll and the tab in use survive.
+import { localize } from "./clock.js";
+import { watch } from "./live.js";
+import { restore } from "./tabs.js";
+
+const pane = document.getElementById("detail");
+const known = new Map(); // part → what the server last said about it
+const article = () => pane.querySelector("[data-open]");
+
+// Without what differs in every rendering: ticking times and form tokens.
+const essence = (part) =>
+  part.innerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1").replace(/<input type="hidden" name="csrf[^>]*>/g, "").replace(/ class=""/g, "");
+
+function remember() {
+  known.clear();
+  for (const part of pane.querySelectorAll("[data-part]")) known.set(part.dataset.part, essence(part));
+}
+
+function merge(fresh) {
+  Object.assign(article().dataset, fresh.dataset);
+  for (const part of fresh.querySelectorAll("[data-part]")) {
+    const name = part.dataset.part;
+    const now = essence(part);
+    if (known.get(name) === now) continue;
+    known.set(name, now);
+    replace(article().querySelector(`[data-part="${name}"]`), part);
+  }
+}
+
+function replace(old, fresh) {
+  const focus = old.contains(document.activeElement) ? [...old.querySelectorAll("a,button,summary,pre")].indexOf(document.activeElement) : -1;
+  old.replaceChildren(...fresh.childNodes);
+  localize(old);
+  restore(old);
+  htmx.process(old);
+  if (focus >= 0) old.querySelectorAll("a,button,summary,pre")[focus]?.focus({ preventScroll: true });
+}
+
+function parse(html) {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  return holder.content.querySelector("[data-open]");
+}
+
+const load = (id, attempt = 0) =>
+  htmx.ajax("GET", `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`, { target: pane, swap: "innerHTML" });
+
+function opened() {
+  const { open, chosen } = article().dataset;
+  watch({ open, attempt: Number(chosen) });
+  document.dispatchEvent(new CustomEvent("delivery:opened", { detail: open }));
+  if (!document.body.classList.contains("console")) return;
+  const url = new URL(location);
+  url.searchParams.set("open", open);
+  history.replaceState(null, "", url);
+}
+
+export function close() {
+  if (!document.body.classList.contains("console") || !article()) return;
+  pane.replaceChildren();
+  watch({ open: null });
+  const url = new URL(location);
+  url.searchParams.delete("open");
+  history.replaceState(null, "", url);
+  document.dispatchEvent(new CustomEvent("delivery:closed"));
+}
+
+if (pane) {
+  if (article()) {
+    remember();
+    opened();
+  }
+  document.addEventListener("delivery:open", ({ detail: id }) => load(id));
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target !== pane || !event.detail.shouldSwap) return;
+    const fresh = parse(event.detail.serverResponse);
+    if (!fresh || fresh.dataset.open !== article()?.dataset.open) return;
+    event.detail.shouldSwap = false;
+    merge(fresh);
+    opened();
+  });
+  document.addEventListener("htmx:afterSwap", ({ detail }) => {
+    if (detail.target !== pane) return;
+    known.clear();
+    if (article()) {
+      remember();
+      restore(pane);
+      pane.scrollTop = 0;
+      opened();
+    }
+  });
+  document.addEventListener("live:frame", ({ detail: frame }) => {
+    const open = article()?.dataset.open;
+    if (!open || frame.open !== open) return;
+    if (frame.detail) merge(parse(frame.detail));
+    else if (frame.large) load(open, article().dataset.chosen);
+  });
+}

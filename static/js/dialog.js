@@ -1,0 +1,39 @@
+// The one dialog, and the notices beside the page: what went wrong, in words, until dismissed or faded.
+const dialog = document.getElementById("dialog");
+const notices = document.getElementById("notices");
+
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  if (detail.target.id === "dialog-body" && !dialog.open) dialog.showModal();
+});
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful && detail.elt.matches("[data-closes]")) dialog.close();
+});
+document.addEventListener("click", (event) => {
+  if (dialog.open && (event.target.closest("[data-close]") || event.target === dialog)) {
+    event.preventDefault();
+    dialog.close();
+  }
+  event.target.closest("[data-dismiss]")?.parentElement.remove();
+});
+dialog.addEventListener("close", () => document.getElementById("dialog-body").replaceChildren());
+
+function notice(text) {
+  const line = document.createElement("p");
+  line.className = "notice problem";
+  line.dataset.fades = "";
+  line.textContent = text;
+  notices.append(line);
+}
+
+new MutationObserver((changes) => {
+  for (const line of changes.flatMap(({ addedNodes }) => [...addedNodes])) {
+    if (line.dataset && "fades" in line.dataset) setTimeout(() => line.remove(), 8000);
+  }
+}).observe(notices, { childList: true });
+
+document.addEventListener("notice", ({ detail }) => notice(detail));
+document.addEventListener("htmx:sendError", () => notice("The simulator does not answer. Is it still running?"));
+document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  const plain = xhr.getResponseHeader("Content-Type")?.startsWith("text/plain");
+  notice(plain && xhr.responseText.length < 300 ? xhr.responseText : `The simulator answered ${xhr.status}.`);
+});

@@ -1,0 +1,39 @@
+// The keyboard: a key presses the button that carries it, j and k walk the rows, g goes to a page.
+import { close } from "./detail.js";
+
+let going = false;
+
+const typing = (target) => target.closest?.("input:not([type=radio]), textarea, select, [contenteditable]");
+const visible = (element) => element.offsetParent !== null && !element.disabled;
+
+function walk(step) {
+  const links = [...document.querySelectorAll(".row > a")];
+  const at = links.indexOf(document.activeElement.closest?.(".row > a") ?? document.querySelector(".row > a[aria-current]"));
+  const next = links[at < 0 ? 0 : Math.min(links.length - 1, Math.max(0, at + step))];
+  next?.focus();
+  next?.scrollIntoView({ block: "nearest" });
+}
+
+function go(key) {
+  going = false;
+  document.querySelector(`[data-go="${CSS.escape(key)}"]`)?.click();
+}
+
+function press(key) {
+  const target = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(visible);
+  if (!target) return false;
+  if (target.matches("input")) target.select();
+  else target.click();
+  return true;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === "Escape") return typing(event.target) ? event.target.blur() : close();
+  if (typing(event.target)) return;
+  if (going) return go(event.key);
+  if (event.key === "j" || event.key === "k") walk(event.key === "j" ? 1 : -1);
+  else if (event.key === "g") (going = true), setTimeout(() => (going = false), 1500);
+  else if (event.key.length > 1 || !press(event.key)) return;
+  event.preventDefault();
+});

@@ -1,0 +1,130 @@
+// The list: rows are keyed by id, changed in place, inserted in order, and held back while somebody is reading.
+import { localize } from "./clock.js";
+import { isPaused, togglePause, watch } from "./live.js";
+
+const MOST = 500;
+const box = document.getElementById("list");
+const pill = document.querySelector(".pill");
+const held = new Map(); // id → row that waits behind the pill
+let missed = false; // more came than is worth holding: the pill then loads the list anew
+let reading = Boolean(document.querySelector("#detail [data-open]")); // somebody chose a row
+
+const rows = () => box.querySelector(".rows");
+const find = (id) => rows().querySelector(`[data-delivery-id="${CSS.escape(id)}"]`);
+const isHeld = () => reading || box.scrollTop > 8 || box.contains(document.activeElement);
+
+function parse(html) {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  localize(holder.content);
+  return holder.content.firstElementChild;
+}
+
+function renew(row, fresh) {
+  row.className = fresh.className;
+  Object.assign(row.dataset, fresh.dataset);
+  row.firstElementChild.replaceChildren(...fresh.firstElementChild.childNodes);
+}
+
+function insert(fresh) {
+  const list = rows();
+  const older = [...list.children].find((row) => !row.dataset.deliveryId || row.dataset.deliveryId < fresh.dataset.deliveryId);
+  // What is older than everything loaded belongs to a page that is not here yet.
+  if (older?.classList.contains("older")) return;
+  fresh.classList.add("fresh");
+  list.insertBefore(fresh, older ?? null);
+  mark();
+}
+
+function trim() {
+  const all = rows().querySelectorAll("[data-delivery-id]");
+  for (let index = all.length - 1; index >= MOST; index -= 1) {
+    if (!all[index].querySelector("[aria-current]")) all[index].remove();
+  }
+}
+
+function apply(frame) {
+  if (frame.reload) return isHeld() ? ((missed = true), tell()) : reload();
+  for (const { id, html } of frame.rows) {
+    const row = find(id);
+    const fresh = parse(html);
+    if (row) renew(row, fresh);
+    else if (isHeld()) held.set(id, fresh);
+    else insert(fresh);
+  }
+  for (const id of frame.gone) {
+    held.delete(id);
+    const row = find(id);
+    if (row && !row.querySelector("[aria-current]")) row.remove();
+  }
+  if (held.size > MOST) (missed = true), held.clear();
+  trim();
+  tell();
+}
+
+function tell() {
+  pill.hidden = !missed && held.size === 0;
+  pill.firstElementChild.textContent = missed ? "Many new" : `${held.size} new`;
+}
+
+export function follow() {
+  if (missed) reload();
+  else for (const fresh of held.values()) insert(fresh);
+  held.clear();
+  missed = false;
+  box.scrollTop = 0;
+  trim();
+  tell();
+}
+
+const reload = () => document.getElementById("filter").dispatchEvent(new Event("reload"));
+
+export function mark(id = document.querySelector("#detail [data-open]")?.dataset.open) {
+  for (const link of rows().querySelectorAll("[aria-current]")) link.removeAttribute("aria-current");
+  if (id) find(id)?.firstElementChild.setAttribute("aria-current", "true");
+}
+
+export function open(id, chosenByPerson = true) {
+  reading = chosenByPerson;
+  document.dispatchEvent(new CustomEvent("delivery:open", { detail: id }));
+}
+
+if (box) {
+  watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
+  mark();
+  document.addEventListener("live:frame", ({ detail }) => apply(detail));
+  document.addEventListener("delivery:opened", ({ detail }) => mark(detail));
+  document.addEventListener("delivery:closed", () => {
+    reading = false;
+    mark(null);
+    follow();
+  });
+  document.addEventListener("delivery:sent", ({ detail }) => isHeld() || open(detail, false));
+  document.addEventListener("htmx:afterSwap", ({ detail }) => {
+    if (detail.target !== box) return;
+    held.clear();
+    missed = false;
+    tell();
+    mark();
+    watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest(".row > a, [data-opens]");
+    if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    open(link.dataset.opens ?? link.parentElement.dataset.deliveryId);
+  });
+  pill.addEventListener("click", () => {
+    reading = false;
+    document.activeElement.blur();
+    follow();
+  });
+  box.addEventListener("scroll", () => held.size && !isHeld() && follow(), { passive: true });
+  document.querySelector("[data-pause]").addEventListener("click", (event) => {
+    togglePause();
+    const button = event.currentTarget;
+    button.setAttribute("aria-pressed", isPaused());
+    button.querySelector("use").setAttribute("href", isPaused() ? "#i-play" : "#i-pause");
+    button.querySelector("span").textContent = isPaused() ? "Resume" : "Pause";
+  });
+}

@@ -1,0 +1,31 @@
+// The dots that say whether a receiver can be reached: asked again when the choice changes and every few seconds.
+const EVERY = 5000;
+const endpoint = () => document.getElementById("endpoint");
+const yours = () => document.getElementById("yours");
+let timer = null;
+
+function ask(dot, values) {
+  if (dot && !document.hidden) htmx.ajax("POST", dot.dataset.reach, { target: dot, swap: "innerHTML", values });
+}
+
+function askAboutEndpoint() {
+  const dot = document.getElementById("endpoint-reach");
+  if (endpoint().value === "everyone") dot.replaceChildren();
+  else ask(dot, { endpoint: endpoint().value });
+}
+
+const askAboutYours = () => yours() && ask(document.getElementById("yours-reach"), { url: yours().value });
+
+if (endpoint()) {
+  document.addEventListener("change", (event) => event.target === endpoint() && askAboutEndpoint());
+  document.addEventListener("input", (event) => {
+    if (event.target !== yours()) return;
+    clearTimeout(timer);
+    timer = setTimeout(askAboutYours, 300);
+  });
+  document.addEventListener("htmx:oobAfterSwap", askAboutEndpoint);
+  const both = () => (askAboutEndpoint(), askAboutYours());
+  both();
+  setInterval(both, EVERY);
+  document.addEventListener("visibilitychange", () => document.hidden || both());
+}

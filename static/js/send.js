@@ -1,0 +1,50 @@
+// Sending: one click one event, a draft kept for each type, and beforehand who gets it.
+const form = document.getElementById("send");
+const drafts = new Map();
+
+const data = () => document.getElementById("data");
+const type = () => form.elements.type.value;
+const who = () => {
+  const line = document.getElementById("audience");
+  const values = { endpoint: form.elements.endpoint.value, type: type() };
+  htmx.ajax("GET", line.dataset.who, { target: line, swap: "innerHTML", values });
+};
+
+if (form) {
+  let current = type();
+  let edited = false;
+
+  form.addEventListener("input", (event) => (edited ||= event.target === data()));
+  form.addEventListener("change", (event) => {
+    if (event.target.name === "endpoint") who();
+    if (event.target.name !== "type") return;
+    if (edited) drafts.set(current, data().value);
+    current = type();
+    edited = drafts.has(current);
+    if (edited) {
+      data().value = drafts.get(current);
+      data().dispatchEvent(new Event("input", { bubbles: true }));
+    } else document.getElementById("fresh").click();
+    who();
+  });
+  document.addEventListener("htmx:afterSwap", ({ detail }) => {
+    if (detail.target.id === "data") {
+      edited = false;
+      drafts.delete(current);
+    }
+  });
+  document.addEventListener("htmx:oobAfterSwap", who);
+  // The second click of a double click is the same intention.
+  form.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const sent = document.querySelector("#outcome [data-sent]:not([data-told])");
+    if (!sent) return;
+    sent.dataset.told = "";
+    document.dispatchEvent(new CustomEvent("delivery:sent", { detail: sent.dataset.sent }));
+  });
+}
