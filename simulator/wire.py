@@ -69,7 +69,10 @@ def internal_error(detail: str) -> Outcome:
 
 def post(url: str, headers: list[tuple[str, str]], body: bytes) -> httpx.Request:
     """The request of an attempt. The headers are complete: nothing is added on the way out."""
-    return httpx.Request("POST", _url(url), headers=headers, content=body)
+    # As a stream: with `content=` httpx works out default headers first, which costs four times the rest.
+    request = httpx.Request("POST", _url(url), headers=headers, stream=httpx.ByteStream(body))
+    request.read()
+    return request
 
 
 _url = functools.lru_cache(maxsize=1000)(httpx.URL)
