@@ -10,14 +10,17 @@ from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server as Daphne
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from . import security
 
 MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form's encoding adds
 MAX_DISCARDED = 64 * 1024 * 1024
+GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
-MAX_FRAME = 16 * 1024
+MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
+TOO_BIG = 1009
 Step = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -69,6 +72,20 @@ class Request(WebRequest):
         self.handle_reply({"type": "http.response.body", "body": content})
 
 
+class Socket(WebSocketProtocol):
+    """A socket that takes short frames only; Autobahn's own limit counts for what is sent as well."""
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if len(payload) > MAX_FRAME:
+            self.sendCloseFrame(code=TOO_BIG)
+        elif self.state == self.STATE_OPEN:  # what comes after our goodbye is not even queued
+            super().onMessage(payload, isBinary)
+
+    def serverClose(self, code: int | None = None) -> None:
+        """Also with 1008 or 1013, which Autobahn's usual way of closing refuses to an application."""
+        self.sendCloseFrame(code=code or 1000)
+
+
 class Factory(HTTPFactory):
     def buildProtocol(self, addr: Any) -> Any:
         protocol = super().buildProtocol(addr)
@@ -87,8 +104,8 @@ class Server(Daphne):
             server_name="",
             http_timeout=None,
             websocket_timeout=-1,
-            websocket_max_message_size=MAX_FRAME,
-            websocket_max_frame_size=MAX_FRAME,
+            websocket_max_message_size=MAX_SENT_FRAME,
+            websocket_max_frame_size=MAX_SENT_FRAME,
             application_close_timeout=5,
         )
         self.endpoints = []  # Daphne would bind by itself; ours are bound, so that their port is known and kept
@@ -96,9 +113,10 @@ class Server(Daphne):
         self.failure: BaseException | None = None
 
     def _ready(self) -> None:
+        self.ws_factory.protocol = Socket
         self.ws_factory.setProtocolOptions(
             failByDrop=False
-        )  # a frame too long is told so (1009), not cut off
+        )  # who sends too much is told so (1009), not cut off
         factory = Factory(self)
         for bound in self._sockets:
             bound.setblocking(False)
@@ -131,4 +149,5 @@ class Server(Daphne):
         ]
         for application in running:
             application.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            await asyncio.wait(running, timeout=GOODBYE_S)

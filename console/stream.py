@@ -124,7 +124,8 @@ class Talk:
 
     async def run(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._begun.wait(), OPENING_S)
+            async with asyncio.timeout(OPENING_S):  # not wait_for, which can swallow a cancellation (3.11)
+                await self._begun.wait()
         while True:
             await self._free.wait()
             since = self._seq

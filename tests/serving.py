@@ -61,8 +61,13 @@ class Server:
         self._output, self._errors = folder / "stdout.txt", folder / "stderr.txt"
 
     def start(self, *options: str, ready: bool = True, within: float = 20.0) -> "Server":
-        """Run `up`. After the first start the port stays the same, so that open pages find it again."""
-        if "--port" not in options:
+        """Run `up`. After the first start the port stays the same, so that open pages find it again.
+
+        `"--port="` leaves the choice to `up`.
+        """
+        if "--port=" in options:
+            options = tuple(option for option in options if option != "--port=")
+        elif "--port" not in options:
             options = ("--port", str(self.port), *options)
         already = len(self.output)
         with open(self._output, "ab") as output, open(self._errors, "ab") as errors:

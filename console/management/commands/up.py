@@ -7,12 +7,15 @@ import sqlite3
 import sys
 import webbrowser
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import DatabaseError
 
 from console import database, firstrun, listening
 from simulator import datafolder
@@ -39,27 +42,34 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print where it runs as one JSON object")
 
     def handle(self, **options: Any) -> None:
-        self._json = options["json"]
-        bound, lock = self._prepare(options)
-        address = listening.url(bound)
+        self._options = options
+        with ExitStack() as held:
+            lock, bound = self._prepare(held)
+            try:
+                self._run(lock, bound, listening.url(bound))
+            except DatabaseError as error:
+                self._give_up(f"{settings.DATABASES['default']['NAME']} cannot be used ({error}).")
+
+    def _run(self, lock: EngineLock, bound: socket, address: str) -> None:
         with writing():
             firstrun.furnish(address)
             Activity.note("engine", "started", detail=address)
-        self._serve(bound, lock, address, browser=not options["no_browser"])
+        self._serve(lock, bound, address)
         with writing():
             Activity.note("engine", "stopped", detail=address)
 
-    def _prepare(self, options: dict[str, Any]) -> tuple[socket, EngineLock]:
-        """Everything that can be refused, before anything is changed that the refusal would leave behind."""
+    def _prepare(self, held: ExitStack) -> tuple[EngineLock, socket]:
+        """All that can be refused, before anything is changed. What is taken is given back when `held` ends."""
         folder, file = settings.SIM_DATA_DIR, Path(settings.DATABASES["default"]["NAME"])
         lock = EngineLock(folder)
         try:
-            self._check_host(options)
+            self._check_host()
             database.inspect(file)
             datafolder.prepare(folder)
             lock.acquire()
+            held.callback(lock.release)
             database.prepare(file)
-            return listening.bind(options["host"], options["port"]), lock
+            return lock, held.enter_context(listening.bind(self._options["host"], self._options["port"]))
         except Taken as taken:
             where = f"at {taken.address}/" if taken.address else "and is still starting"
             self._give_up(f"The simulator already runs on {folder}, {where}.")
@@ -70,31 +80,34 @@ class Command(BaseCommand):
                 f"{error.filename or folder}: {error.strerror}. Choose another folder with SIM_DATA_DIR."
             )
 
-    def _check_host(self, options: dict[str, Any]) -> None:
-        if options["expose"]:
+    def _check_host(self) -> None:
+        host = self._options["host"]
+        if self._options["expose"]:
             self._give_up(
                 "--expose is not available yet: this version listens on this machine only.", BAD_INPUT
             )
-        if not listening.is_local(options["host"]):
+        if not listening.is_local(host):
             self._give_up(
-                f"--host {options['host']} would open the console to other machines. "
-                "Use 127.0.0.1, localhost or ::1.",
+                f"--host {host} would open the console to other machines. Use 127.0.0.1, localhost or ::1.",
                 BAD_INPUT,
             )
 
-    def _serve(self, bound: socket, lock: EngineLock, address: str, *, browser: bool) -> None:
+    def _serve(self, lock: EngineLock, bound: socket, address: str) -> None:
         # Here, not above: Twisted chooses its reactor at import, and the application needs the migrated database.
         from console.asgi import application
         from console.server import Server
         from simulator.engine import Engine
 
-        engine = Engine(listeners={bound.getsockname()[:2]})
+        listener = bound.getsockname()[:2]
+        if (name := urlsplit(address).netloc.rpartition(":")[0]) not in settings.ALLOWED_HOSTS:
+            settings.ALLOWED_HOSTS.append(name)  # 127.0.0.2, say: it is loopback, and it was asked for
+        engine = Engine(listeners={listener})
 
         async def started() -> None:
             lock.announce(address)
             await engine.start()
             self._introduce(address)
-            if browser and _has_a_screen():
+            if not self._options["no_browser"] and _has_a_screen():
                 server.in_background(webbrowser.open, address)
             gc.collect()
             gc.freeze()  # what lives now lives to the end: not looking at it again keeps pages from waiting
@@ -114,7 +127,9 @@ class Command(BaseCommand):
             "Data": str(settings.SIM_DATA_DIR),
             "SQLite": sqlite3.sqlite_version,
         }
-        if self._json:
+        if self._options["port"] is None and not address.endswith(f":{listening.DEFAULT_PORT}"):
+            facts["Port"] = f"{listening.DEFAULT_PORT} is taken, so this is {address.rpartition(':')[2]}"
+        if self._options["json"]:
             self.stdout.write(
                 json.dumps({label.lower().replace(" ", "_"): fact for label, fact in facts.items()})
             )

@@ -1,0 +1,330 @@
+"""`up`, tried as a process of its own: what it prints, refuses, leaves behind, and how it ends."""
+
+import contextlib
+import hashlib
+import json
+import re
+import signal
+import socket
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .receiving import Answer, Receiver
+from .serving import Server
+from .waiting import wait_until
+
+ADDRESS = re.compile(
+    r"Console  http://127\.0\.0\.1:(\d+)/\nAPI key  (\S+)\nData     (.+)\nSQLite   3\.\d+\.\d+\n"
+)
+
+
+@pytest.fixture
+def idle(make_server: Callable[..., Server]) -> Server:
+    """A server that was not started yet."""
+    return make_server(start=False)
+
+
+@pytest.fixture
+def running(make_server: Callable[..., Server]) -> Server:
+    return make_server()
+
+
+def refused(server: Server, *options: str) -> tuple[int, str]:
+    """Exit code and the one line of a start that has to fail."""
+    before = len(server.errors)
+    code = server.start(*options, ready=False).wait(10)
+    line = server.errors[before:]
+    assert line.count("\n") == 1, line
+    return code, line
+
+
+def database(server: Server) -> Path:
+    return server.data_dir / "simulator.sqlite3"
+
+
+# --- what it prints, and where it listens
+
+
+def test_it_prints_address_key_and_folder_and_is_ready(idle: Server):
+    idle.start()
+    port, key, folder = ADDRESS.fullmatch(idle.output).groups()
+    assert int(port) == idle.port
+    assert folder == str(idle.data_dir)
+    assert idle.get("/readyz").json == {"status": "ok", "troubles": []}
+    assert idle.get("/api/v1/webhooks", Authorization=f"Bearer {key}").status == 200
+
+
+def test_for_scripts_it_prints_the_same_as_json(idle: Server):
+    idle.start("--json", ready=False)
+    line = wait_until(lambda: idle.output.endswith("\n") and idle.output, 10, "the line")
+    assert set(json.loads(line)) == {"console", "api_key", "data", "sqlite"}
+
+
+def test_a_key_of_ones_own_is_used(make_server: Callable[..., Server]):
+    server = make_server(SIM_API_KEY="my very own key, 24 char")
+    assert server.key == "my very own key, 24 char"
+    assert server.api("GET", "/webhooks").status == 200
+
+
+def test_a_later_start_is_ready_within_two_seconds(running: Server):
+    running.stop()
+    began = time.monotonic()
+    running.start()
+    assert time.monotonic() - began <= 2
+
+
+@contextlib.contextmanager
+def taken(port: int = 0) -> Iterator[int]:
+    """Somebody else listens there."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # then somebody really does
+            other.bind(("127.0.0.1", port))
+            other.listen()
+        yield other.getsockname()[1] or port
+
+
+def test_without_a_port_a_taken_8000_means_the_next_free_one(idle: Server):
+    with taken(8000):
+        idle.start("--port=")
+        assert 8000 < idle.port < 8100
+        assert f"Port     8000 is taken, so this is {idle.port}\n" in idle.output
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(idle: Server):
+    with taken() as port:
+        code, line = refused(idle, "--port", str(port))
+    assert code == 3
+    assert f"port {port}" in line and "--port" in line
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", "1.5", ""])
+def test_a_port_that_is_none_is_bad_input(idle: Server, port: str):
+    assert idle.start("--port", port, ready=False).wait(10) == 2
+    assert "--port: invalid port value" in idle.errors
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("localhost", "127.0.0.1"), ("::1", "[::1]"), ("127.0.0.2", "127.0.0.2")]
+)
+def test_every_loopback_address_will_do(idle: Server, host: str, address: str):
+    idle.start("--host", host, ready=False)
+    wait_until(lambda: "SQLite" in idle.output, 10, "the address")
+    printed = re.search(r"Console  http://(.+):(\d+)/", idle.output)
+    assert printed[1] == address
+    with socket.create_connection((host, int(printed[2])), 5) as connection:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "0", "0x0", "[::]", "10.0.0.1", "192.168.1.5", "169.254.169.254"]
+)
+def test_l15_other_machines_are_not_let_in(idle: Server, host: str):
+    code, line = refused(idle, "--host", host)
+    assert code == 2
+    assert line.startswith(f"--host {host} would open the console to other machines.")
+
+
+def test_a_host_that_does_not_exist_is_refused(idle: Server):
+    code, line = refused(idle, "--host", "no-such-host.invalid")
+    assert code == 3
+    assert "no-such-host.invalid" in line
+
+
+def test_exposing_is_not_available_yet_and_says_so(idle: Server):
+    code, line = refused(idle, "--expose", "--host", "0.0.0.0")
+    assert code == 2
+    assert line.startswith("--expose is not available yet")
+
+
+# --- first start and later ones
+
+
+def endpoints(server: Server) -> dict[str, dict]:
+    return {found["description"]: found for found in server.api("GET", "/webhooks").json["data"]}
+
+
+def test_the_first_start_registers_two_endpoints_on_the_built_in_receiver(running: Server):
+    found = endpoints(running)
+    assert set(found) == {"Built-in receiver", "Flaky receiver"}
+    assert found["Built-in receiver"]["url"] == f"{running.url}/receiver/ok"
+    assert found["Flaky receiver"]["url"] == f"{running.url}/receiver/flaky?fail_first=2"
+
+
+def test_an_event_for_everybody_goes_to_no_built_in_endpoint(running: Server):
+    accepted = running.api("POST", "/events", {"type": "lead.qualified"}).json
+    assert accepted["deliveries"] == []
+    assert [skipped["reason"] for skipped in accepted["skipped"]] == ["not_subscribed", "not_subscribed"]
+
+
+def test_the_built_in_endpoints_follow_the_port(running: Server):
+    before = endpoints(running)
+    running.stop()
+    running.start("--port", "0")
+    after = endpoints(running)
+    assert {name: found["id"] for name, found in after.items()} == {
+        name: found["id"] for name, found in before.items()
+    }
+    assert all(found["url"].startswith(f"{running.url}/receiver/") for found in after.values())
+    delivery = running.api("POST", f"/webhooks/{after['Built-in receiver']['id']}/test", {}).json
+    wait_until(lambda: running.api("GET", f"/deliveries/{delivery['id']}").json["status"] == "succeeded", 5)
+
+
+def test_a_deleted_built_in_endpoint_does_not_come_back(running: Server):
+    for found in endpoints(running).values():
+        assert running.api("DELETE", f"/webhooks/{found['id']}").status == 204
+    running.restart()
+    assert endpoints(running) == {}
+
+
+def test_starts_and_stops_are_in_the_activity(running: Server):
+    running.restart()
+    entries = [entry["action"] for entry in running.api("GET", "/activity").json["data"]]
+    assert [action for action in entries if action in ("started", "stopped")] == [
+        "started",
+        "stopped",
+        "started",
+    ]
+
+
+def test_l18_only_the_owner_can_read_what_it_keeps(running: Server):
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in running.data_dir.iterdir()}
+    assert stat.S_IMODE(running.data_dir.stat().st_mode) == 0o700
+    assert {"simulator.sqlite3", "simulator.sqlite3-wal", "engine.lock", "api_key", "secret_key"} <= set(
+        modes
+    )
+    assert set(modes.values()) == {0o600}
+
+
+# --- one a data folder
+
+
+def test_e09_a_second_one_on_the_same_folder_names_the_first(
+    make_server: Callable[..., Server], running: Server
+):
+    second = make_server(start=False, SIM_DATA_DIR=str(running.data_dir))
+    code, line = refused(second)
+    assert code == 3
+    assert running.url in line
+    assert running.get("/readyz").status == 200
+
+
+def test_e09_a_killed_one_leaves_no_lock_behind(running: Server):
+    running.kill()
+    running.start()
+    assert running.get("/readyz").status == 200
+
+
+# --- the way down
+
+
+def slow_delivery(server: Server, receiver: Receiver, delay: float) -> str:
+    """Send to a receiver that takes `delay` seconds; returns the delivery's id once the request is there."""
+    receiver.answer(Answer(delay=delay))
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["lead.qualified"]}).json
+    delivery = server.api("POST", f"/webhooks/{endpoint['id']}/test", {}).json
+    receiver.wait_for(1)
+    return delivery["id"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_e08_what_answers_in_time_is_recorded_before_it_ends(running: Server, receiver: Receiver, how: int):
+    delivery = slow_delivery(running, receiver, 1.5)
+    code, took = running.stop(how)
+    assert (code, took < 6) == (0, True)
+    running.start()
+    found = running.api("GET", f"/deliveries/{delivery}").json
+    assert found["status"] == "succeeded"
+    assert [attempt["status"] for attempt in found["attempts"]] == ["succeeded"]
+
+
+def test_e08_what_takes_longer_is_interrupted_and_sent_again(running: Server, receiver: Receiver):
+    delivery = slow_delivery(running, receiver, 9)
+    code, took = running.stop()
+    assert (code, took < 6) == (0, True)
+    receiver.answer(200)
+    running.start()
+    receiver.wait_for(2)
+    wait_until(lambda: running.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded", 5)
+    found = running.api("GET", f"/deliveries/{delivery}").json
+    assert [attempt["status"] for attempt in found["attempts"]] == ["interrupted", "succeeded"]
+
+
+def test_an_idle_one_ends_at_once(running: Server):
+    code, took = running.stop()
+    assert (code, took < 1) == (0, True)
+
+
+def test_it_ends_with_half_sent_requests_and_open_sockets_around(running: Server):
+    headers = {"Authorization": f"Bearer {running.key}"}
+    with (
+        socket.create_connection(("127.0.0.1", running.port)) as half,
+        running.socket("/ws/v1/stream", additional_headers=headers),
+    ):
+        half.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n\r\n")
+        assert running.get("/healthz").status == 200
+        code, took = running.stop()
+        assert (code, took < 2) == (0, True)
+
+
+# --- a database that cannot be used
+
+
+def spoil_with_noise(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 64)
+
+
+def spoil_the_middle(path: Path) -> None:
+    spoiled = bytearray(path.read_bytes())
+    spoiled[8192:40_960] = b"\xa5" * 32_768
+    path.write_bytes(spoiled)
+
+
+def make_read_only(path: Path) -> None:
+    path.chmod(0o400)
+
+
+def make_newer(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('simulator', '9999_later', '2030-01-01')"
+        )
+        writer.commit()
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cure"),
+    [
+        (spoil_with_noise, "move it away"),
+        (spoil_the_middle, "move it away"),
+        (make_read_only, "chmod u+w"),
+        (make_newer, "Update the simulator"),
+    ],
+)
+def test_e17_a_database_that_cannot_be_used_is_named_with_its_cure(
+    running: Server, spoil: Callable, cure: str
+):
+    running.stop()
+    spoil(database(running))
+    before = hashlib.sha256(database(running).read_bytes()).hexdigest()
+    began = time.monotonic()
+    code, line = refused(running)
+    assert time.monotonic() - began <= 2
+    assert code == 3
+    assert str(database(running)) in line and cure in line
+    assert hashlib.sha256(database(running).read_bytes()).hexdigest() == before
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(make_server: Callable[..., Server], tmp_path: Path):
+    (tmp_path / "file").touch()
+    server = make_server(start=False, SIM_DATA_DIR=str(tmp_path / "file" / "data"), SECRET_KEY="x" * 50)
+    code, line = refused(server)
+    assert code == 3
+    assert str(tmp_path / "file") in line and "SIM_DATA_DIR" in line
