@@ -96,11 +96,11 @@ def coming(delivery: Delivery, *, scale: float, now: datetime) -> list[datetime]
 
 
 def _ticks(span: float) -> list[tuple[float, str]]:
-    """Four to eight round moments: (percent, label)."""
+    """Three to six round moments: (percent, label)."""
     step = 10.0**-4
-    while span / step > 8:
+    while span / step > 6:
         for factor in (2, 5, 10):
-            if span / (step * factor) <= 8:
+            if span / (step * factor) <= 6:
                 return _steps(span, step * factor)
         step *= 10
     return _steps(span, step)
@@ -108,10 +108,14 @@ def _ticks(span: float) -> list[tuple[float, str]]:
 
 def _steps(span: float, step: float) -> list[tuple[float, str]]:
     count = int(span / step) + 1
-    label = seconds if span >= 1 else lambda value: ms(value * 1000)
     return [
-        (round(index * step / span * 100, 3), label(index * step) if index else "0") for index in range(count)
+        (round(index * step / span * 100, 3), _label(index * step) if index else "0")
+        for index in range(count)
     ]
+
+
+def _label(moment: float) -> str:
+    return ms(moment * 1000) if moment < 1 else f"{moment:g} s" if moment < 120 else seconds(moment)
 
 
 def waterfall(attempt: Attempt) -> list[Bar]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
@@ -68,6 +69,7 @@ def _card(endpoint: Endpoint, counts: Counter[str]) -> dict[str, Any]:
     ended = counts["succeeded"] + counts["failed"]
     return {
         "endpoint": endpoint,
+        "name": endpoint.description or urlsplit(endpoint.url).netloc,
         "secrets": [(masked(one.value), one.expires_at) for one in secrets if one.signs_at(now)],
         "counts": counts,
         "unfinished": counts["pending"] + counts["sending"],
