@@ -4,6 +4,7 @@ Knows limits and the way down; nothing about pages, sockets or deliveries.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -21,6 +22,7 @@ GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
 TOO_BIG = 1009
+log = logging.getLogger(__name__)
 Step = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -127,7 +129,7 @@ class Server(Daphne):
         self._start.add_done_callback(self._begun)
 
     def _begun(self, start: "asyncio.Task[None]") -> None:
-        self.failure = start.exception()
+        self.failure = None if start.cancelled() else start.exception()
         if self.failure:
             reactor.stop()
 
@@ -137,10 +139,13 @@ class Server(Daphne):
 
     def kill_all_applications(self) -> "defer.Deferred[None]":
         """Daphne's way down, which it takes before the reactor ends: first the engine drains, then sockets close."""
-        return defer.Deferred.fromFuture(self._loop.create_task(self._end()))
+        ending = self._loop.create_task(self._end())
+        return defer.Deferred.fromFuture(ending).addErrback(lambda why: log.error("%s", why.getTraceback()))
 
     async def _end(self) -> None:
-        await self._stopping()
+        if self._start.done() and not self.failure:
+            await self._stopping()
+        self._start.cancel()
         # A request whose head is still arriving has no application yet; Daphne's own loop stumbles over those.
         running = [
             known["application_instance"]

@@ -1,0 +1,86 @@
+"""The application as a whole: pages, files, API and health behind one door, and what is said when nothing is there."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from .serving import Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("asgi")).start()
+    yield running
+    running.finish()
+
+
+def test_it_is_alive_and_ready(server: Server):
+    assert server.get("/healthz").json == {"status": "ok"}
+    assert server.get("/readyz").json == {"status": "ok", "troubles": []}
+
+
+def test_an_address_without_its_final_slash_is_led_to_the_one_with_it(server: Server):
+    answer = server.get("/endpoints?status=paused")
+    assert (answer.status, answer.headers["location"]) == (301, "/endpoints/?status=paused")
+    assert server.request("POST", "/endpoints", b"", Origin=server.url).status == 404
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "//evil.example/endpoints", "/%2f%2fevil.example"])
+def test_nobody_is_led_away_from_here(server: Server, path: str):
+    answer = server.get(path)
+    assert answer.status == 404
+    assert "location" not in answer.headers
+
+
+def test_where_nothing_is_a_page_says_so(server: Server):
+    answer = server.get("/nothing/here")
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Traceback" not in answer.text
+
+
+def test_below_the_api_the_envelope_says_so(server: Server):
+    assert server.get("/api/v1/nothing").status == 401  # without the key nobody learns what is there
+    answer = server.api("GET", "/nothing")
+    assert (answer.status, answer.json["error"]["code"]) == (404, "NOT_FOUND")
+    assert server.api("PUT", "/webhooks").status == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/nothing", "/static/icon.svg", "/api/v1/openapi.json"])
+def test_every_answer_has_a_length(server: Server, path: str):
+    answer = server.get(path)
+    assert int(answer.headers["content-length"]) == len(answer.body) > 0
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/static/icon.svg"])
+def test_head_gets_the_same_without_the_body(server: Server, path: str):
+    answer, head = server.get(path), server.request("HEAD", path)
+    assert (head.status, head.body) == (answer.status, b"")
+    assert head.headers["content-type"] == answer.headers["content-type"]
+
+
+def test_static_files_come_with_their_type_and_nothing_else_is_served(server: Server):
+    icon = server.get("/static/icon.svg")
+    assert (icon.status, icon.headers["content-type"]) == (200, "image/svg+xml")
+    assert server.request("POST", "/static/icon.svg", b"", Origin=server.url).status == 405
+    for path in ("/static/../manage.py", "/static/%2e%2e/manage.py", "/static//etc/passwd", "/static/"):
+        assert server.get(path).status == 404
+
+
+def test_one_connection_serves_many_requests(server: Server):
+    request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        for _ in range(3):
+            connection.sendall(request)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_what_a_page_needs_while_a_slow_request_runs_does_not_wait_for_it(server: Server):
+    slow = b"POST /receiver/ok?delay=2 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(slow)
+        assert server.get("/").status == 200
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
