@@ -22,11 +22,11 @@ SELECT id FROM simulator_batch WHERE made < count AND stopped_at IS NULL ORDER B
 _BACKLOG = """
 SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting"""
 _EVENT = """
-INSERT INTO simulator_event (id, type, body, created_at, batch_id) VALUES (%s, %s, %s, %s, %s)"""
+INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"""
 _DELIVERY = f"""
-INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, status, trigger, lane, due_at, manual,
-                                cancelling, attempt_count, failed_count, created_at)
-VALUES (%s, %s, %s, %s, %s, 'pending', 'api', {BATCH}, %s, FALSE, FALSE, 0, 0, %s)"""
+INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, due_at, created_at, status, trigger, lane,
+                                manual, cancelling, attempt_count, failed_count)
+SELECT v.*, 'pending', 'api', {BATCH}, FALSE, FALSE, 0, 0 FROM ({{values}}) AS v"""
 
 
 def make(now: datetime) -> bool:

@@ -41,12 +41,18 @@ FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
 WHERE d.lane = %s AND d.endpoint_id = %s AND d.due_at <= %s AND d.status = 'pending'
 ORDER BY d.due_at LIMIT %s OFFSET %s"""
 _TAKE = """
-UPDATE simulator_delivery SET seq = %s, status = 'sending', due_at = %s, attempt_count = %s
-WHERE id = %s AND status = 'pending'"""
+UPDATE simulator_delivery AS d SET seq = column1, status = 'sending', due_at = column2, attempt_count = column3
+FROM ({values}) AS v WHERE d.id = column4 AND d.status = 'pending'"""
 _INTENT = """
-INSERT INTO simulator_attempt (id, delivery_id, number, trigger, status, started_at, phases, repeated, url,
-                               request_headers, headers_dropped, truncated)
-VALUES (%s, %s, %s, %s, 'sending', %s, '{}', FALSE, %s, %s, 0, FALSE)"""
+INSERT INTO simulator_attempt (id, delivery_id, number, trigger, started_at, url, request_headers,
+                               status, phases, repeated, headers_dropped, truncated)
+SELECT v.*, 'sending', '{}', FALSE, 0, FALSE FROM ({values}) AS v"""
+_RELEASE_ATTEMPT = """
+DELETE FROM simulator_attempt WHERE status = 'sending' AND id IN ({values})"""
+_RELEASE = """
+UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, attempt_count = d.attempt_count - 1,
+  status = CASE WHEN cancelling THEN 'cancelled' ELSE 'pending' END
+FROM ({values}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4"""
 _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
 
@@ -185,16 +191,9 @@ def release(claims: Iterable[Claim], now: datetime) -> None:
     claims = list(claims)
     if not claims:
         return
-    change_many(
-        "DELETE FROM simulator_attempt WHERE id = %s AND status = 'sending'", ((c.attempt,) for c in claims)
-    )
+    change_many(_RELEASE_ATTEMPT, ((claim.attempt,) for claim in claims))
     pairs = zip(feed.take(len(claims)), claims, strict=True)
-    change_many(
-        "UPDATE simulator_delivery SET seq = %s, due_at = %s, attempt_count = %s, "
-        "status = CASE WHEN cancelling THEN 'cancelled' ELSE 'pending' END "
-        "WHERE id = %s AND status = 'sending' AND attempt_count = %s",
-        ((seq, written(now), c.number - 1, c.delivery, c.number) for seq, c in pairs),
-    )
+    change_many(_RELEASE, ((seq, written(now), c.delivery, c.number) for seq, c in pairs))
     feed.announce(due=True)
 
 

@@ -11,6 +11,7 @@ _TAKE = (
     "INSERT INTO simulator_seq (id, n) VALUES (1, %s) "
     "ON CONFLICT (id) DO UPDATE SET n = simulator_seq.n + %s RETURNING n"
 )
+_STAMP = "UPDATE simulator_delivery AS d SET seq = column1 FROM ({values}) AS v WHERE d.id = column2"
 Listener = Callable[[], object]
 _on_change: list[Listener] = []
 _on_due: list[Listener] = []
@@ -27,7 +28,7 @@ def stamp(deliveries: Iterable[Any]) -> None:
     numbers = [ids.decode("dlv", one) if isinstance(one, str) else one for one in deliveries]
     if numbers:
         pairs = zip(take(len(numbers)), numbers, strict=True)
-        rows.change_many("UPDATE simulator_delivery SET seq = %s WHERE id = %s", pairs)
+        rows.change_many(_STAMP, pairs)
         announce()
 
 

@@ -70,6 +70,10 @@ class PublicId(models.BigIntegerField):  # type: ignore[type-arg]
     def make(self) -> str:
         return encode(self.prefix, new())
 
+    def db_type(self, connection: Any) -> str:
+        """On SQLite the row id itself: no second index on every table."""
+        return "integer" if connection.vendor == "sqlite" else "bigint"
+
     def deconstruct(self) -> Any:
         name, path, _, _ = super().deconstruct()
         return name, path, [self.prefix], {}

@@ -25,38 +25,45 @@ from .wire import LateAnswer, Outcome, internal_error
 log = logging.getLogger(__name__)
 
 _ANSWER = """
-UPDATE simulator_attempt SET status = %s, started_at = %s, duration_ms = %s, phases = %s, remote_address = %s,
-  repeated = %s, status_code = %s, reason = %s, response_headers = %s, headers_dropped = %s, response_body = %s,
-  response_size = %s, declared_size = %s, truncated = %s, error = %s, error_message = %s, error_phase = %s,
-  retry_after_asked = %s, retry_after_used = %s
-WHERE id = %s AND status = 'sending'"""
+UPDATE simulator_attempt AS a SET status = column2, started_at = column3, duration_ms = column4, phases = column5,
+  remote_address = column6, repeated = column7, status_code = column8, reason = column9,
+  response_headers = column10, headers_dropped = column11, response_body = column12, response_size = column13,
+  declared_size = column14, truncated = column15, error = column16, error_message = column17,
+  error_phase = column18, retry_after_asked = column19, retry_after_used = column20
+FROM ({values}) AS v WHERE a.id = column1 AND a.status = 'sending'"""
 _WON = """
-UPDATE simulator_delivery SET seq = %s, status = 'succeeded', due_at = NULL, resume_at = NULL, manual = FALSE,
-  cancelling = FALSE, last_number = attempt_count, last_status_code = %s, last_error = NULL, last_duration_ms = %s,
-  finished_at = %s
-WHERE id = %s AND status = 'sending' AND attempt_count = %s"""
+UPDATE simulator_delivery AS d SET seq = column3, status = 'succeeded', due_at = NULL, resume_at = NULL,
+  manual = FALSE, cancelling = FALSE, last_number = d.attempt_count, last_status_code = column4, last_error = NULL,
+  last_duration_ms = column5, finished_at = column6
+FROM ({values}) AS v WHERE d.id = column1 AND d.status = 'sending' AND d.attempt_count = column2"""
 # The endpoint may have been paused, and the delivery cancelled, while the attempt was in flight.
 _LOST = f"""
-UPDATE simulator_delivery SET seq = %s,
-  status = CASE WHEN cancelling THEN 'cancelled' ELSE %s END,
-  finished_at = CASE WHEN cancelling THEN %s ELSE %s END,
-  due_at = CASE WHEN cancelling THEN NULL ELSE %s END,
-  lane = {NORMAL}, resume_at = NULL, manual = FALSE, cancelling = FALSE, failed_count = %s,
-  last_number = attempt_count, last_status_code = %s, last_error = %s, last_duration_ms = %s
-WHERE id = %s AND status = 'sending' AND attempt_count = %s"""
+UPDATE simulator_delivery AS d SET seq = column3,
+  status = CASE WHEN d.cancelling THEN 'cancelled' ELSE column4 END,
+  due_at = CASE WHEN d.cancelling THEN NULL ELSE column5 END,
+  finished_at = CASE WHEN d.cancelling OR column5 IS NULL THEN column6 END,
+  lane = {NORMAL}, resume_at = NULL, manual = FALSE, cancelling = FALSE, failed_count = column7,
+  last_number = d.attempt_count, last_status_code = column8, last_error = column9, last_duration_ms = column10
+FROM ({{values}}) AS v WHERE d.id = column1 AND d.status = 'sending' AND d.attempt_count = column2"""
 _HOLD = """
-UPDATE simulator_delivery SET due_at = %s WHERE id = %s AND status = 'pending'
-  AND (SELECT status FROM simulator_endpoint e WHERE e.id = endpoint_id) = 'paused'"""
+UPDATE simulator_delivery AS d SET due_at = column2 FROM ({values}) AS v
+WHERE d.id = column1 AND d.status = 'pending'
+  AND (SELECT status FROM simulator_endpoint e WHERE e.id = d.endpoint_id) = 'paused'"""
 _INTERRUPTED_ATTEMPT = """
-UPDATE simulator_attempt SET status = 'interrupted', duration_ms = %s, error = 'interrupted', error_message = %s
-WHERE id = %s AND status = 'sending'"""
+UPDATE simulator_attempt AS a SET status = 'interrupted', duration_ms = column2, error = 'interrupted',
+  error_message = column3
+FROM ({values}) AS v WHERE a.id = column1 AND a.status = 'sending'"""
 _INTERRUPTED = """
-UPDATE simulator_delivery SET seq = %s, status = CASE WHEN cancelling THEN 'cancelled' ELSE %s END,
-  due_at = CASE WHEN cancelling THEN NULL ELSE %s END, finished_at = CASE WHEN cancelling THEN %s ELSE %s END,
-  cancelling = FALSE, last_number = attempt_count, last_status_code = NULL, last_error = 'interrupted',
+UPDATE simulator_delivery AS d SET seq = column2,
+  status = CASE WHEN d.cancelling THEN 'cancelled' ELSE column3 END,
+  due_at = CASE WHEN d.cancelling THEN NULL ELSE column4 END,
+  finished_at = CASE WHEN d.cancelling OR column4 IS NULL THEN column5 END,
+  cancelling = FALSE, last_number = d.attempt_count, last_status_code = NULL, last_error = 'interrupted',
   last_duration_ms = NULL
-WHERE id = %s AND status = 'sending'"""
-_LATE = "UPDATE simulator_attempt SET late_status_code = %s, late_ms = %s WHERE id = %s"
+FROM ({values}) AS v WHERE d.id = column1 AND d.status = 'sending'"""
+_LATE = """
+UPDATE simulator_attempt AS a SET late_status_code = column2, late_ms = column3
+FROM ({values}) AS v WHERE a.id = column1"""
 _OPEN = """
 SELECT d.id, a.id, a.started_at FROM simulator_delivery d
 LEFT JOIN simulator_attempt a ON a.delivery_id = d.id AND a.number = d.attempt_count
@@ -100,7 +107,7 @@ def _record(results: Sequence[Result], scale: float) -> None:
             won.append(_won(result, seq, ended_at))
         else:
             lost.append(_lost(result, end, seq, ended_at))
-            held.append((written(HELD), result.claim.delivery))
+            held.append((result.claim.delivery, written(HELD)))
     counted = change_many(_WON, won) + change_many(_LOST, lost)
     change_many(_ANSWER, answers)
     change_many(_HOLD, held)
@@ -144,6 +151,7 @@ def _answer(result: Result, end: Ending) -> tuple[Any, ...]:
     out = result.outcome
     answered = out.status_code is not None or bool(out.body)
     return (
+        result.claim.attempt,
         "failed" if out.error else "succeeded",
         written(datetime.fromtimestamp(out.started_at, UTC)),
         round(out.duration_ms, 3),
@@ -163,24 +171,19 @@ def _answer(result: Result, end: Ending) -> tuple[Any, ...]:
         out.phase,
         end.asked,
         end.used,
-        result.claim.attempt,
     )
 
 
 def _won(result: Result, seq: int, ended_at: datetime) -> tuple[Any, ...]:
     out, claim = result.outcome, result.claim
-    return seq, out.status_code, round(out.duration_ms, 3), written(ended_at), claim.delivery, claim.number
+    return claim.delivery, claim.number, seq, out.status_code, round(out.duration_ms, 3), written(ended_at)
 
 
 def _lost(result: Result, end: Ending, seq: int, ended_at: datetime) -> tuple[Any, ...]:
     out, claim = result.outcome, result.claim
-    finished_at = None if end.due_at else written(ended_at)
     last = (out.status_code, out.error, round(out.duration_ms, 3))
-    return (
-        *(seq, end.status, written(ended_at), finished_at, written(end.due_at), end.failed_count),
-        *last,
-        *(claim.delivery, claim.number),
-    )
+    due_at, at = written(end.due_at), written(ended_at)
+    return (claim.delivery, claim.number, seq, end.status, due_at, at, end.failed_count, *last)
 
 
 def _pause(number: int) -> None:
@@ -193,7 +196,7 @@ def _pause(number: int) -> None:
 def note_late(answers: Sequence[tuple[Claim, LateAnswer]]) -> None:
     """Answers that came after their attempt's deadline had passed: they explain, they change no outcome."""
     change_many(
-        _LATE, ((late.status_code, round(late.after_ms, 3), claim.attempt) for claim, late in answers)
+        _LATE, ((claim.attempt, late.status_code, round(late.after_ms, 3)) for claim, late in answers)
     )
     feed.stamp(claim.delivery for claim, _ in answers)
 
@@ -202,17 +205,14 @@ def interrupt(cut_off: Sequence[tuple[int, int | None, float | None]], now: date
     """Attempts cut off by our own end: (delivery, attempt, ms into it if known). Due again now, budget untouched."""
     if not cut_off:
         return
-    change_many(
-        _INTERRUPTED_ATTEMPT, ((ms, failures.message("interrupted"), attempt) for _, attempt, ms in cut_off)
-    )
+    words = failures.message("interrupted")
+    change_many(_INTERRUPTED_ATTEMPT, ((attempt, ms, words) for _, attempt, ms in cut_off if attempt))
     rows = []
     for (delivery, _, _), seq in zip(cut_off, feed.take(len(cut_off)), strict=True):
-        status, due_at, at = "pending", written(now), written(now)
-        if _interrupted_too_often(delivery):
-            status, due_at = "failed", None
-        rows.append((seq, status, due_at, at, None if due_at else at, delivery))
+        status, due_at = ("failed", None) if _interrupted_too_often(delivery) else ("pending", written(now))
+        rows.append((delivery, seq, status, due_at, written(now)))
     change_many(_INTERRUPTED, rows)
-    change_many(_HOLD, ((written(HELD), delivery) for delivery, _, _ in cut_off))
+    change_many(_HOLD, ((delivery, written(HELD)) for delivery, _, _ in cut_off))
     feed.announce(due=True)
 
 

@@ -1,15 +1,19 @@
 """Raw SQL for the hot path: queries, groups of changes, moments as the database writes them. Knows no table.
 
-The only module with `executemany`: a group of 100 rows costs what three ORM saves cost (7 µs a row, not 250).
+A group is one statement with a VALUES list, not `executemany`: SQLite gives up the GIL once for the whole group
+instead of once a row, and the sending loop, which wants it back each time, made a row 5 times slower.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
 from django.db import connection
 
 Rows = list[tuple[Any, ...]]
+GROUP = 128
 
 
 def query(sql: str, parameters: Sequence[Any] = ()) -> Rows:
@@ -28,13 +32,22 @@ def change(sql: str, parameters: Sequence[Any] = ()) -> int:
 
 
 def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
-    """The same change for a group of parameters; returns how many rows were touched in all."""
-    groups = list(groups)
-    if not groups:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.executemany(sql, groups)
-        return int(cursor.rowcount)
+    """One change for many rows of parameters, which stand for `{values}` in the SQL: `column1`, `column2`, ….
+
+    Returns how many rows were touched in all.
+    """
+    touched = 0
+    groups = iter(groups)
+    while group := list(islice(groups, GROUP)):
+        parameters = list(chain.from_iterable(group))
+        touched += change(_with_values(sql, len(group), len(group[0])), parameters)
+    return touched
+
+
+@lru_cache(maxsize=2 * 16 * GROUP)
+def _with_values(sql: str, rows: int, columns: int) -> str:
+    row = f"({','.join(['%s'] * columns)})"
+    return sql.replace("{values}", f"VALUES {','.join([row] * rows)}")
 
 
 def written(moment: datetime | None) -> str | None:
