@@ -50,8 +50,7 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
     folder: Path = settings.SIM_DATA_DIR
     deadline = time.monotonic() + START_S
     while True:
-        address = datafolder.running(folder)
-        if address:
+        if address := _address(folder):
             yield Server(address)
             return
         try:
@@ -66,6 +65,11 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
             if time.monotonic() > deadline:
                 raise Unavailable(f"Another process starts on {folder} and does not get ready.") from None
             time.sleep(0.1)
+
+
+def _address(folder: Path) -> str | None:
+    with _usable():
+        return datafolder.running(folder)
 
 
 class Server:
@@ -113,38 +117,47 @@ class Alone:
     def send(self, body: Json) -> Json:
         content = sending.Content(body["type"], body.get("data"), body.get("overrides"))
         try:
-            sent = sending.send(
-                content, endpoints=body.get("endpoints"), to=body.get("to"), trigger=body["trigger"]
-            )
+            with _usable():
+                sent = sending.send(
+                    content, endpoints=body.get("endpoints"), to=body.get("to"), trigger=body["trigger"]
+                )
         except sending.BadInput as error:
             raise Refused(error.message) from None
         except BadOverride as error:
             raise Refused(f"{error.field}: {error.message}") from None
-        except DatabaseError as error:
-            raise Unavailable(f"The database refused: {error}.") from None
         return sent_json(sent)
 
     def delivery(self, id: str) -> Json:
-        return delivery_with_attempts(Delivery.objects.select_related("event", "endpoint").get(pk=id))
+        with _usable():
+            return delivery_with_attempts(Delivery.objects.select_related("event", "endpoint").get(pk=id))
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """With the data folder ready and nobody else on it. Raises Taken and Unavailable."""
     lock = EngineLock(folder)
-    try:
+    with _usable():
         datafolder.prepare(folder)
         lock.acquire()
-        call_command("migrate", verbosity=0, interactive=False)
-    except OSError as error:
-        raise Unavailable(f"{error.filename or folder}: {error.strerror}.") from None
-    except DatabaseError as error:
-        raise Unavailable(f"{settings.DATABASES['default']['NAME']} cannot be used: {error}.") from None
     try:
+        with _usable():
+            call_command("migrate", verbosity=0, interactive=False)
         yield
     finally:
         connection.close()
         lock.release()
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """What keeps folder or database from being used is said in a line."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or settings.SIM_DATA_DIR
+        raise Unavailable(f"{where}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
+    except DatabaseError as error:
+        raise Unavailable(f"{settings.DATABASES['default']['NAME']} cannot be used: {error}.") from None
 
 
 @contextmanager

@@ -94,6 +94,7 @@ class Report:
         self._out = command.stdout
         self._json = as_json
         self.several = several
+        self._explained: dict[str, str] = {}
 
     def sent(self, sent: Json) -> None:
         if self._json:
@@ -112,9 +113,10 @@ class Report:
     def attempt(self, delivery: Json, attempt: Json) -> None:
         if self._json:
             return self._line({"kind": "attempt", "delivery": delivery["id"], "attempt": attempt})
-        error = attempt["error"]
         self._say(delivery, f"attempt {attempt['number']}  {_outcome(attempt)}")
-        if error:
+        error = attempt["error"]
+        if error and self._explained.get(delivery["id"]) != error["message"]:
+            self._explained[delivery["id"]] = error["message"]  # once, however often it fails like this
             self._say(delivery, f"           {error['message']}", f"           → {error['hint']}")
 
     def ended(self, delivery: Json) -> None:

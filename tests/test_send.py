@@ -1,0 +1,237 @@
+"""`send` as a user runs it: a process of its own, with a server and without."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .receiving import Answer, Receiver
+from .serving import DEFAULTS, ROOT, Server
+
+Run = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def send(tmp_path: Path) -> Callable[..., Run]:
+    """Runs `send` in a data folder of this test, or in that of `server`; retries are a hundred times faster."""
+
+    def run(*args: str, server: Server | None = None, within: float = 30, **env: str) -> Run:
+        here = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path / "data"), "SIM_RETRY_SCALE": "0.01"}
+        done = subprocess.run(
+            [sys.executable, "-m", "django", "send", *args],
+            cwd=ROOT,
+            env={**(server.env if server else here), **env},
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert "Warning" not in done.stderr, done.stderr
+        return done
+
+    return run
+
+
+def lines(done: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_without_a_server_it_delivers_by_itself_and_tells_every_attempt(
+    send: Callable[..., Run], receiver: Receiver
+) -> None:
+    receiver.answer(500, Answer(503, b"busy"), 200)
+    done = send("lead.qualified", "--to", receiver.url)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    assert receiver.url in text
+    assert [text.index(f"attempt {number}  {status}") for number, status in ((1, 500), (2, 503), (3, 200))]
+    assert "→" in text and "delivered after 3 attempts" in text
+    assert [request.headers["x-ultrareach-attempt"] for request in receiver.requests] == ["1", "2", "3"]
+    assert len({request.headers["x-ultrareach-event-id"] for request in receiver.requests}) == 1
+
+
+def test_with_a_server_it_goes_through_the_server(
+    send: Callable[..., Run], server: Server, receiver: Receiver
+) -> None:
+    done = send("lead.qualified", "--to", receiver.url, "--json", server=server)
+    assert done.returncode == 0, done.stderr
+    sent = lines(done)[0]
+    (delivery,) = server.api("GET", "/deliveries").json["data"]
+    assert delivery["id"] == sent["deliveries"][0]["id"]
+    assert (delivery["trigger"], delivery["status"]) == ("cli", "succeeded")
+
+
+def test_a_receiver_that_fails_to_the_end_is_exit_1_with_a_hint(
+    send: Callable[..., Run], receiver: Receiver
+) -> None:
+    receiver.stop()
+    done = send("lead.qualified", "--to", receiver.url)
+    assert done.returncode == 1
+    assert "attempt 6  refused" in done.stdout and "failed after 6 attempts" in done.stdout
+    assert done.stdout.count(f"→ Nothing listens on :{receiver.port}") == 1
+
+
+def test_a_receiver_that_is_gone_does_not_keep_it_waiting(
+    send: Callable[..., Run], receiver: Receiver
+) -> None:
+    """410 pauses the endpoint: nothing happens until somebody resumes it."""
+    receiver.answer(410)
+    done = send("lead.qualified", "--to", receiver.url)
+    assert done.returncode == 1
+    assert "paused" in done.stdout
+    receiver.answer(200)
+    assert send("lead.qualified", "--to", receiver.url).returncode == 0
+
+
+def test_json_is_one_object_a_line(send: Callable[..., Run], receiver: Receiver) -> None:
+    receiver.answer(500, 200)
+    done = send("lead.qualified", "--to", receiver.url, "--json")
+    told = lines(done)
+    assert [each["kind"] for each in told] == ["event", "attempt", "attempt", "delivery"]
+    assert [each["attempt"]["response"]["status_code"] for each in told[1:3]] == [500, 200]
+    assert told[3]["delivery"]["status"] == "succeeded"
+    body = told[0]["event"]["body"].encode()
+    assert receiver.requests[0].body == receiver.requests[1].body == body
+    assert told[0]["event"]["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_data_and_single_fields_can_be_set(
+    send: Callable[..., Run], receiver: Receiver, tmp_path: Path
+) -> None:
+    file = tmp_path / "data.json"
+    file.write_text('{"lead": {"score": 1}, "keep": "é"}')
+    settings = ["lead.score=90", "name=Ann", 'quoted="90"', "none=null", "empty=", "list=[1, 2]", "eq=a=b"]
+    options = [part for each in settings for part in ("--set", each)]
+    assert send("lead.qualified", "--to", receiver.url, "--data", f"@{file}", *options).returncode == 0
+    assert receiver.requests[0].json["data"] == {
+        "lead": {"score": 90},
+        "keep": "é",
+        "name": "Ann",
+        "quoted": "90",
+        "none": None,
+        "empty": "",
+        "list": [1, 2],
+        "eq": "a=b",
+    }
+    assert send("lead.qualified", "--to", receiver.url, "--data", '{"a": 1.0}').returncode == 0
+    assert b'"data":{"a":1.0}' in receiver.requests[1].body
+
+
+def test_count_sends_as_many_events_each_its_own(send: Callable[..., Run], receiver: Receiver) -> None:
+    done = send("lead.qualified", "--to", receiver.url, "--count", "5")
+    assert done.returncode == 0
+    assert done.stdout.count("delivered after 1 attempt") == 5
+    assert len({request.json["id"] for request in receiver.requests}) == 5
+
+
+def test_without_a_target_everyone_who_subscribes_gets_it(
+    send: Callable[..., Run], server: Server, receiver: Receiver
+) -> None:
+    new = {"url": receiver.url, "events": ["property.matched"]}
+    endpoint = server.api("POST", "/webhooks", new).json["id"]
+    assert send("property.matched", server=server).returncode == 0
+    assert send("lead.qualified", "--endpoint", endpoint, server=server).returncode == 0
+    assert [request.json["type"] for request in receiver.wait_for(2)] == [
+        "property.matched",
+        "lead.qualified",
+    ]
+
+
+def test_no_wait_leaves_the_rest_to_the_next_engine(
+    send: Callable[..., Run], receiver: Receiver, make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    done = send("lead.qualified", "--to", receiver.url, "--no-wait")
+    assert done.returncode == 0
+    assert receiver.requests == []
+    make_server(folder=tmp_path)
+    receiver.wait_for(1)
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["lead.qualfied", "--to", "http://localhost:1/"], "lead.qualified"),
+        (["lead.qualified", "--to", "ftp://localhost/"], "ftp"),
+        (["lead.qualified", "--to", "http://example.com/"], "https"),
+        (["lead.qualified", "--endpoint", "ep_1"], "ep_1"),
+        (["lead.qualified", "--to", "http://localhost:1/", "--endpoint", "ep_1"], "not allowed"),
+        (["lead.qualified", "--data", "{"], "line 1, column 2"),
+        (["lead.qualified", "--data", "[]"], "object"),
+        (["lead.qualified", "--data", '{"a": NaN}'], "NaN"),
+        (["lead.qualified", "--data", "@/no/such/file"], "/no/such/file"),
+        (["lead.qualified", "--set", "score"], "path=value"),
+        (["lead.qualified", "--to", "http://localhost:1/", "--set", "triggers.0=1"], "triggers"),
+        (["lead.qualified", "--count", "0"], "1 to 10,000"),
+        (["lead.qualified", "--count", "many"], "1 to 10,000"),
+        (["lead.qualified"], "--to"),
+        ([], "TYPE"),
+        (["lead.qualified", "--nope"], "--nope"),
+    ],
+)
+def test_bad_input_is_exit_2_and_says_what_is_wrong(
+    send: Callable[..., Run], args: list[str], word: str
+) -> None:
+    done = send(*args)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert word in done.stderr
+
+
+def test_bad_input_is_exit_2_through_a_server_too(send: Callable[..., Run], server: Server) -> None:
+    for args, word in (
+        (["lead.qualfied", "--to", "http://localhost:1/"], "lead.qualified"),
+        (["lead.qualified", "--endpoint", "ep_1"], "ep_1"),
+        (["lead.qualified", "--to", "http://localhost:1/", "--set", "triggers.0=1"], "triggers"),
+    ):
+        done = send(*args, server=server)
+        assert done.returncode == 2, done.stderr
+        assert word in done.stderr
+
+
+def test_an_environment_in_the_way_is_exit_3(
+    send: Callable[..., Run], server: Server, tmp_path: Path
+) -> None:
+    wrong_key = send("lead.qualified", server=server, SIM_API_KEY="another-key-of-16")
+    assert wrong_key.returncode == 3 and "SIM_API_KEY" in wrong_key.stderr
+    file = tmp_path / "file"
+    file.write_text("")
+    assert send("lead.qualified", SIM_DATA_DIR=str(file / "x"), SECRET_KEY="x" * 50).returncode == 3
+    folder = tmp_path / "garbage"
+    folder.mkdir()
+    database = folder / "simulator.sqlite3"
+    database.write_bytes(b"no database " * 1000)
+    done = send("lead.qualified", "--to", "http://localhost:1/", SIM_DATA_DIR=str(folder))
+    assert done.returncode == 3 and str(database) in done.stderr
+    assert database.read_bytes() == b"no database " * 1000
+
+
+def test_a_proxy_in_the_shell_sees_nothing(
+    send: Callable[..., Run], server: Server, receiver: Receiver
+) -> None:
+    proxy = Receiver().start()
+    shell = {name: proxy.url for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy")}
+    assert send("lead.qualified", "--to", receiver.url, server=server, **shell).returncode == 0
+    assert send("lead.qualified", "--to", receiver.url, **shell).returncode == 0
+    proxy.stop()
+    assert proxy.requests == []
+
+
+def test_what_a_receiver_wrote_cannot_drive_the_terminal(
+    send: Callable[..., Run], receiver: Receiver
+) -> None:
+    receiver.answer(b"HTTP/1.1 404 \x1b[2JGone\r\ncontent-length: 0\r\n\r\n")
+    done = send("lead.qualified", "--to", receiver.url)
+    assert done.returncode == 1
+    assert "\x1b" not in done.stdout
+
+
+def test_help_has_an_example(send: Callable[..., Run]) -> None:
+    done = send("--help")
+    assert done.returncode == 0
+    assert "manage.py send lead.qualified --to http://localhost:3000/webhook --set" in done.stdout
