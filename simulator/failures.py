@@ -144,8 +144,7 @@ _LIST = (
         "closed_before_response",
         "Closed without an answer",
         "{address} closed the connection without a complete answer{detail}.",
-        "The handler ended without sending a response: look for an exception in the receiver's own output."
-        " If this port speaks TLS: use https in the URL.",
+        "The handler ended without sending a response: look for an exception in the receiver's own output.",
         "The receiver closed the connection in good order, but before the headers of an answer were complete.",
         ("wait",),
     ),
@@ -257,6 +256,8 @@ def hint_for(
         return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
     if code == "tls_failed" and "does not speak TLS" in message:
         return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
+    if code in ("reset", "closed_before_response") and url.startswith("http:"):
+        return f"{FAILURES[code].hint} If this port speaks TLS: use https in the URL."
     if code == "internal_error" and "descriptors" in message:
         return "Raise the limit of open files (`ulimit -n 4096`) before `manage.py up`, or lower SIM_CONCURRENCY."
     return FAILURES[code].hint

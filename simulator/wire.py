@@ -434,22 +434,14 @@ def _idle_limit() -> int:
     return max(16, min(1000, soft // 4)) if soft > 0 else 1000
 
 
+_NOT_CONNECTED = (
+    *("dns_failed", "refused", "unreachable", "blocked_target", "blocked_self"),
+    *("tls_untrusted", "tls_hostname", "tls_expired", "tls_failed"),
+)
 _RAISED: dict[str, type[httpx.TransportError]] = {
-    "dns_failed": httpx.ConnectError,
-    "refused": httpx.ConnectError,
-    "unreachable": httpx.ConnectError,
-    "tls_untrusted": httpx.ConnectError,
-    "tls_hostname": httpx.ConnectError,
-    "tls_expired": httpx.ConnectError,
-    "tls_failed": httpx.ConnectError,
-    "blocked_target": httpx.ConnectError,
-    "blocked_self": httpx.ConnectError,
-    "dns_timeout": httpx.ConnectTimeout,
-    "connect_timeout": httpx.ConnectTimeout,
-    "tls_timeout": httpx.ConnectTimeout,
+    **dict.fromkeys(_NOT_CONNECTED, httpx.ConnectError),
+    **dict.fromkeys(("dns_timeout", "connect_timeout", "tls_timeout"), httpx.ConnectTimeout),
+    **dict.fromkeys(("no_response", "incomplete_response"), httpx.ReadTimeout),
+    **dict.fromkeys(("reset", "body_truncated"), httpx.ReadError),
     "send_timeout": httpx.WriteTimeout,
-    "no_response": httpx.ReadTimeout,
-    "incomplete_response": httpx.ReadTimeout,
-    "reset": httpx.ReadError,
-    "body_truncated": httpx.ReadError,
 }

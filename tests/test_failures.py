@@ -79,6 +79,9 @@ LOCAL = "http://localhost:3000/webhook"
         ),
         ("internal_error", {"message": "… no free file descriptors (ulimit -n)."}, "ulimit -n"),
         ("no_response", {}, "Answer 2xx at once"),
+        ("closed_before_response", {}, "use https"),
+        ("reset", {}, "use https"),
+        ("reset", {"url": "https://localhost/"}, "its own output"),
     ],
 )
 def test_the_hint_names_the_cure_of_this_very_failure(code: str, facts: dict, cure: str) -> None:

@@ -13,7 +13,7 @@ from simulator import wire
 from simulator.targets import judge
 from simulator.wire import LateAnswer, Outcome, Transport
 
-from .faults.receiver import MIB, FaultReceiver, listening
+from .faults.receiver import MIB, FaultReceiver
 from .waiting import until
 
 
@@ -246,47 +246,6 @@ async def test_closing_the_transport_ends_what_is_under_way_as_interrupted(recei
     await until(lambda: receiver.now_open == 1, 2, "a send under way")
     await transport.aclose()
     assert (await send).error == "interrupted"
-
-
-async def test_bytes_nobody_asked_for_end_an_idle_connection(transport: Transport) -> None:
-    chatty: list[asyncio.StreamWriter] = []
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        chatty.append(writer)
-        await reader.readuntil(b"{}")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        await reader.read()
-
-    async with listening(talk) as port:
-        url = f"http://127.0.0.1:{port}/"
-        assert (await sent(transport, url)).error is None
-        chatty[0].write(b"HTTP/1.1 500 Stray\r\nContent-Length: 0\r\n\r\n")
-        await chatty[0].drain()
-        outcome = await sent(transport, url)
-    assert (outcome.status_code, len(chatty)) == (200, 2)
-
-
-@pytest.mark.parametrize(
-    ("banner", "error", "status"),
-    [
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "bad_response", None),
-        (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "status", 503),
-        (b"", "closed_before_response", None),
-    ],
-)
-async def test_a_server_that_speaks_before_it_is_asked_is_heard(
-    transport: Transport, banner: bytes, error: str, status: int | None
-) -> None:
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(banner)
-        if banner:
-            await reader.read()
-
-    async with listening(talk) as port:
-        for n in range(20):  # the banner comes sometimes before the request leaves, sometimes after
-            outcome = await sent(transport, f"http://127.0.0.1:{port}/", owner=n, timeout=1)
-            assert (outcome.status_code, outcome.body) == (status, b"busy" if status else banner)
-            assert outcome.error in (error, "reset" if not banner else error)
 
 
 # --- who may be dialled

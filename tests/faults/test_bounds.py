@@ -146,25 +146,6 @@ async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address() 
     await transport.aclose()
 
 
-async def test_at_most_four_look_ups_of_one_name_run_at_once(transport: Transport) -> None:
-    running = most = 0
-
-    def counts(host: str, port: int) -> list[tuple[Any, ...]]:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        time.sleep(0.05)
-        running -= 1
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    transport = Transport(resolve=counts)
-    ends = await asyncio.gather(
-        *(transport.exchange(post("http://same.test/"), owner=n, timeout=5) for n in range(20))
-    )
-    assert {end.error for end in ends} == {"dns_failed"}
-    assert most == 4
-
-
 async def test_every_fault_leaves_neither_descriptors_nor_tasks_behind(transport: Transport) -> None:
     paths = [
         "/never",

@@ -90,7 +90,7 @@ def _check_body(row: dict[str, Any], outcome: Outcome) -> None:
 
 
 def test_every_behaviour_of_the_receiver_is_in_the_table_and_the_codes_are_the_contracts() -> None:
-    elsewhere = {"/close-soon", "/close-second"}  # more than one request: see test_faults.py
+    elsewhere = {"/close-soon", "/close-second"}  # more than one request: see tests/test_connection.py
     assert {row["path"].partition("?")[0] for row in TABLE} | elsewhere == set(BEHAVIOURS) | {"/"}
     assert {row["error"] for row in TABLE} - {None} <= set(CODES)
     assert len({row["id"] for row in TABLE}) == len(TABLE)

@@ -1,0 +1,176 @@
+"""A connection over its life: used again, found dead, spoken on too early, answered before it was read."""
+
+import asyncio
+import select
+import socket
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from simulator.connection import Connection
+from simulator.wire import Outcome, Transport
+
+from .faults.ending import ends, post
+from .faults.receiver import MIB, FaultReceiver, listening
+from .waiting import until
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[FaultReceiver]:
+    async with FaultReceiver() as started:
+        yield started
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    made = Transport()
+    yield made
+    await made.aclose()
+
+
+async def test_r32_a_receiver_that_closes_soon_after_each_answer_causes_no_failure(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    url = receiver.url("/close-soon")
+    left = iter(range(1000))
+
+    async def sends() -> list[Outcome]:
+        return [await transport.exchange(post(url), owner="one", timeout=5) for _ in left]
+
+    outcomes = [o for part in await asyncio.gather(*(sends() for _ in range(10))) for o in part]
+    assert len(outcomes) == 1000
+    assert [o for o in outcomes if o.error] == []
+    # a request that was repeated had got no answer; nothing arrived twice that had been answered
+    assert len(receiver.requests) <= 1000 + sum(o.repeated for o in outcomes)
+
+
+async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and_then_not_reused(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    url = receiver.url("/close-second")
+    outcomes = [(await ends(transport, url))[0] for _ in range(4)]
+    assert [o.error for o in outcomes] == [None] * 4
+    assert [o.repeated for o in outcomes] == [False, True, False, False]
+    assert receiver.connections == 4  # one, its repeat, and one each since
+
+
+async def test_a_fresh_connection_that_dies_is_not_repeated(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    for path in ("/rst-now", "/close-now"):
+        outcome, _ = await ends(transport, receiver.url(path))
+        assert (bool(outcome.error), outcome.repeated) == (True, False)
+    assert len(receiver.requests) == 2
+
+
+async def test_r32_an_end_that_lies_unread_in_the_kernel_is_seen_before_a_byte_is_sent(
+    transport: Transport,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answers_and_closes() -> None:
+            for _ in range(2):
+                with server.accept()[0] as talk:
+                    talk.recv(65536)
+                    talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        closing = threading.Thread(target=answers_and_closes)
+        closing.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        first, _ = await ends(transport, url)
+        connection = next(iter(transport._idle.values()))[0]
+        assert select.select([connection.sock], [], [], 2)[
+            0
+        ]  # the FIN is here; the loop has not looked since
+        second, _ = await ends(transport, url)
+        closing.join(2)
+    assert (first.error, second.error, second.repeated) == (None, None, False)
+
+
+async def test_r33_an_answer_that_lies_unread_when_the_write_fails_is_read() -> None:
+    """Which of the two a selector reports first is its own affair: on Linux reading, elsewhere not always."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        connection = Connection(ours, "127.0.0.1:1", encrypted=False)
+        connection.connection_made(Mute())
+        waiter = connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1)
+        theirs.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+        connection.connection_lost(BrokenPipeError())
+        answer = await waiter
+    assert (answer.status, bytes(answer.body), answer.error) == (413, b"big", None)
+
+
+class Mute:
+    """A transport that takes everything and does nothing."""
+
+    def set_write_buffer_limits(self, high: int, low: int) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+
+async def test_r33_an_early_413_is_recorded_however_the_connection_ends(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    body = b"x" * MIB
+    url = receiver.url("/early-413")
+    outcomes = [await transport.exchange(post(url, body), owner="one", timeout=5) for _ in range(100)]
+    assert [(o.error, o.status_code, o.body) for o in outcomes] == [("status", 413, b"too large")] * 100
+
+
+async def test_r23_no_redirect_is_followed(receiver: FaultReceiver, transport: Transport) -> None:
+    async with FaultReceiver() as target:
+        receiver_url = receiver.url("/redir-self")
+        outcome, _ = await ends(transport, receiver_url)
+        assert (outcome.error, len(receiver.requests), target.connections) == ("redirect", 1, 0)
+
+
+async def test_r37_fifty_slow_sends_at_once_all_succeed(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    sends = [ends(transport, receiver.url("/delay?s=0.5")) for _ in range(50)]
+    assert [o.error for o, _ in await asyncio.gather(*sends)] == [None] * 50
+    assert receiver.most_open == 50
+    await until(lambda: receiver.now_open == 0, 2, "the receiver to be quiet")
+
+
+async def test_bytes_nobody_asked_for_end_an_idle_connection(transport: Transport) -> None:
+    chatty: list[asyncio.StreamWriter] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        chatty.append(writer)
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.read()
+
+    async with listening(talk) as port:
+        url = f"http://127.0.0.1:{port}/"
+        assert ((await ends(transport, url))[0]).error is None
+        chatty[0].write(b"HTTP/1.1 500 Stray\r\nContent-Length: 0\r\n\r\n")
+        await chatty[0].drain()
+        outcome = (await ends(transport, url))[0]
+    assert (outcome.status_code, len(chatty)) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("banner", "error", "status"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "bad_response", None),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "status", 503),
+        (b"", "closed_before_response", None),
+    ],
+)
+async def test_a_server_that_speaks_before_it_is_asked_is_heard(
+    transport: Transport, banner: bytes, error: str, status: int | None
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(banner)
+        if banner:
+            await reader.read()
+
+    async with listening(talk) as port:
+        for n in range(20):  # the banner comes sometimes before the request leaves, sometimes after
+            outcome = (await ends(transport, f"http://127.0.0.1:{port}/?{n}", timeout=1))[0]
+            assert (outcome.status_code, outcome.body) == (status, b"busy" if status else banner)
+            assert outcome.error in (error, "reset" if not banner else error)

@@ -1,0 +1,183 @@
+"""TLS to receivers: good and bad certificates, ports that speak something else. A test authority signs."""
+
+import asyncio
+import contextlib
+import datetime
+import os
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from simulator.tls import TlsContexts
+from simulator.wire import Transport
+
+from .faults.ending import ends, hint, post
+from .faults.receiver import MIB, FaultReceiver, listening
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[FaultReceiver]:
+    async with FaultReceiver() as started:
+        yield started
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Transport]:
+    made = Transport()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def cafile(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+async def tls(cafile: str) -> AsyncIterator[Transport]:
+    transport = Transport(cafile=cafile)
+    yield transport
+    await transport.aclose()
+
+
+def speaks_tls(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    return context
+
+
+def long_ago(authority: trustme.CA) -> trustme.LeafCert:
+    then = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    return authority.issue_cert("localhost", not_before=then, not_after=then + datetime.timedelta(days=1))
+
+
+async def test_a_trusted_certificate_delivers_and_the_connection_is_used_again(
+    authority: trustme.CA, tls: Transport
+) -> None:
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as receiver:
+        url = receiver.url("/", "https", "localhost")
+        first, second = (await ends(tls, url))[0], (await ends(tls, url))[0]
+        assert (first.error, second.error, receiver.connections) == (None, None, 1)
+        assert list(first.phases) == ["connect", "tls", "send", "wait", "receive"]
+        assert list(second.phases) == ["send", "wait", "receive"]
+        large = await tls.exchange(post(url, b"x" * MIB), owner=url, timeout=5)
+        assert large.error is None
+        assert receiver.requests[-1].body == b"x" * MIB
+
+
+@pytest.mark.parametrize(
+    ("code", "certificate"),
+    [
+        ("tls_untrusted", lambda authority: trustme.CA().issue_cert("localhost")),
+        ("tls_hostname", lambda authority: authority.issue_cert("elsewhere.example")),
+        ("tls_expired", long_ago),
+    ],
+)
+async def test_r27_a_bad_certificate_has_its_own_code_and_passes_without_checks(
+    authority: trustme.CA, tls: Transport, code: str, certificate: Any
+) -> None:
+    async with FaultReceiver(ssl=speaks_tls(certificate(authority))) as receiver:
+        url = receiver.url("/", "https", "localhost")
+        outcome, took = await ends(tls, url)
+        assert (outcome.error, outcome.phase, receiver.requests) == (code, "tls", [])
+        assert "tls_verify" in hint(outcome, url)
+        assert took <= 1
+        unchecked, _ = await ends(tls, url, tls_verify=False)
+        assert unchecked.error is None
+        assert (await ends(tls, url))[
+            0
+        ].error == code  # the unchecked connection is not used for a checked send
+
+
+async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
+    async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with listening(says_nothing) as port:
+        outcome, took = await ends(tls, f"https://127.0.0.1:{port}/", timeout=15)
+    assert (outcome.error, outcome.phase) == ("tls_timeout", "tls")
+    assert 4.9 <= took <= 5.5
+
+
+async def test_r28_https_to_a_port_of_plain_http(receiver: FaultReceiver, tls: Transport) -> None:
+    async def nginx(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    async with listening(nginx) as port:
+        url = f"https://127.0.0.1:{port}/hook"
+        outcome, _ = await ends(tls, url)
+    assert (outcome.error, outcome.phase) == ("tls_failed", "tls")
+    assert "this port does not speak TLS" in outcome.message
+    assert url.replace("https", "http") in hint(outcome, url)
+
+
+async def test_r28_https_to_a_port_that_hangs_up_on_the_handshake(tls: Transport) -> None:
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+
+    async with listening(hangs_up) as port:
+        url = f"https://127.0.0.1:{port}/hook"
+        outcome, _ = await ends(tls, url)
+    assert outcome.error == "tls_failed"
+    assert "http" in hint(outcome, url)
+
+
+async def test_r28_http_to_a_port_of_tls_hints_at_https(authority: trustme.CA, transport: Transport) -> None:
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as receiver:
+        url = receiver.url("/hook", "http", "localhost")
+        outcome, _ = await ends(transport, url)
+        assert outcome.error in ("bad_response", "closed_before_response", "reset")
+        assert "use https" in hint(outcome, url)
+
+
+async def test_r28_a_tls_alert_in_answer_to_http_is_recognised(transport: Transport) -> None:
+    async def alerts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x15\x03\x01\x00\x02\x02\x46")
+
+    async with listening(alerts) as port:
+        url = f"http://127.0.0.1:{port}/hook"
+        outcome, _ = await ends(transport, url)
+    assert outcome.error == "bad_response"
+    assert f"use https in the URL ({url.replace('http', 'https')})" in hint(outcome, url)
+
+
+async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
+    authority: trustme.CA, tls: Transport
+) -> None:
+    context = speaks_tls(authority.issue_cert("localhost"))
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+        handshake = context.wrap_bio(coming, going, server_side=True)
+        while data := await reader.read(65536):
+            coming.write(data)
+            with contextlib.suppress(ssl.SSLError):  # what is wrong goes out as an alert
+                handshake.do_handshake()
+            writer.write(going.read())
+
+    async with listening(refuses) as port:
+        outcome, _ = await ends(tls, f"https://localhost:{port}/")
+    assert outcome.error == "tls_failed"
+    assert "CERTIFICATE_REQUIRED" in outcome.message
+
+
+def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """SSL_CERT_FILE of the shell does not replace the authorities."""
+    empty = tmp_path / "none.pem"
+    empty.write_text("")
+    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(empty))
+    assert TlsContexts(None).verifying.cert_store_stats()["x509_ca"] > 50
