@@ -98,7 +98,12 @@ def verdict(delivery: Delivery, attempts: Sequence[Attempt]) -> Verdict:
     if now_state == "succeeded":
         return Verdict("succeeded", what, "" if last.number == 1 else f"Delivered on attempt {last.number}.")
     if now_state == "failed":
-        return Verdict("failed", what, f"No retries left after {_attempts(delivery)}.")
+        spent = delivery.failed_count > len(delivery.endpoint.retry_delays)
+        return Verdict(
+            "failed",
+            what,
+            f"No retries left after {_attempts(delivery)}." if spent else "Nothing further is sent.",
+        )
     left = attempts_left(delivery)
     return Verdict("retrying", what, "1 retry left." if left == 1 else f"{left} retries left.")
 
