@@ -71,12 +71,12 @@ async def test_without_readers_the_feed_is_left_alone():
 
 
 def test_a_ring_after_the_loop_has_ended_harms_no_writer():
-    async def leave_in_a_hurry() -> None:
-        await doorbell.subscription().__aenter__()
-
-    asyncio.run(leave_in_a_hurry())
+    loop = asyncio.new_event_loop()
+    left_open = doorbell.subscription()
+    loop.run_until_complete(left_open.__aenter__())
+    loop.close()
     try:
         feed.ring()
     finally:
-        doorbell._doorbell._bells.clear()
-        doorbell._doorbell._close()
+        with pytest.raises(StopIteration):
+            left_open.gen.aclose().send(None)
