@@ -199,7 +199,7 @@ class Transport(httpx.AsyncBaseTransport):
     # --- one attempt
 
     async def _attempt(self, send: "Sending", outcome: Outcome) -> None:
-        connection = self._take_idle(send.key)
+        connection = None if send.owner in self._one_way else self._take_idle(send.key)
         reused = connection is not None
         if connection is None:
             connection = await self._connect(outcome, send.origin, send.tls_verify, send.deadline)
