@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from . import catalog, ids, targets
-from .models import Delivery, Endpoint, Event
+from .models import Batch, Delivery, Endpoint, Event
 from .models.endpoint import ENABLED, audience
 from .models.event_type import known_types, sample_of
 from .transaction import writing
@@ -64,6 +64,13 @@ def send(
 def send_test(endpoint: Endpoint, content: Content, *, trigger: str = "test") -> Delivery:
     """One event to this endpoint, whatever it subscribes to; held while it is paused. Raises as `send` does."""
     return Event.accept(**_draft(content), endpoints=[endpoint], trigger=trigger)[1][0]
+
+
+def send_batch(type: str, count: int, endpoints: Sequence[str] | None = None, *, actor: str = "api") -> Batch:
+    """`count` events of a type, each with a fresh sample; the engine makes them. Raises BadInput."""
+    check_type(type)
+    _audience(type, endpoints)
+    return Batch.start(type, count, endpoints, actor=actor)
 
 
 def check_type(type: str, field: str = "type") -> None:

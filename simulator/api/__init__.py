@@ -4,7 +4,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET
 from ninja import NinjaAPI
 
-from . import activity, deliveries, errors, event_types, events, signatures, webhooks
+from . import activity, batches, deliveries, errors, event_types, events, signatures, webhooks
 from .gate import Key, StrictParser, admit
 from .shapes import attempt_json, delivery_json
 
@@ -22,6 +22,7 @@ api = NinjaAPI(
 api.add_decorator(admit, mode="view")
 api.add_router("/webhooks", webhooks.router)
 api.add_router("/event-types", event_types.router)
+api.add_router("/events/batch", batches.router)
 api.add_router("/events", events.router)
 api.add_router("/deliveries", deliveries.router)
 api.add_router("/signatures", signatures.router)

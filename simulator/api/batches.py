@@ -1,0 +1,98 @@
+"""`/events/batch`: many events of one type at once, with progress and stop."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from pydantic import Field
+
+from .. import sending
+from ..models import Batch
+from .errors import conflict, not_found
+from .events import TypeName
+from .once import once
+from .schemas import CREATES, TAKES_BODY, In, Out, optional, refused
+from .shapes import Json, answer, iso
+
+router = Router(tags=["events"])
+
+MOST = 100_000
+
+
+class BatchIn(In):
+    type: TypeName
+    count: int = Field(ge=1, le=MOST, examples=[1000])
+    endpoints: list[str] = optional(
+        max_length=1000,
+        description="Ids; without them everyone who subscribes gets it.",
+        examples=[["ep_0Ab1Cd2Ef3G"]],
+    )
+
+
+class BatchAccepted(Out):
+    batch_id: str
+    count: int
+
+
+class BatchOut(BatchAccepted):
+    type: str
+    status: str = Field(examples=["running", "finished", "stopped"])
+    made: int = Field(description="Events that exist so far.")
+    waiting: int = Field(description="Deliveries that wait for, or are in, their first attempt.")
+    created: str
+
+
+@router.post(
+    "",
+    response={202: BatchAccepted, **refused(409, *TAKES_BODY)},
+    operation_id="sendBatch",
+    summary="Send many events",
+    openapi_extra=CREATES,
+)
+@once
+def create(request: HttpRequest, body: BatchIn) -> HttpResponse:
+    """Each its own event with a fresh sample. They are made as fast as they can be delivered."""
+    batch = sending.send_batch(body.type, body.count, body.endpoints)
+    return answer({"batch_id": batch.pk, "count": batch.count}, 202)
+
+
+@router.get(
+    "/{id}",
+    response={200: BatchOut, **refused(404)},
+    operation_id="getBatch",
+    summary="How far a batch has come",
+)
+def show(request: HttpRequest, id: str) -> HttpResponse:
+    return answer(_json(_found(id)))
+
+
+@router.post(
+    "/{id}/stop",
+    response={200: BatchOut, **refused(404, 409)},
+    operation_id="stopBatch",
+    summary="Stop a batch",
+)
+def stop(request: HttpRequest, id: str) -> HttpResponse:
+    """Make no more events; deliveries that wait for their first attempt are cancelled."""
+    batch = _found(id)
+    if batch.status != "running":
+        raise conflict(f"This batch is {batch.status}; there is nothing left to stop.", "not_running")
+    batch.stop()
+    return answer(_json(batch))
+
+
+def _found(id: str) -> Batch:
+    batch = Batch.objects.filter(pk=id).first()
+    if batch is None:
+        raise not_found("batch")
+    return batch
+
+
+def _json(batch: Batch) -> Json:
+    return {
+        "batch_id": batch.pk,
+        "count": batch.count,
+        "type": batch.type,
+        "status": batch.status,
+        "made": batch.made,
+        "waiting": batch.waiting,
+        "created": iso(batch.created_at),
+    }
