@@ -57,7 +57,14 @@ def run_django(argv):
         from django.core.management import execute_from_command_line
     except ImportError as error:
         give_up(f"{error}: the environment is damaged. Delete {VENV} and run the same command again.")
-    execute_from_command_line(argv)
+    try:
+        execute_from_command_line(argv)
+    except Exception as error:
+        from django.core.exceptions import ImproperlyConfigured
+
+        if not isinstance(error, ImproperlyConfigured):
+            raise
+        give_up(str(error))  # a bad setting: it names itself and an example
 
 
 def lock_file(name):

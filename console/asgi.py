@@ -9,7 +9,8 @@ from django.urls import path, re_path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 pages = get_asgi_application()
 
-# The apps have to be loaded before these.
+# The apps have to be loaded before these; `urls` is here so that the first visitor need not wait for it.
+from . import urls  # noqa: F401
 from .files import files
 from .live import ConsoleConsumer
 from .security import doors, pages_only, refuse_socket

@@ -41,7 +41,13 @@ if LOG_FORMAT not in ("text", "json"):
         f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}. Example: LOG_FORMAT=json"
     )
 
-SECRET_KEY = env.str("SECRET_KEY", "") or datafolder.key(SIM_DATA_DIR, "secret_key")
+try:
+    SECRET_KEY = env.str("SECRET_KEY", "") or datafolder.key(SIM_DATA_DIR, "secret_key")
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"SIM_DATA_DIR must be a folder that can be written ({error.filename}: {error.strerror}). "
+        "Example: SIM_DATA_DIR=/tmp/simulator"
+    ) from None
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
 if "*" in ALLOWED_HOSTS:

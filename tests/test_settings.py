@@ -12,9 +12,9 @@ from .serving import DEFAULTS, ROOT
 SHOW = "import console.settings as s; print(s.SIM_DATA_DIR, s.SIM_RETRY_SCALE, s.SIM_CONCURRENCY, s.ALLOWED_HOSTS)"
 
 
-def settings(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def settings(tmp_path: Path, code: str = SHOW, **env: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path / "data"), **env}
-    command = [sys.executable, "-c", SHOW]
+    command = [sys.executable, "-c", code]
     return subprocess.run(command, check=False, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
@@ -41,6 +41,20 @@ def test_a_bad_setting_names_itself(tmp_path: Path, name: str, value: str):
     assert result.returncode != 0
     assert last.startswith(f"django.core.exceptions.ImproperlyConfigured: {name} must ")
     assert name != "SIM_API_KEY" or value not in last
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SIM_RETRY_SCALE", "fast"), ("SIM_DATA_DIR", "/dev/null/data"), ("ALLOWED_HOSTS", "*")],
+)
+@pytest.mark.parametrize("command", ["up", "send", "verify", "migrate"])
+def test_a_bad_setting_ends_every_command_in_one_line(tmp_path: Path, command: str, name: str, value: str):
+    result = settings(
+        tmp_path, f"import manage; manage.run_django(['manage.py', '{command}'])", **{name: value}
+    )
+    assert result.returncode == 3
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"{name} must ")
 
 
 def test_the_defaults_are_the_documented_ones(tmp_path: Path):
