@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Q
 
-from simulator import search
+from simulator import search, searchable
 from simulator.models.delivery import DeliveryQuerySet
 
 STATUSES = {
@@ -64,4 +64,4 @@ def _with_text(text: str) -> Q:
         return Q(pk=text) | Q(event=text)
     shown = Q(type__icontains=text) | Q(last_error__icontains=text)
     shown |= Q(endpoint__url__icontains=text) | Q(endpoint__description__icontains=text)
-    return shown | search.text(text)
+    return shown | searchable.containing(text)

@@ -25,8 +25,8 @@ _EVENT = """
 INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"""
 _DELIVERY = f"""
 INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, due_at, created_at, status, trigger, lane,
-                                manual, cancelling, attempt_count, failed_count)
-SELECT v.*, 'pending', 'api', {BATCH}, FALSE, FALSE, 0, 0 FROM ({{values}}) AS v"""
+                                manual, cancelling, indexed, attempt_count, failed_count)
+SELECT v.*, 'pending', 'api', {BATCH}, FALSE, FALSE, FALSE, 0, 0 FROM ({{values}}) AS v"""
 
 
 def make(now: datetime) -> bool:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import batches, claims, feed, ids, results, targets, transaction
+from . import batches, claims, feed, ids, results, searchable, targets, transaction
 from .claims import Claim, Claims, Room
 from .line import Line
 from .results import Result
@@ -274,6 +274,8 @@ class Engine:
             results.reclaim(now)
             more = not self._stopping and batches.make(now)
             taken = self._claims.claim(room, now)
+            if not taken and not given.results:
+                more |= searchable.index_some()
             return Turn(taken, now if more else claims.next_due(now))
 
     def _recover(self) -> None:

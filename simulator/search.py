@@ -1,17 +1,15 @@
 """Which deliveries somebody is looking for: filters from text, and the query they make. Knows no page and no API."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, TextField
-from django.db.models.functions import Cast
+from django.db.models import Q
 
-from . import failures, ids
-from .models import Attempt, Delivery, Event
+from . import failures, ids, searchable
+from .models import Delivery
 from .models.delivery import CANCELLED, FAILED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
@@ -97,7 +95,7 @@ def matching(filters: Filters) -> DeliveryQuerySet:
     if filters.code:
         found = found.filter(_code(filters.code))
     found = _between(found, filters.since, filters.until)
-    return found.filter(text(filters.q)) if filters.q else found
+    return found.filter(searchable.containing(filters.q)) if filters.q else found
 
 
 def _code(code: str) -> Q:
@@ -118,16 +116,3 @@ def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | 
 
 def _id_at(moment: datetime, slack: timedelta) -> int:
     return min(ids.at(moment.timestamp() + slack.total_seconds()), (1 << 63) - 1)
-
-
-def text(q: str) -> Q:
-    """Bodies and headers of request and response. Headers are stored as JSON, so they are compared as JSON."""
-    in_json = json.dumps(q)[1:-1]
-    event = Event.objects.filter(pk=OuterRef("event")).annotate(text=Cast("body", TextField()))
-    attempts = Attempt.objects.filter(delivery=OuterRef("pk")).annotate(
-        sent=Cast("request_headers", TextField()),
-        came=Cast("response_headers", TextField()),
-        text=Cast("response_body", TextField()),
-    )
-    in_attempt = Q(sent__icontains=in_json) | Q(came__icontains=in_json) | Q(text__icontains=q)
-    return Q(Exists(event.filter(text__icontains=q))) | Q(Exists(attempts.filter(in_attempt)))

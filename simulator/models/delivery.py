@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from .. import feed
+from .. import feed, ids, searchable
 from ..ids import PublicId
 from ..transaction import writing
 from .endpoint import Endpoint
@@ -65,7 +65,7 @@ class Delivery(models.Model):
     `manual` marks an attempt that a person asked for; if it fails, the delivery goes back to `resume_at`, where
     the timetable stood (null: it had ended). `cancelling` says that the attempt in flight is the last one.
     `type` and the last_… columns repeat what event and last finished attempt say, so that a row of the list, and
-    its filters, need no join.
+    its filters, need no join. `indexed` says that the full-text index holds it.
     """
 
     id = PublicId("dlv")
@@ -82,6 +82,7 @@ class Delivery(models.Model):
     cancelling = models.BooleanField(default=False)
     attempt_count = models.PositiveIntegerField(default=0)
     failed_count = models.PositiveIntegerField(default=0)
+    indexed = models.BooleanField(default=False)
     last_number = models.PositiveIntegerField(null=True)
     last_status_code = models.PositiveIntegerField(null=True)
     last_error = models.CharField(max_length=24, null=True)
@@ -102,6 +103,7 @@ class Delivery(models.Model):
             models.Index(fields=["type", "id"], name="by_type"),
             models.Index(fields=["last_status_code", "id"], name="by_status_code"),
             models.Index(fields=["last_error", "id"], name="by_error"),
+            models.Index(fields=["id"], name="unindexed", condition=Q(indexed=False)),
         ]
 
     def __str__(self) -> str:
@@ -145,6 +147,8 @@ class Delivery(models.Model):
         with writing():
             self.refresh_from_db()
             self._check_retry()
+            searchable.forget(ids.decode("dlv", self.pk) or 0)
+            self.indexed = False
             due_at = None if self.status != PENDING else self.resume_at if self.manual else self.due_at
             self._change(
                 status=PENDING,

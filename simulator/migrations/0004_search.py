@@ -1,0 +1,28 @@
+"""The full-text index over what was sent and what came back; see simulator/searchable.py."""
+
+from django.db import migrations, models
+from django.db.models import Q
+
+VIEW = """
+CREATE VIEW simulator_searchable AS
+SELECT d.id AS id, CAST(e.body AS TEXT) || char(10) || coalesce((
+  SELECT group_concat(a.request_headers || char(10) || coalesce(a.response_headers, '') || char(10)
+                      || coalesce(CAST(a.response_body AS TEXT), ''), char(10))
+  FROM simulator_attempt a WHERE a.delivery_id = d.id), '') AS text
+FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id"""
+INDEX = """
+CREATE VIRTUAL TABLE simulator_search USING fts5(
+  text, content='simulator_searchable', content_rowid='id', tokenize='trigram', columnsize=0)"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("simulator", "0003_batches")]
+    operations = [
+        migrations.AddField("delivery", "indexed", models.BooleanField(default=False)),
+        migrations.AddIndex(
+            "delivery",
+            models.Index(fields=["id"], name="unindexed", condition=Q(indexed=False)),
+        ),
+        migrations.RunSQL(VIEW, "DROP VIEW simulator_searchable"),
+        migrations.RunSQL(INDEX, "DROP TABLE simulator_search"),
+    ]

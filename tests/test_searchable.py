@@ -1,0 +1,71 @@
+"""Full text: what was sent and what came back is found, indexed or not."""
+
+import pytest
+from django.db import connection
+
+from simulator.models import Delivery
+from simulator.searchable import containing
+from simulator.transaction import writing
+
+from .receiving import Answer
+from .test_engine import accept, endpoint, ends, engine, in_db  # noqa: F401 - fixtures
+from .waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _empty_index(transactional_db: None) -> None:
+    """The flush between tests empties the models' tables, which the index is none of."""
+    with writing(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO simulator_search (simulator_search) VALUES ('delete-all')")
+
+
+def found(text: str) -> set[str]:
+    return set(Delivery.objects.filter(containing(text)).values_list("pk", flat=True))
+
+
+def indexed() -> int:
+    return Delivery.objects.filter(indexed=True).count()
+
+
+async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed(engine, endpoint, receiver):  # noqa: F811
+    receiver.answer(Answer(200, b'{"note":"Gr\xc3\xbc\xc3\x9fe 100%"}', (("X-Trace", 'abc"def'),)))
+    delivery = await in_db(lambda: accept(endpoint, b'{"name":"Zo\xc3\xab"}'))
+    other = await in_db(lambda: accept(endpoint, b'{"name":"Max"}'))
+    await engine.drain()
+    await in_db(lambda: wait_until(lambda: indexed() == 2))
+    for text in ("Zoë", '"Zo', "zoë", "oë"):
+        assert await in_db(lambda text=text: found(text)) == {delivery.pk}, text
+    for text in ("Grüße", "100%", 'abc"d', "x-trace", "ultrareach-webhooks"):
+        assert await in_db(lambda text=text: found(text)) == {delivery.pk, other.pk}, text
+    for text in ("100_", "nowhere", 'x" OR "Max'):
+        assert await in_db(lambda text=text: found(text)) == set(), text
+
+
+def test_what_is_not_indexed_yet_is_found_too(endpoint):  # noqa: F811
+    delivery = accept(endpoint, b'{"name":"Fresh"}')
+    assert indexed() == 0
+    assert found("fres") == {delivery.pk}
+
+
+async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):  # noqa: F811
+    await in_db(lambda: endpoint.change(retry_delays=[]))
+    receiver.answer(Answer(500, b"first failure"), Answer(200, b"second answer"))
+    delivery = await in_db(lambda: accept(endpoint))
+    await ends(delivery, "failed")
+    await in_db(lambda: wait_until(lambda: indexed() == 1))
+    await in_db(lambda: Delivery.objects.get(pk=delivery.pk).retry())
+    assert await in_db(lambda: found("first failure")) == {delivery.pk}
+    await ends(delivery, "succeeded")
+    await in_db(lambda: wait_until(lambda: indexed() == 1))
+    assert await in_db(lambda: found("second answer")) == {delivery.pk}
+    assert await in_db(lambda: found("first failure")) == {delivery.pk}
+    assert await in_db(intact)
+
+
+def intact() -> bool:
+    """FTS5's own check: the index says what the texts say. It raises when it does not."""
+    with writing(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO simulator_search (simulator_search, rank) VALUES ('integrity-check', 1)")
+    return True
