@@ -11,7 +11,7 @@ from simulator.api import shapes
 from simulator.models import Attempt, Delivery
 from simulator.models.secret import masked
 
-from . import bodies, timeline, verifying, words
+from . import bodies, timeline, words
 
 HEADERS = 40  # shown at once; the rest folds away
 TABS = ("timeline", "request", "response", "signature")
@@ -104,7 +104,6 @@ def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
         "secrets": [
             (masked(one.value), one.expires_at) for one in delivery.endpoint.secrets.order_by("-id")[:2]
         ],
-        "snippets": verifying.snippets(profile),
     }
 
 

@@ -7,6 +7,7 @@ and after a reconnect the same question is asked again from the last seq.
 
 import asyncio
 import json
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ INTERVAL_S = 0.1  # at most ten frames a second
 PULSE_S = 1.0  # engine troubles ring no bell
 TOO_MANY = 500  # changes: the page then loads its list anew
 ROWS_IN_FRAME = 60
-ROW_BYTES, DETAIL_BYTES = 36 * 1024, 24 * 1024  # together below 64 KiB un-acknowledged
+ROW_BYTES, DETAIL_BYTES = 24 * 1024, 32 * 1024  # as JSON, together below 64 KiB un-acknowledged
 MAX_TEXT = 16 * 1024
 MAX_SEQ = 2**63 - 1
 FRAMES_A_SECOND = 50  # of the client, before it counts as flooding
@@ -116,7 +117,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         frame = await read(_frame, wish, self._told)
         if frame and wish is self._wish:
             self._awaited = frame["seq"]
-            await self.send(json.dumps(frame, separators=(",", ":")))
+            await self.send(_text(frame))
             await asyncio.sleep(INTERVAL_S)
         elif not frame:
             self._changed.clear()
@@ -165,6 +166,15 @@ def _whole(number: Any) -> int:
     return number
 
 
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _weight(html: str) -> int:
+    """Bytes that it takes in a frame."""
+    return len(_text(html).encode(errors="replace"))
+
+
 # --- in the reading thread
 
 
@@ -203,25 +213,24 @@ def _opened(wish: Wish, told: dict[str, Any]) -> dict[str, Any]:
         return found
     told["detail"] = (wish.open, wish.attempt, seq)
     html = detail.render(wish.open, wish.attempt) or ""
-    large = len(html.encode()) > DETAIL_BYTES
+    large = _weight(html) > DETAIL_BYTES
     return {"open": wish.open, "detail": None if large else html, "large": large}
 
 
-_shared: OrderedDict[tuple[Filter, int], Changes] = (
-    OrderedDict()
-)  # tabs with one filter ask the same question
-_SHARED = 64
+_shared: OrderedDict[tuple[Filter, int], tuple[float, Changes]] = OrderedDict()
+_SHARED, _SHARED_S = 64, 1.0
 
 
 def _changes(filter: Filter, since: int) -> Changes:
-    known = _shared.get((filter, since))
-    if known:
-        return known
-    changes = _read_changes(filter, since)
-    if changes.rows or changes.gone:
-        _shared[filter, since] = changes
-        if len(_shared) > _SHARED:
-            _shared.popitem(last=False)
+    """Read and rendered once for all tabs that have the same filter and have come equally far."""
+    now = time.monotonic()
+    made, changes = _shared.get((filter, since), (0.0, None))
+    if changes is None or now - made > _SHARED_S:
+        changes = _read_changes(filter, since)
+        if changes.rows or changes.gone:
+            _shared[filter, since] = now, changes
+            if len(_shared) > _SHARED:
+                _shared.popitem(last=False)
     return changes
 
 
@@ -241,7 +250,7 @@ def _read_changes(filter: Filter, since: int) -> Changes:
             last = seq
             continue
         html = rows.row(matching[pk])
-        size += len(html.encode())
+        size += _weight(html)
         if fragments and size > ROW_BYTES:
             break
         fragments.append({"id": pk, "html": html})

@@ -40,5 +40,6 @@ urlpatterns = [
     path("endpoints/<str:endpoint_id>/secret/", endpoints.secret, name="endpoint-secret"),
     path("endpoints/<str:endpoint_id>/rotate/", endpoints.rotate, name="endpoint-rotate"),
     path("endpoints/<str:endpoint_id>/delete/", endpoints.delete, name="endpoint-delete"),
+    path("endpoints/<str:endpoint_id>/snippets/", endpoints.snippets, name="endpoint-snippets"),
     path("keys/", page.keys, name="keys"),
 ]

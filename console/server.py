@@ -133,10 +133,6 @@ class Server(Daphne):
         if self.failure:
             reactor.stop()
 
-    def in_background(self, call: Callable[..., Any], *args: Any) -> None:
-        """Run what may take its time in a thread; nobody waits for it."""
-        self._loop.run_in_executor(None, call, *args)
-
     def kill_all_applications(self) -> "defer.Deferred[None]":
         """Daphne's way down, which it takes before the reactor ends: first the engine drains, then sockets close."""
         ending = self._loop.create_task(self._end())

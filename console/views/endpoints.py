@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
@@ -87,6 +87,13 @@ def show(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
         "endpoint": endpoint,
     }
     return whole_page(request, "endpoints/show.html", context)
+
+
+@require_GET
+def snippets(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """The code that verifies what this endpoint is sent; also of one that was deleted."""
+    endpoint = get_object_or_404(Endpoint, pk=endpoint_id)
+    return render(request, "snippets/_snippets.html", {"snippets": verifying.snippets(endpoint.profile)})
 
 
 def create(request: HttpRequest) -> HttpResponse:

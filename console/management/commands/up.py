@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import sys
+import threading
 import webbrowser
 from argparse import ArgumentParser
 from contextlib import ExitStack
@@ -108,7 +109,8 @@ class Command(BaseCommand):
             await engine.start()
             self._introduce(address)
             if not self._options["no_browser"] and _has_a_screen():
-                server.in_background(webbrowser.open, address)
+                # Some browsers return only when they are closed; nobody waits for them, not even at the end.
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             gc.collect()
             gc.freeze()  # what lives now lives to the end: not looking at it again keeps pages from waiting
 

@@ -1,0 +1,261 @@
+"""The console under the hand: a list that holds still, a filter in the URL, a keyboard, a payload judged while one types."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+from .conftest import Complaints
+
+
+@pytest.fixture
+def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
+    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
+
+
+def fire(server: Server, endpoint: dict[str, Any], count: int = 1, **body: Any) -> list[str]:
+    """Send that many events from outside; the ids of their deliveries, oldest first."""
+    path = f"/webhooks/{endpoint['id']}/test"
+    return [server.api("POST", path, {"type": "lead.qualified", **body}).json["id"] for _ in range(count)]
+
+
+def rows(page: Page) -> Locator:
+    return page.locator(".rows [data-delivery-id]")
+
+
+def row(page: Page, delivery: str) -> Locator:
+    return page.locator(f'.rows [data-delivery-id="{delivery}"]')
+
+
+def pill(page: Page) -> Locator:
+    return page.locator(".pill")
+
+
+async def opened(page: Page, url: str) -> Page:
+    await page.goto(url)
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    return page
+
+
+async def test_the_list_follows_the_newest_until_a_row_is_chosen_and_then_holds_still(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    [first] = fire(server, endpoint)
+    await row(page, first).locator("a").click()
+    await expect(page.locator(".detail")).to_have_attribute("data-open", first)
+    place = await row(page, first).bounding_box()
+
+    later = fire(server, endpoint, 3)
+    await expect(pill(page)).to_contain_text("3 new")
+    assert await row(page, first).bounding_box() == place
+    await expect(rows(page)).to_have_count(1)
+
+    await pill(page).click()
+    await expect(rows(page)).to_have_count(4)
+    await expect(pill(page)).to_be_hidden()
+    ids = [await each.get_attribute("data-delivery-id") for each in await rows(page).all()]
+    assert ids == [*reversed(later), first]
+    [newest] = fire(server, endpoint)
+    await expect(row(page, newest)).to_have_attribute("data-status", "succeeded")
+
+
+async def test_escape_closes_the_detail_and_follows_the_newest_again(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    [first] = fire(server, endpoint)
+    await row(page, first).locator("a").click()
+    await expect(page.locator(".detail")).to_be_visible()
+    [second] = fire(server, endpoint)
+    await expect(pill(page)).to_contain_text("1 new")
+    await page.locator("h1").evaluate("() => document.activeElement.blur()")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".detail")).to_have_count(0)
+    await expect(row(page, second)).to_be_visible()
+
+
+async def test_a_row_that_changes_keeps_its_element_and_its_focus(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.answer(500)
+    page = await opened(browser_page, server.url)
+    [delivery] = fire(server, endpoint)
+    await expect(row(page, delivery)).to_have_attribute("data-state", "retrying")
+    await row(page, delivery).locator("a").focus()
+    await row(page, delivery).evaluate("row => row.mine = true")
+    receiver.answer(200)
+    await expect(row(page, delivery)).to_have_attribute("data-status", "succeeded", timeout=10_000)
+    assert await row(page, delivery).evaluate("row => row.mine && row.contains(document.activeElement)")
+
+
+async def test_pause_buffers_and_resume_catches_up(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    await page.keyboard.press("p")
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "paused")
+    sent = fire(server, endpoint, 4)
+    await expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    await expect(rows(page)).to_have_count(0)
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    for delivery in sent:
+        await expect(row(page, delivery)).to_have_attribute("data-status", "succeeded")
+
+
+async def test_filters_stand_in_the_url_and_hold_for_what_comes_later(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    [good] = fire(server, endpoint)
+    await expect(row(page, good)).to_have_attribute("data-status", "succeeded")
+    await page.get_by_label("Status").select_option("failed")
+    await expect(rows(page)).to_have_count(0)
+    await expect(page.locator(".empty")).to_contain_text("Nothing matches this filter")
+    await expect(page).to_have_url(f"{server.url}/?status=failed")
+
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": []}})
+    receiver.answer(500)
+    [bad] = fire(server, endpoint)
+    await expect(row(page, bad)).to_have_attribute("data-status", "failed")
+    await page.reload()
+    await expect(rows(page)).to_have_count(1)
+    await page.get_by_label("Filter by text").fill(good)
+    await expect(rows(page)).to_have_count(0)
+    await page.get_by_label("Status").select_option("")
+    await expect(row(page, good)).to_be_visible()
+
+
+async def test_a_double_click_sends_once(
+    server: Server, receiver: Receiver, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    await page.get_by_label("Endpoint", exact=True).first.select_option(label="Mine")
+    await page.get_by_role("button", name="Send test event").dblclick()
+    await expect(rows(page).first).to_have_attribute("data-status", "succeeded")
+    [second] = fire(server, endpoint)  # whatever the double click made has arrived before this one
+    await expect(row(page, second)).to_have_attribute("data-status", "succeeded")
+    assert len(receiver.requests) == 2
+
+
+async def test_the_payload_is_judged_while_one_types_with_line_and_column(
+    server: Server, browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("status of 400")
+    page = await opened(browser_page, server.url)
+    await expect(page.locator("#validity .valid")).to_be_visible()
+    await page.get_by_label("Data").fill('{\n  "score": 90,\n  "name" "Ann"\n}')
+    await expect(page.locator("#validity .invalid")).to_contain_text("Line 3, column 10")
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator("#outcome .invalid")).to_contain_text("Line 3, column 10")
+    await expect(rows(page)).to_have_count(0)
+    await page.get_by_role("button", name="Line 3, column 10").click()
+    assert await page.evaluate("document.activeElement.selectionStart") == 26
+    await page.get_by_label("Data").fill('{"score":1.0}')
+    await page.get_by_role("button", name="Format").click()
+    await expect(page.get_by_label("Data")).to_have_value('{\n  "score": 1.0\n}')
+
+
+async def test_each_type_keeps_its_draft(server: Server, browser_page: Page) -> None:
+    page = await opened(browser_page, server.url)
+    await page.get_by_label("Data").fill('{"draft": true}')
+    await page.get_by_text("message.received").first.click()
+    await expect(page.locator("#data")).not_to_have_value('{"draft": true}')
+    await page.get_by_text("lead.qualified").first.click()
+    await expect(page.locator("#data")).to_have_value('{"draft": true}')
+
+
+async def test_everything_can_be_done_from_the_keyboard(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    older, newer = fire(server, endpoint, 2)
+    await expect(row(page, newer)).to_have_attribute("data-status", "succeeded")
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".detail")).to_have_attribute("data-open", older)
+    await page.keyboard.press("r")
+    await expect(page.locator(".detail")).not_to_have_attribute("data-open", older)
+    await expect(page.locator(".verdict")).to_contain_text("answered 200")
+    assert len(receiver.requests) == 3
+    await page.keyboard.press("e")
+    await page.get_by_label("Body").fill('{"edited":true}')
+    await page.get_by_role("button", name="Send it").click()
+    await expect(page.locator("dialog")).to_be_hidden()
+    await expect(page.locator(".verdict")).to_contain_text("answered 200")
+    assert receiver.requests[-1].body == b'{"edited":true}'
+    await page.keyboard.press("?")
+    await expect(page.locator("dialog")).to_contain_text("next and previous delivery")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Filter by text")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("g")
+    await page.keyboard.press("n")
+    await expect(page).to_have_url(f"{server.url}/endpoints/")
+
+
+async def test_the_curl_command_is_copied(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = await opened(browser_page, server.url)
+    [delivery] = fire(server, endpoint)
+    await row(page, delivery).locator("a").click()
+    await page.get_by_role("button", name="Copy as curl").click()
+    await expect(page.get_by_role("button", name="Copy as curl")).to_have_class("copied")
+    text = await page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("curl ") and endpoint["url"] in text and "x-ultrareach-signature: v1=" in text
+
+
+async def test_what_a_receiver_sends_is_shown_and_never_runs(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    evil = b"<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\" hx-get='/x' hx-trigger='load'>"
+    receiver.answer(evil)  # as it is: no HTTP at all
+    page = await opened(browser_page, server.url)
+    data = {"text": "<img src=x onerror=\"document.title='owned'\"><div hx-get='/x' hx-trigger='load'>"}
+    [delivery] = fire(server, endpoint, data=data)
+    await expect(row(page, delivery)).to_have_attribute("data-state", "retrying")
+    await row(page, delivery).locator("a").click()
+    await page.get_by_role("tab", name="Response").click()
+    await expect(page.locator("#panel-response pre")).to_contain_text(
+        "<script>document.title='owned'</script>"
+    )
+    await page.get_by_role("tab", name="Request").click()
+    await expect(page.locator("#panel-request pre")).to_contain_text("onerror")
+    assert await page.title() == "Console · Webhook Simulator"
+    assert await page.locator("#detail img, #detail script").count() == 0
+
+
+async def test_the_theme_follows_the_system_until_it_is_switched(server: Server, browser_page: Page) -> None:
+    page = await opened(browser_page, server.url)
+    background = "getComputedStyle(document.body.querySelector('.top')).backgroundColor"
+    light = await page.evaluate(background)
+    await page.emulate_media(color_scheme="dark")
+    dark = await page.evaluate(background)
+    assert light != dark
+    await page.get_by_role("button", name="Theme: system").click()
+    await page.reload()
+    await expect(page.get_by_role("button", name="Theme: light")).to_be_visible()
+    assert await page.evaluate(background) == light
+
+
+async def test_a_thousand_events_leave_no_gap_and_no_more_than_500_rows(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    fire(server, endpoint, 620)
+    [last] = fire(server, endpoint)
+    await expect(row(page, last)).to_have_attribute("data-status", "succeeded", timeout=20_000)
+    await expect(page.locator('.rows [data-status="pending"], .rows [data-status="sending"]')).to_have_count(
+        0
+    )
+    ids = await rows(page).evaluate_all("all => all.map(row => row.dataset.deliveryId)")
+    assert 100 <= len(ids) <= 500
+    assert ids == sorted(set(ids), reverse=True)
