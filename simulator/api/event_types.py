@@ -3,19 +3,21 @@
 from typing import Annotated, Any
 
 from django.db import IntegrityError
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import Field, WithJsonSchema
 
 from .. import catalog
-from ..models import CustomType, Endpoint
+from ..models import Batch, CustomType, Endpoint
+from ..transaction import writing
 from .errors import conflict, not_found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, opened
 from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
 from .shapes import Json, answer
 
-router = Router(tags=["event types"])
+router = Router(tags=["event types"], by_alias=True)
 
 NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 MAX_TYPES = 1000
@@ -102,12 +104,15 @@ def change(request: HttpRequest, type: str, body: TypePatch) -> HttpResponse:
     summary="Delete an event type",
 )
 def remove(request: HttpRequest, type: str) -> HttpResponse:
-    """Refused while an endpoint subscribes to it; events of this type stay as they are."""
-    custom = _found(type)
-    subscribed = [each.pk for each in Endpoint.objects.alive() if custom.type in each.events]
-    if subscribed:
-        raise conflict(f"{', '.join(subscribed[:5])} subscribes to it. Unsubscribe first.", "in_use")
-    custom.remove()
+    """Refused while an endpoint subscribes to it or a batch makes some; events of this type stay as they are."""
+    with writing():
+        custom = _found(type)
+        subscribed = [each.pk for each in Endpoint.objects.alive() if custom.type in each.events]
+        if subscribed:
+            raise conflict(f"{', '.join(subscribed[:5])} subscribes to it. Unsubscribe first.", "in_use")
+        if Batch.objects.filter(type=custom.type, made__lt=F("count"), stopped_at=None).exists():
+            raise conflict("A batch of this type is still being made. Stop it, or wait.", "in_use")
+        custom.remove()
     return HttpResponse(status=204)
 
 

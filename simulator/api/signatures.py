@@ -61,13 +61,14 @@ class VerdictOut(Out):
 def verify(request: HttpRequest, body: VerifyIn) -> HttpResponse:
     """200 whatever the verdict. Nothing is stored."""
     verdict = _judged(body)
+    content = verdict.signed_content
     return answer(
         {
             "valid": verdict.valid,
             "reason": verdict.reason,
             "message": verdict.message,
             "expected": verdict.expected,
-            "signed_content": verdict.signed_content and verdict.signed_content.decode("utf-8", "replace"),
+            "signed_content": None if content is None else content.decode("utf-8", "replace"),
             "age_seconds": verdict.age_seconds,
             "diagnosis": [],
         }

@@ -53,6 +53,16 @@ def test_a_type_of_ones_own_can_be_subscribed_to_and_sent(api: Server, own: Json
     refused(api.api("DELETE", f"/event-types/{own['type']}"), 404)
 
 
+def test_a_type_cannot_vanish_from_under_a_batch(api: Server, own: Json, receiver: Receiver) -> None:
+    receiver.delay = 0.2
+    endpoint = made(api.api("POST", "/webhooks", {"url": receiver.url, "events": ["lead.qualified"]}))
+    batch = {"type": own["type"], "count": 100_000, "endpoints": [endpoint["id"]]}
+    batch_id = made(api.api("POST", "/events/batch", batch))["batch_id"]
+    refused(api.api("DELETE", f"/event-types/{own['type']}"), 409)
+    made(api.api("POST", f"/events/batch/{batch_id}/stop"))
+    assert api.api("DELETE", f"/event-types/{own['type']}").status == 204
+
+
 def test_a_change_touches_only_what_it_names(api: Server, own: Json) -> None:
     path = f"/event-types/{own['type']}"
     assert made(api.api("PATCH", path, {"schema": None})) == own | {"schema": None}

@@ -81,3 +81,8 @@ def test_whatever_a_sender_wrote_gets_a_verdict(api: Server, signature: str) -> 
 @pytest.mark.parametrize("timestamp", ["", "now", -1, 10**300, "1738896900.0", "\u0661"])
 def test_whatever_stands_in_the_timestamp_gets_a_verdict(api: Server, timestamp: Any) -> None:
     assert made(api.api("POST", "/signatures/verify", {**VECTOR, "timestamp": timestamp}))["valid"] is False
+
+
+def test_nothing_at_all_can_be_signed(api: Server) -> None:
+    verdict = made(api.api("POST", "/signatures/verify", {**VECTOR, "payload": "", "profile": "github"}))
+    assert verdict["signed_content"] == "" and verdict["expected"].startswith("sha256=")

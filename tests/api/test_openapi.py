@@ -1,0 +1,114 @@
+"""The description and the answers are the same thing: every answer has exactly the fields that are declared."""
+
+from typing import Any
+
+import pytest
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+from .conftest import Json, made
+
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+    "null": type(None),
+}
+
+
+@pytest.fixture(scope="module")
+def description(api: Server) -> Json:
+    return api.get("/api/v1/openapi.json").json
+
+
+def wrong(root: Json, schema: Json, value: Any, place: str = "") -> str | None:
+    """Where a value does not have the form of its schema; None when it does. Knows what our schemas use."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return wrong(root, root["components"]["schemas"][name], value, place)
+    if "anyOf" in schema:
+        faults = [wrong(root, each, value, place) for each in schema["anyOf"]]
+        return None if None in faults else "; ".join(map(str, faults))
+    kind = schema.get("type")
+    if kind and not (isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))):
+        return f"{place}: {value!r} is not {kind}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"{place}: {value!r} is none of {schema['enum']}"
+    parts: list[tuple[Json, Any, str]] = []
+    if "properties" in schema:
+        if set(value) != set(schema["properties"]) or set(schema["required"]) != set(value):
+            return f"{place}: {sorted(set(value) ^ set(schema['properties']))} or not required"
+        parts = [(each, value[name], f"{place}.{name}") for name, each in schema["properties"].items()]
+    elif kind == "array":
+        shapes = schema.get("prefixItems") or [schema.get("items", {})] * len(value)
+        parts = [
+            (each, item, f"{place}.{n}") for n, (each, item) in enumerate(zip(shapes, value, strict=True))
+        ]
+    return next(filter(None, (wrong(root, *part) for part in parts)), None)
+
+
+def check(api: Server, description: Json, method: str, path: str, body: Any = None, **ids: str) -> Json:
+    """Make a call, hold its answer against the description, and return it."""
+    operation = description["paths"][f"/api/v1{path.partition('?')[0]}"][method.lower()]
+    reply = api.api(method, path.format(**ids), body)
+    answer = made(reply)
+    schema = operation["responses"][str(reply.status)]["content"]["application/json"]["schema"]
+    assert wrong(description, schema, answer) is None
+    return answer
+
+
+def test_every_answer_has_the_declared_form(
+    api: Server, description: Json, receiver: Receiver, ended: Any
+) -> None:
+    receiver.answer(500, 200)
+    new = {"url": receiver.url, "events": ["*"]}
+    endpoint = check(api, description, "POST", "/webhooks", new)
+    id = endpoint["id"]
+    check(api, description, "GET", "/webhooks")
+    check(api, description, "GET", "/webhooks/{id}", id=id)
+    check(api, description, "PATCH", "/webhooks/{id}", {"timeout": 2.5}, id=id)
+    check(api, description, "GET", "/webhooks/{id}/secret", id=id)
+    check(api, description, "POST", "/webhooks/{id}/rotate-secret", id=id)
+    check(api, description, "POST", "/webhooks/{id}/check", id=id)
+    delivery = check(api, description, "POST", "/webhooks/{id}/test", id=id)
+    ended(delivery["id"])
+    check(api, description, "GET", "/deliveries?limit=200")
+    check(api, description, "GET", "/deliveries/{id}", id=delivery["id"])
+    check(api, description, "POST", "/deliveries/{id}/resend", id=delivery["id"])
+    receiver.stop()
+    made(api.api("PATCH", f"/webhooks/{id}", {"retry": {"delays": [80_000]}}))
+    check(api, description, "POST", "/webhooks/{id}/check", id=id)
+    sent = check(api, description, "POST", "/events", {"type": "lead.qualified", "endpoints": [id]})
+    check(api, description, "GET", "/events")
+    check(api, description, "GET", "/events/{id}", id=sent["event"]["id"])
+    waiting = sent["deliveries"][0]["id"]
+    check(api, description, "POST", "/deliveries/{id}/cancel", id=waiting)
+    check(api, description, "GET", "/deliveries/{id}", id=waiting)
+    check(api, description, "GET", "/event-types")
+    kind = check(api, description, "POST", "/event-types", {"type": f"x.{waiting}", "example": {}})["type"]
+    check(api, description, "PATCH", "/event-types/{type}", {"schema": {}}, type=kind)
+    verify = {"payload": "", "signature": "", "timestamp": "", "secret": "s"}
+    check(api, description, "POST", "/signatures/verify", verify)
+    check(api, description, "GET", "/activity")
+
+
+def test_every_error_has_the_declared_form(api: Server, description: Json) -> None:
+    for path in ("/webhooks?limit=0", "/webhooks/ep_1"):
+        reply = api.api("GET", path)
+        declared = description["paths"]["/api/v1/webhooks/{id}"]["get"]["responses"]
+        schema = declared[str(reply.status)]["content"]["application/json"]["schema"]
+        assert wrong(description, schema, reply.json) is None
+
+
+def test_the_description_is_openapi_3_1_with_examples_where_openapi_wants_them(description: Json) -> None:
+    assert description["openapi"].startswith("3.1")
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            for parameter in operation["parameters"]:
+                assert isinstance(parameter.get("examples", {}), dict)  # a list belongs into the schema
+                assert parameter["schema"]["type"] in ("string", "integer")
+    assert description["components"]["securitySchemes"]["Key"]["scheme"] == "bearer"
