@@ -56,11 +56,13 @@ class Server:
     def __init__(self, folder: Path, **env: str):
         self.data_dir = folder / "data"
         self.env = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(self.data_dir), **env}
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
         self.process: subprocess.Popen[bytes] | None = None
         self._output, self._errors = folder / "stdout.txt", folder / "stderr.txt"
 
-    def start(self, *options: str, ready: bool = True, within: float = 20.0) -> "Server":
+    def start(
+        self, *options: str, ready: bool = True, browser: bool = False, within: float = 20.0
+    ) -> "Server":
         """Run `up`. After the first start the port stays the same, so that open pages find it again.
 
         `"--port="` leaves the choice to `up`.
@@ -69,11 +71,13 @@ class Server:
             options = tuple(option for option in options if option != "--port=")
         elif "--port" not in options:
             options = ("--port", str(self.port), *options)
+        if not browser:
+            options = ("--no-browser", *options)
         already = len(self.output)
         with open(self._output, "ab") as output, open(self._errors, "ab") as errors:
             # Not through manage.py: its bootstrap may want to install, and has tests of its own.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "up", "--no-browser", *options],
+                [sys.executable, "-m", "django", "up", *options],
                 cwd=ROOT,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -119,7 +123,7 @@ class Server:
         if json is not None:
             body = _dumps(json)
             names.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
         try:
             connection.request(method, path, body, names)
             answer = connection.getresponse()

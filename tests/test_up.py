@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from console import listening
+
 from .receiving import Answer, Receiver
 from .serving import Server
 from .waiting import wait_until
@@ -27,6 +29,14 @@ ADDRESS = re.compile(
 def idle(make_server: Callable[..., Server]) -> Server:
     """A server that was not started yet."""
     return make_server(start=False)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A first start that tests only look at."""
+    started = Server(tmp_path_factory.mktemp("fresh")).start()
+    yield started
+    started.finish()
 
 
 @pytest.fixture
@@ -103,7 +113,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(idle: Server):
     assert f"port {port}" in line and "--port" in line
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "http", "1.5", ""])
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
 def test_a_port_that_is_none_is_bad_input(idle: Server, port: str):
     assert idle.start("--port", port, ready=False).wait(10) == 2
     assert "--port: invalid port value" in idle.errors
@@ -122,13 +132,29 @@ def test_every_loopback_address_will_do(idle: Server, host: str, address: str):
         assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "0", "0x0", "[::]", "10.0.0.1", "192.168.1.5", "169.254.169.254"]
-)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_l15_other_machines_are_not_let_in(idle: Server, host: str):
     code, line = refused(idle, "--host", host)
     assert code == 2
     assert line.startswith(f"--host {host} would open the console to other machines.")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0",
+        "0x0",
+        "00.0.0.0",
+        "[::]",
+        "0:0::0",
+        "10.0.0.1",
+        "192.168.1.5",
+        "169.254.169.254",
+        "::ffff:10.0.0.1",
+    ],
+)
+def test_l15_in_whatever_spelling(host: str):
+    assert not listening.is_local(host)
 
 
 def test_a_host_that_does_not_exist_is_refused(idle: Server):
@@ -143,6 +169,36 @@ def test_exposing_is_not_available_yet_and_says_so(idle: Server):
     assert line.startswith("--expose is not available yet")
 
 
+@pytest.fixture
+def browser(tmp_path: Path) -> Path:
+    """A browser that writes down what it is to open, and stays open."""
+    program = tmp_path / "browser"
+    program.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\nexec sleep 5\n')
+    program.chmod(0o700)
+    return program
+
+
+def test_it_opens_the_browser_and_does_not_wait_for_it(make_server: Callable[..., Server], browser: Path):
+    server = make_server(start=False, BROWSER=f"{browser} %s", DISPLAY=":0", CI="")
+    server.start(browser=True)
+    opened = browser.with_name("opened")
+    assert wait_until(lambda: opened.exists() and opened.read_text(), 5) == f"{server.url}\n"
+    code, took = server.stop()
+    assert (code, took < 2) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "env", [{"CI": "true", "DISPLAY": ":0"}, {"CI": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}]
+)
+def test_in_ci_and_without_a_screen_no_browser_is_opened(
+    make_server: Callable[..., Server], browser: Path, env: dict[str, str]
+):
+    server = make_server(start=False, BROWSER=f"{browser} %s", **env)
+    server.start(browser=True)
+    server.stop()
+    assert not browser.with_name("opened").exists()
+
+
 # --- first start and later ones
 
 
@@ -150,15 +206,15 @@ def endpoints(server: Server) -> dict[str, dict]:
     return {found["description"]: found for found in server.api("GET", "/webhooks").json["data"]}
 
 
-def test_the_first_start_registers_two_endpoints_on_the_built_in_receiver(running: Server):
-    found = endpoints(running)
+def test_the_first_start_registers_two_endpoints_on_the_built_in_receiver(fresh: Server):
+    found = endpoints(fresh)
     assert set(found) == {"Built-in receiver", "Flaky receiver"}
-    assert found["Built-in receiver"]["url"] == f"{running.url}/receiver/ok"
-    assert found["Flaky receiver"]["url"] == f"{running.url}/receiver/flaky?fail_first=2"
+    assert found["Built-in receiver"]["url"] == f"{fresh.url}/receiver/ok"
+    assert found["Flaky receiver"]["url"] == f"{fresh.url}/receiver/flaky?fail_first=2"
 
 
-def test_an_event_for_everybody_goes_to_no_built_in_endpoint(running: Server):
-    accepted = running.api("POST", "/events", {"type": "lead.qualified"}).json
+def test_an_event_for_everybody_goes_to_no_built_in_endpoint(fresh: Server):
+    accepted = fresh.api("POST", "/events", {"type": "lead.qualified"}).json
     assert accepted["deliveries"] == []
     assert [skipped["reason"] for skipped in accepted["skipped"]] == ["not_subscribed", "not_subscribed"]
 
@@ -174,6 +230,20 @@ def test_the_built_in_endpoints_follow_the_port(running: Server):
     assert all(found["url"].startswith(f"{running.url}/receiver/") for found in after.values())
     delivery = running.api("POST", f"/webhooks/{after['Built-in receiver']['id']}/test", {}).json
     wait_until(lambda: running.api("GET", f"/deliveries/{delivery['id']}").json["status"] == "succeeded", 5)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_l09_it_delivers_to_its_own_receiver_and_to_nothing_else_of_itself(idle: Server, host: str):
+    idle.start("--host", host, ready=False)
+    wait_until(lambda: "SQLite" in idle.output, 10, "the address")
+    address = re.search(r"Console  (http://.+)/", idle.output)[1]
+    idle.host, idle.port = host, int(address.rpartition(":")[2])
+    for path, code in (("/receiver/ok", None), ("/api/v1/events", "blocked_self"), ("/", "blocked_self")):
+        endpoint = {"url": address + path, "events": ["lead.qualified"], "retry": {"delays": []}}
+        made = idle.api("POST", "/webhooks", endpoint).json["id"]
+        delivery = idle.api("POST", f"/webhooks/{made}/test", {}).json["id"]
+        last = wait_until(lambda at=delivery: idle.api("GET", f"/deliveries/{at}").json["last_attempt"], 5)
+        assert last["error"] == code
 
 
 def test_a_deleted_built_in_endpoint_does_not_come_back(running: Server):
@@ -193,9 +263,9 @@ def test_starts_and_stops_are_in_the_activity(running: Server):
     ]
 
 
-def test_l18_only_the_owner_can_read_what_it_keeps(running: Server):
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in running.data_dir.iterdir()}
-    assert stat.S_IMODE(running.data_dir.stat().st_mode) == 0o700
+def test_l18_only_the_owner_can_read_what_it_keeps(fresh: Server):
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in fresh.data_dir.iterdir()}
+    assert stat.S_IMODE(fresh.data_dir.stat().st_mode) == 0o700
     assert {"simulator.sqlite3", "simulator.sqlite3-wal", "engine.lock", "api_key", "secret_key"} <= set(
         modes
     )
