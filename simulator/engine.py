@@ -223,7 +223,8 @@ class Engine:
         self._out.difference_update(given.ended())
         for claim in turn.claims:
             self._out.add(claim)
-            self._lines[claim.target.id].add(claim)
+            if self._lines[claim.target.id].add(claim):
+                self._transport.forget(claim.target.id)
         for number in {claim.target.id for claim in turn.claims}:
             self._pump(self._lines[number])
         await self._rest(turn.next_due)

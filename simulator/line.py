@@ -21,6 +21,7 @@ class Line:
         self.attempts: set[asyncio.Task[None]] = set()
         self.in_flight = 0
         self._limit = 0
+        self._revision: int | None = None
         self._pace_s: float | None = None  # smoothed seconds an attempt takes; None: nothing known yet
 
     def room(self) -> int:
@@ -28,9 +29,13 @@ class Line:
         ahead = 0 if self._pace_s is None else int(self._limit * AHEAD_S / max(self._pace_s, 1e-4))
         return self._limit + ahead - self.in_flight - len(self.waiting)
 
-    def add(self, claim: Claim) -> None:
+    def add(self, claim: Claim) -> bool:
+        """Append a claim; True when the endpoint was edited since the one before, so that nothing old is reused."""
+        target = claim.target
+        edited = self._revision not in (None, target.revision)
         self.waiting.append(claim)
-        self._limit = claim.target.max_in_flight
+        self._limit, self._revision = target.max_in_flight, target.revision
+        return edited
 
     def next(self) -> Claim | None:
         """The claim to send now, if the endpoint's limit allows one."""
