@@ -53,6 +53,7 @@ _RELEASE = """
 UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, attempt_count = d.attempt_count - 1,
   status = CASE WHEN cancelling THEN 'cancelled' ELSE 'pending' END
 FROM ({values}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4"""
+_as_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
 
@@ -75,14 +76,18 @@ class Claim:
 
 @dataclass(slots=True)
 class Room:
-    """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint (else its limit)."""
+    """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint.
+
+    An endpoint that is not named has nothing out: it may have its limit, but never all there is (`share`).
+    """
 
     free: int
     clicks: int
     endpoints: dict[int, int]
+    share: int = 1_000_000
 
     def of(self, target: Target) -> int:
-        return self.endpoints.get(target.id, target.max_in_flight)
+        return self.endpoints.get(target.id, min(target.max_in_flight, self.share))
 
     def take(self, target: Target, count: int) -> None:
         self.free -= count
@@ -151,7 +156,8 @@ class Claims:
         leases = {target.id: _lease(target, now) for target, _ in found}
         pairs = zip(feed.take(len(claims)), claims, strict=True)
         change_many(_TAKE, ((seq, leases[c.target.id], c.number, c.delivery) for seq, c in pairs))
-        change_many(_INTENT, (_intent(claim, written(now)) for claim in claims))
+        at = written(now)
+        change_many(_INTENT, [_intent(claim, at) for claim in claims])
         feed.announce()
         return claims
 
@@ -182,7 +188,7 @@ def _prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
 
 
 def _intent(claim: Claim, now: Any) -> tuple[Any, ...]:
-    headers = json.dumps(claim.headers)
+    headers = _as_json(claim.headers)
     return claim.attempt, claim.delivery, claim.number, claim.trigger, now, claim.target.url, headers
 
 

@@ -35,6 +35,7 @@ POLL_S = 0.5
 GATHER_S = 0.004  # results wait this long for company before they are committed
 GATHER_RESULTS = 64
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
+OTHERS_KEEP = 10
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
 
@@ -109,6 +110,8 @@ class Engine:
         transport: Transport | None = None,
     ):
         self._concurrency = settings.SIM_CONCURRENCY if concurrency is None else concurrency
+        # One endpoint never gets it all: a tenth, ten at most, is left to the others when it hangs.
+        self._share = self._concurrency - min(OTHERS_KEEP, self._concurrency // 10)
         self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
         self._transport = transport or Transport(guard=partial(targets.judge, own_listeners=listeners))
         self._database = ThreadPoolExecutor(1, "engine-database")
@@ -243,8 +246,12 @@ class Engine:
         free = 0 if self._stopping else self._concurrency - len(self._out) + len(given.ended())
         clicks = 0 if self._stopping else free + FOR_CLICKS
         files = self._files.free() - len(self._out) + self._in_flight
-        endpoints = {number: line.room() for number, line in self._lines.items() if not line.idle}
-        return Room(free=min(free, files), clicks=min(clicks, files), endpoints=endpoints)
+        endpoints = {
+            number: min(line.room(), self._share - line.out)
+            for number, line in self._lines.items()
+            if not line.idle
+        }
+        return Room(min(free, files), min(clicks, files), endpoints, self._share)
 
     async def _rest(self, next_due: datetime | None) -> None:
         """Until something is due, has come back, or was nudged; at most until the next poll."""

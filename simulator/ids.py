@@ -42,11 +42,12 @@ def at(timestamp: float) -> int:
 
 def encode(prefix: str, number: int) -> str:
     """`encode("evt", 5)` → `evt_00000000005`."""
-    digits = []
-    for _ in range(5):
-        number, pair = divmod(number, 3844)
-        digits.append(_PAIRS[pair])
-    return f"{prefix}_{_ALPHABET[number]}{''.join(reversed(digits))}"
+    number, low = divmod(number, 3844)
+    number, middle = divmod(number, 3844)
+    number, high = divmod(number, 3844)
+    number, higher = divmod(number, 3844)
+    first, highest = divmod(number, 3844)
+    return f"{prefix}_{_ALPHABET[first]}{_PAIRS[highest]}{_PAIRS[higher]}{_PAIRS[high]}{_PAIRS[middle]}{_PAIRS[low]}"
 
 
 def decode(prefix: str, text: str) -> int | None:

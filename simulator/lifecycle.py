@@ -7,8 +7,8 @@ pending ─ claim ─▶ sending ─ 2xx ─▶ succeeded
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from . import retry
 
@@ -16,8 +16,7 @@ INTERNAL_ERRORS_IN_A_ROW = 3
 INTERRUPTIONS_IN_A_ROW = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a delivery stands when its attempt starts: what decides about the next one."""
 
     delays: Sequence[float]
@@ -26,8 +25,7 @@ class Standing:
     resume_at: datetime | None  # where the timetable stood when they asked; None when it had ended
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """What becomes of it. `due_at` is None exactly when the delivery is finished."""
 
     status: str

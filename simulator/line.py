@@ -27,7 +27,7 @@ class Line:
     def room(self) -> int:
         """How many more may be claimed."""
         ahead = 0 if self._pace_s is None else int(self._limit * AHEAD_S / max(self._pace_s, 1e-4))
-        return self._limit + ahead - self.in_flight - len(self.waiting)
+        return self._limit + ahead - self.out
 
     def add(self, claim: Claim) -> bool:
         """Append a claim; True when the endpoint was edited since the one before, so that nothing old is reused."""
@@ -61,5 +61,10 @@ class Line:
         return given_back
 
     @property
+    def out(self) -> int:
+        """Claims that are in flight or wait to be sent."""
+        return self.in_flight + len(self.waiting)
+
+    @property
     def idle(self) -> bool:
-        return not self.in_flight and not self.waiting
+        return not self.out

@@ -187,6 +187,21 @@ async def test_a_slow_receiver_does_not_hold_up_another(engine, endpoint, receiv
     slow.stop()
 
 
+async def test_an_endpoint_that_may_have_everything_and_hangs_leaves_room_for_the_others(endpoint, receiver):
+    slow = Receiver().start()
+    slow.delay = 30
+    greedy = await in_db(lambda: Endpoint.register(url=slow.url, events=[], max_in_flight=1000))
+    await in_db(lambda: [accept(greedy, trigger="api") for _ in range(40)])
+    running = Engine(concurrency=20)
+    await running.start()
+    await until(lambda: len(slow.requests) == 18)
+    await sent(endpoint, trigger="api")
+    await receiver.received(1, within=1)
+    await running.stop(grace=0)
+    assert len(slow.requests) == 18
+    slow.stop()
+
+
 async def test_a_410_pauses_the_endpoint_and_resuming_sends_what_it_held(engine, endpoint, receiver):
     receiver.answer(410, 200)
     delivery = await sent(endpoint)
