@@ -12,7 +12,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 
-from simulator.decoding import Headers, as_text
+from simulator.decoding import CAP, Headers, as_text
 
 PREVIEW = 8 * 1024  # characters that the detail shows at once; all of it comes on demand
 COLOURED = 64 * 1024  # beyond this, highlighting costs more than it shows
@@ -36,7 +36,7 @@ class Shown:
 
 def show(raw: bytes, view: str = "", *, headers: Headers = (), whole: bool = False) -> Shown:
     """`view` is one of VIEWS, "" for the one that suits the bytes. Hex shows them as they came, also when packed."""
-    text, note = as_text(raw, headers)
+    text, note = as_text(raw, headers, max(CAP, len(raw)))
     is_json = text.lstrip()[:1] in ("{", "[")
     views = VIEWS if is_json else ("raw", "hex")
     if view not in views:

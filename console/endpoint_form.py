@@ -83,6 +83,13 @@ class EndpointForm(forms.Form):
             headers[name] = value.strip(" \t")
         return headers
 
+    def clean_signature(self) -> str:
+        preset: str = self.cleaned_data["signature"]
+        kept = self.endpoint.signature["preset"] if self.endpoint else None
+        if preset not in signing.PRESETS and preset != kept:
+            raise forms.ValidationError("Choose one of the offered signatures.")
+        return preset
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         if ALL in cleaned.get("events", ()):

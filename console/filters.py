@@ -64,4 +64,6 @@ def _with_text(text: str) -> Q:
         return Q(pk=text) | Q(event=text)
     shown = Q(type__icontains=text) | Q(last_error__icontains=text)
     shown |= Q(endpoint__url__icontains=text) | Q(endpoint__description__icontains=text)
+    if text.isascii() and text.isdigit():
+        shown |= Q(last_status_code=int(text[:9]))
     return shown | searchable.containing(text)

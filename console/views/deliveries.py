@@ -77,8 +77,11 @@ def show(request: HttpRequest, delivery: Delivery, template: str) -> HttpRespons
 @loads_delivery
 def act(request: HttpRequest, delivery: Delivery, verb: str) -> HttpResponse:
     """Retry now, cancel retries or resend; the answer is the detail of what there is to watch now."""
+    verbs = {"retry": delivery.retry, "cancel": delivery.cancel, "resend": delivery.resend}
+    if verb not in verbs:
+        raise Http404(verb)
     try:
-        made = {"retry": delivery.retry, "cancel": delivery.cancel, "resend": delivery.resend}[verb]()
+        made = verbs[verb]()
     except NotNow as error:
         return notice(request, str(error), status=409)
     return _detail(request, made or delivery)

@@ -1,0 +1,70 @@
+"""Rows in every state a page can show, made as the engine would leave them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from simulator import catalog, feed, ids
+from simulator.models import Attempt, Delivery, Endpoint
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def endpoint(db: None) -> Endpoint:
+    return Endpoint.register(url="http://localhost:3000/webhook", events=["*"], description="Mine")
+
+
+@pytest.fixture
+def deliver(endpoint: Endpoint) -> Callable[..., Delivery]:
+    """A pending delivery to `endpoint`, or to another one."""
+
+    def make(type: str = "lead.qualified", to: Endpoint | None = None, body: bytes | None = None) -> Delivery:
+        event_id = ids.encode("evt", ids.new())
+        body = body or catalog.envelope(event_id, type, NOW, catalog.sample(type))
+        return (to or endpoint).send_test(type, body, event_id=event_id)
+
+    return make
+
+
+@pytest.fixture
+def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
+    """A delivery whose one attempt ended: fields of the attempt, and the delivery's status after it."""
+
+    def make(after: str = "succeeded", *, delivery: Delivery | None = None, **fields: Any) -> Delivery:
+        delivery = delivery or deliver()
+        fields = {"status": "succeeded" if after == "succeeded" else "failed", "status_code": 200} | fields
+        number = delivery.attempt_count + 1
+        known = {
+            "started_at": NOW,
+            "duration_ms": 12.4,
+            "phases": {"connect": 0.4, "send": 0.1, "wait": 11.9},
+        }
+        sent = [["host", "localhost:3000"], ["x-ultrareach-timestamp", "1738896900"]]
+        Attempt.objects.create(
+            delivery=delivery,
+            number=number,
+            url=delivery.endpoint.url,
+            request_headers=[*sent, ["x-ultrareach-signature", "v1=" + "ab" * 32]],
+            **(known | fields),
+        )
+        delivery.attempt_count = delivery.last_number = number
+        delivery.failed_count += fields["status"] == "failed"
+        delivery.status, delivery.last_error = after, fields.get("error")
+        delivery.last_status_code, delivery.last_duration_ms = fields["status_code"], 12.4
+        delivery.due_at = NOW + timedelta(seconds=3600) if after == "pending" else None
+        delivery.seq = feed.take()[0]
+        delivery.save()
+        return delivery
+
+    return make
+
+
+@pytest.fixture
+def htmx(client: Client) -> Client:
+    """The client as the page's own requests are made."""
+    client.defaults["HTTP_HX_REQUEST"] = "true"
+    return client

@@ -1,0 +1,135 @@
+"""The list and the delivery, as pages: one query for a list, one template for a row, buttons that say why not."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from console import rows
+from simulator.models import Delivery, Endpoint
+
+Make = Callable[..., Delivery]
+
+
+def test_the_page_contains_byte_for_byte_what_the_rows_address_returns(
+    client: Client, attempted: Make
+) -> None:
+    for status in ("succeeded", "failed", "pending"):
+        attempted(status, status_code=500)
+    for query in ("", "?status=failed", "?q=lead"):
+        fragment = client.get(f"/deliveries/rows/{query}").content
+        assert fragment in client.get(f"/{query}").content
+
+
+def test_a_hundred_rows_cost_two_queries_and_the_endpoints_none(
+    client: Client, deliver: Make, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(3):
+        other = Endpoint.register(url=f"http://localhost:{4000 + number}/", events=["*"])
+        for _ in range(20):
+            deliver(to=other)
+    with django_assert_max_num_queries(2):
+        answer = client.get("/deliveries/rows/")
+    assert answer.content.count(b"data-delivery-id=") == 60
+    with django_assert_max_num_queries(10):
+        client.get(f"/?open={Delivery.objects.latest('pk').pk}")
+
+
+def test_older_rows_come_by_cursor_without_gap_or_repeat(
+    client: Client, deliver: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "PAGE", 4)
+    sent = [deliver().pk for _ in range(10)]
+    seen: list[str] = []
+    address = "/deliveries/rows/"
+    while address:
+        html = client.get(address).content.decode()
+        seen += [part.split('"')[0] for part in html.split('data-delivery-id="')[1:]]
+        address = (
+            html.split('hx-get="')[1].split('"')[0].replace("&amp;", "&") if "Load older" in html else ""
+        )
+    assert seen == sent[::-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status=failed", {"bad"}),
+        ("status=retrying", {"again"}),
+        ("status=nonsense", {"good", "bad", "again"}),
+        ("type=lead.qualified", {"good", "bad", "again"}),
+        ("type=message.received", set()),
+        ("q=refused", {"bad"}),
+        ("q=Mine", {"good", "bad", "again"}),
+        ("endpoint=ep_00000000000", set()),
+        ("endpoint=%27%20OR%201=1", set()),
+        ("q=%00", {"good", "bad", "again"}),
+        ("cursor=nonsense", set()),
+    ],
+)
+def test_filters(client: Client, attempted: Make, query: str, found: set[str]) -> None:
+    names = {
+        attempted().pk: "good",
+        attempted("failed", status_code=None, error="refused").pk: "bad",
+        attempted("pending", status_code=503, error="status").pk: "again",
+    }
+    html = client.get(f"/deliveries/rows/?{query}").content.decode()
+    assert {names[part.split('"')[0]] for part in html.split('data-delivery-id="')[1:]} == found
+
+
+def test_the_buttons_do_what_they_say(htmx: Client, attempted: Make) -> None:
+    delivery = attempted("pending", status_code=500, error="status")
+    htmx.post(f"/deliveries/{delivery.pk}/act/cancel/")
+    delivery.refresh_from_db()
+    assert delivery.status == "cancelled"
+    htmx.post(f"/deliveries/{delivery.pk}/act/retry/")
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.manual) == ("pending", True)
+    answer = htmx.post(f"/deliveries/{delivery.pk}/act/resend/")
+    again = Delivery.objects.exclude(pk=delivery.pk).get()
+    assert f'data-open="{again.pk}"' in answer.content.decode() and again.event_id == delivery.event_id
+
+
+def test_what_cannot_be_done_now_is_said_beside_the_page(htmx: Client, attempted: Make) -> None:
+    answer = htmx.post(f"/deliveries/{attempted().pk}/act/retry/")
+    assert answer.status_code == 409 and answer.headers["HX-Retarget"] == "#notices"
+    assert "This delivery has succeeded" in answer.content.decode()
+
+
+def test_without_htmx_a_button_leads_to_the_delivery(client: Client, attempted: Make) -> None:
+    delivery = attempted("failed", status_code=500)
+    answer = client.post(f"/deliveries/{delivery.pk}/act/retry/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"/deliveries/{delivery.pk}/")
+
+
+def test_an_unknown_verb_is_not_there(client: Client, attempted: Make) -> None:
+    assert client.post(f"/deliveries/{attempted().pk}/act/explode/").status_code == 404
+
+
+def test_an_edited_body_is_a_new_event_and_an_untouched_one_the_same(htmx: Client, deliver: Make) -> None:
+    delivery = deliver(body=b'{"a":\r\n1}')
+    htmx.post(f"/deliveries/{delivery.pk}/edit/", {"raw_body": '{"a":\r\n1}'})
+    htmx.post(f"/deliveries/{delivery.pk}/edit/", {"raw_body": '{"a": no JSON}'})
+    same, edited = Delivery.objects.exclude(pk=delivery.pk).order_by("pk")
+    assert same.event_id == delivery.event_id
+    assert edited.event_id != delivery.event_id and bytes(edited.event.body) == b'{"a": no JSON}'
+
+
+def test_a_body_is_downloaded_byte_for_byte_as_an_attachment(client: Client, attempted: Make) -> None:
+    delivery = attempted(response_body=b"<script>\xff\0", response_size=10)
+    answer = client.get(f"/deliveries/{delivery.pk}/body/response/?download")
+    assert answer.content == b"<script>\xff\0"
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment;")
+    assert client.get(f"/deliveries/{delivery.pk}/body/request/?download").content == bytes(
+        delivery.event.body
+    )
+    assert client.get(f"/deliveries/{delivery.pk}/body/secret/").status_code == 404
+
+
+def test_curl_sends_the_same_bytes_and_headers(client: Client, attempted: Make) -> None:
+    delivery = attempted()
+    text = client.get(f"/deliveries/{delivery.pk}/curl/").content.decode()
+    assert text.startswith("curl ") and bytes(delivery.event.body).decode() in text
+    assert "x-ultrareach-timestamp: 1738896900" in text

@@ -1,0 +1,97 @@
+"""The detail says what was sent, what came back, what happens next, and what to change."""
+
+from collections.abc import Callable
+
+from console import detail
+from simulator.models import Delivery
+
+Make = Callable[..., Delivery]
+
+
+def shown(delivery: Delivery, number: int = 0) -> str:
+    html = detail.render(delivery.pk, number)
+    assert html is not None
+    return html
+
+
+def test_there_is_none_for_an_unknown_delivery(db: None) -> None:
+    assert detail.render("dlv_00000000000") is None
+
+
+def test_every_failure_has_its_hint(attempted: Make) -> None:
+    delivery = attempted("failed", status_code=403, error="status", response_body=b"csrftoken missing")
+    assert "@csrf_exempt" in shown(delivery)
+
+
+def test_interrupted_has_a_badge_and_a_sentence_of_its_own(attempted: Make) -> None:
+    delivery = attempted(
+        "pending", status="interrupted", status_code=None, error="interrupted", duration_ms=800
+    )
+    html = shown(delivery)
+    assert "The simulator stopped 0.8 s into this attempt." in html
+    assert "Sent again as attempt 2 with the same event id" in html
+    assert 'class="badge interrupted"' in html
+
+
+def test_a_cut_body_says_how_much_is_missing(attempted: Make) -> None:
+    delivery = attempted(
+        response_body=b"x" * 262144,
+        response_size=262144,
+        declared_size=1024**3,
+        truncated=True,
+        response_headers=[],
+    )
+    html = shown(delivery)
+    assert "256 KiB kept of 1 GiB declared" in html
+    assert "248 KiB more" in html and "Show all" in html
+
+
+def test_what_came_from_outside_is_escaped_everywhere(attempted: Make) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    delivery = attempted(
+        "failed",
+        status_code=500,
+        error="status",
+        reason=evil,
+        error_message=evil,
+        response_headers=[[evil, evil]],
+        response_body=evil.encode(),
+        remote_address=evil,
+    )
+    assert "<img" not in shown(delivery) and shown(delivery).count("&lt;img") >= 4
+
+
+def test_two_hundred_headers_fold_away_and_the_dropped_ones_are_counted(attempted: Make) -> None:
+    headers = [[f"x-{number}", "v"] for number in range(200)]
+    html = shown(attempted(response_headers=headers, headers_dropped=4800))
+    assert "160 more headers" in html and "4800 more headers came and were not kept" in html
+
+
+def test_an_attempt_can_be_chosen_and_the_newest_is_followed_otherwise(attempted: Make) -> None:
+    delivery = attempted("pending", status_code=500, error="status")
+    attempted("succeeded", delivery=delivery)
+    assert "Attempt 2<" in shown(delivery) and 'data-chosen="0"' in shown(delivery)
+    assert "Attempt 1<" in shown(delivery, 1) and 'data-chosen="1"' in shown(delivery, 1)
+    assert 'data-chosen="0"' in shown(delivery, 99)
+
+
+def test_the_signed_bytes_are_shown_and_the_secret_is_masked(attempted: Make) -> None:
+    delivery = attempted()
+    html = shown(delivery)
+    assert "<mark>1738896900.</mark>" in html
+    assert f"whsec_…{delivery.endpoint.current_secret()[-4:]}" in html
+
+
+def test_a_delivery_that_waits_for_its_first_attempt_has_a_detail_too(deliver: Make) -> None:
+    assert "Waiting for its first attempt." in shown(deliver())
+
+
+def test_what_is_offered_follows_the_state(attempted: Make, deliver: Make) -> None:
+    assert detail.may(attempted()) == {"retry": False, "cancel": False, "resend": True}
+    assert detail.may(attempted("failed")) == {"retry": True, "cancel": False, "resend": True}
+    waiting = deliver()
+    assert detail.may(waiting) == {"retry": True, "cancel": True, "resend": True}
+    waiting.endpoint.pause()
+    assert detail.may(waiting)["retry"] is False
+    waiting.endpoint.remove()
+    assert detail.may(waiting)["resend"] is False

@@ -1,0 +1,66 @@
+"""The endpoint form by itself: what it shows is what it would save."""
+
+from django.http import QueryDict
+
+from console.endpoint_form import EndpointForm
+from simulator.models import Endpoint
+
+
+def filled(form: EndpointForm, **changes: str) -> QueryDict:
+    data = QueryDict(mutable=True)
+    for name in form.fields:
+        value = form[name].value()
+        if isinstance(value, list):
+            data.setlist(name, value)
+        elif value not in (None, False):
+            data[name] = str(value)
+    data.update(changes)
+    return data
+
+
+def test_a_new_form_shows_the_defaults_of_the_contract(db: None) -> None:
+    form = EndpointForm()
+    shown = {
+        name: form[name].value() for name in ("events", "timeout", "retry", "max_in_flight", "signature")
+    }
+    assert shown == {
+        "events": ["*"],
+        "timeout": 15,
+        "retry": "2, 4, 8, 16, 32",
+        "max_in_flight": 10,
+        "signature": "ultrareach",
+    }
+    assert form["tls_verify"].value() and form["extras"].value()
+
+
+def test_what_is_shown_and_saved_untouched_changes_nothing(endpoint: Endpoint) -> None:
+    endpoint.change(
+        headers={"x-a": "1"}, retry_delays=[0.5, 2], signature={**endpoint.signature, "prefix": ""}
+    )
+    form = EndpointForm(filled(EndpointForm(endpoint=endpoint)), endpoint=endpoint)
+    assert form.is_valid(), form.errors
+    before = endpoint.revision
+    assert form.change() and Endpoint.objects.get().revision == before
+
+
+def test_every_event_stands_alone(endpoint: Endpoint) -> None:
+    data = filled(EndpointForm(endpoint=endpoint))
+    data.setlist("events", ["*", "lead.qualified"])
+    form = EndpointForm(data, endpoint=endpoint)
+    assert form.is_valid() and form.columns["events"] == ["*"]
+
+
+def test_no_retries_are_an_empty_field(endpoint: Endpoint) -> None:
+    form = EndpointForm(filled(EndpointForm(endpoint=endpoint), retry=""), endpoint=endpoint)
+    assert form.is_valid() and form.columns["retry_delays"] == []
+
+
+def test_a_conflict_names_the_field_what_is_stored_and_what_was_typed(endpoint: Endpoint) -> None:
+    data = filled(EndpointForm(endpoint=endpoint), url="http://localhost:3001/")
+    Endpoint.objects.get().change(url="http://localhost:3002/", tls_verify=False)
+    form = EndpointForm(data, endpoint=endpoint)
+    assert form.is_valid() and not form.change()
+    assert form.conflicts == [
+        ("URL", "http://localhost:3002/", "http://localhost:3001/"),
+        ("Check the TLS certificate", "off", "on"),
+    ]

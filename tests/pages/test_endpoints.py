@@ -1,0 +1,200 @@
+"""The endpoints' page: errors at their field, nothing half-saved, secrets only on request, no silent overwrite."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from simulator.models import Activity, Delivery, Endpoint
+from tests.receiving import Receiver
+
+GOOD = {
+    "token": "t1",
+    "url": "http://localhost:4000/hook",
+    "description": "Leads",
+    "events": ["lead.qualified", "message.received"],
+    "timeout": "2.5",
+    "retry": "1, 2.5",
+    "max_in_flight": "3",
+    "headers": "x-tenant: acme\nx-more: a: b",
+    "signature": "stripe",
+    "extras": "on",
+}
+
+
+def test_a_list_of_any_length_costs_the_same_number_of_queries(
+    client: Client, db: None, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(12):
+        Endpoint.register(url=f"http://localhost:{5000 + number}/", events=["*"])
+    with django_assert_max_num_queries(4):
+        assert client.get("/endpoints/").content.count(b"data-endpoint-id=") == 12
+
+
+def test_an_empty_list_teaches(client: Client, db: None) -> None:
+    assert "An endpoint is the URL of a receiver" in client.get("/endpoints/").content.decode()
+
+
+def test_registering_shows_the_secret_once_and_the_code(client: Client, db: None) -> None:
+    html = client.post("/endpoints/new/", GOOD).content.decode()
+    endpoint = Endpoint.objects.get()
+    assert endpoint.current_secret() in html and "compare_digest" in html
+    assert (endpoint.url, endpoint.events, endpoint.timeout) == (GOOD["url"], GOOD["events"], 2.5)
+    assert (endpoint.retry_delays, endpoint.max_in_flight) == ([1, 2.5], 3)
+    assert endpoint.headers == {"x-tenant": "acme", "x-more": "a: b"}
+    assert (endpoint.profile.preset, endpoint.extras, endpoint.tls_verify) == ("stripe", True, False)
+
+
+def test_the_same_form_twice_registers_once(client: Client, db: None) -> None:
+    client.post("/endpoints/new/", GOOD)
+    again = client.post("/endpoints/new/", GOOD)
+    assert Endpoint.objects.count() == 1 and again.status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("url", "", "Enter the URL"),
+        ("url", "ftp://localhost/", "http"),
+        ("url", "http://example.com/", "use https"),
+        ("url", "http://user:pass@localhost/", "user name or password"),
+        ("url", "http://localhost:99999/", "ort"),
+        ("url", "javascript:alert(1)", "http"),
+        ("events", [], "Choose at least one event"),
+        ("events", ["lead.exploded"], "There is no event lead.exploded"),
+        ("timeout", "0", "greater than or equal to 0.1"),
+        ("timeout", "soon", "number"),
+        ("timeout", "nan", "number"),
+        ("retry", "2, x", "Numbers of seconds"),
+        ("retry", "nan", "from 0 to 86,400"),
+        ("retry", "-1", "from 0 to 86,400"),
+        ("retry", "1 " * 51, "At most 50"),
+        ("max_in_flight", "1001", "less than or equal to 1000"),
+        ("headers", "no colon", "Line 1"),
+        ("headers", "host: evil", "The simulator writes host itself"),
+        ("headers", "x: a\nX: b", "twice"),
+        ("headers", "x-a: sn\u00f6", "printable ASCII"),
+        ("signature", "homemade", "Choose one"),
+    ],
+)
+def test_a_bad_field_is_named_and_nothing_is_saved(
+    client: Client, db: None, field: str, value: object, said: str
+) -> None:
+    answer = client.post("/endpoints/new/", GOOD | {field: value})
+    assert answer.status_code == 400 and Endpoint.objects.count() == 0
+    html = answer.content.decode()
+    assert f'id="e-{field}"' in html and said in html.split(f'id="e-{field}"')[1].split("</span>")[0]
+    assert f'value="{GOOD["description"]}"' in html  # what was typed is kept
+
+
+def edit(client: Client, endpoint: Endpoint) -> dict[str, object]:
+    """The edit form as the page fills it in."""
+    form = client.get(f"/endpoints/{endpoint.pk}/edit/").context["form"]
+    return {name: value for name in form.fields if (value := form[name].value()) not in (None, False)}
+
+
+def test_an_edit_changes_what_was_edited_and_nothing_else(client: Client, endpoint: Endpoint) -> None:
+    answer = client.post(f"/endpoints/{endpoint.pk}/edit/", edit(client, endpoint) | {"timeout": "7"})
+    assert answer.status_code == 302
+    fresh = Endpoint.objects.get()
+    assert (fresh.timeout, fresh.url, fresh.events, fresh.tls_verify) == (7, endpoint.url, ["*"], True)
+    assert Activity.objects.get(action="changed endpoint").detail == "timeout"
+
+
+def test_an_edit_without_a_change_is_none(client: Client, endpoint: Endpoint) -> None:
+    client.post(f"/endpoints/{endpoint.pk}/edit/", edit(client, endpoint))
+    assert Endpoint.objects.get().revision == 1
+
+
+def test_the_later_of_two_edits_sees_both_values_before_anything_is_overwritten(
+    client: Client, endpoint: Endpoint
+) -> None:
+    address = f"/endpoints/{endpoint.pk}/edit/"
+    first, second = edit(client, endpoint), edit(client, endpoint)
+    client.post(address, first | {"timeout": "7"})
+    answer = client.post(address, second | {"timeout": "9"})
+    html = answer.content.decode()
+    assert answer.status_code == 409 and Endpoint.objects.get().timeout == 7
+    assert "<td>7</td><td>9</td>" in html
+    decided = second | {"timeout": "9", "base": answer.context["form"]["base"].value()}
+    assert client.post(address, decided).status_code == 302
+    assert Endpoint.objects.get().timeout == 9
+
+
+def test_edits_of_the_same_to_the_same_do_not_conflict(client: Client, endpoint: Endpoint) -> None:
+    address = f"/endpoints/{endpoint.pk}/edit/"
+    first, second = edit(client, endpoint), edit(client, endpoint)
+    client.post(address, first | {"timeout": "7"})
+    endpoint.refresh_from_db()
+    endpoint.pause()
+    assert client.post(address, second | {"timeout": "7"}).status_code == 302
+
+
+def test_pause_holds_and_resume_lets_go_and_a_second_click_changes_nothing(
+    htmx: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
+) -> None:
+    delivery = deliver()
+    for _ in range(2):
+        html = htmx.post(f"/endpoints/{endpoint.pk}/status/", {"status": "paused"}).content.decode()
+    assert 'data-status="paused"' in html and "Resume" in html
+    delivery.refresh_from_db()
+    assert delivery.held and Endpoint.objects.get().revision == 2
+    htmx.post(f"/endpoints/{endpoint.pk}/status/", {"status": "enabled"})
+    delivery.refresh_from_db()
+    assert not delivery.held
+
+
+def test_the_secret_comes_only_by_post_and_is_never_stored(htmx: Client, endpoint: Endpoint) -> None:
+    assert htmx.get(f"/endpoints/{endpoint.pk}/secret/").status_code == 405
+    answer = htmx.post(f"/endpoints/{endpoint.pk}/secret/")
+    assert endpoint.current_secret() in answer.content.decode()
+
+
+def test_rotation_shows_the_new_secret_and_until_when_the_old_one_signs(
+    htmx: Client, endpoint: Endpoint
+) -> None:
+    old = endpoint.current_secret()
+    html = htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "3600"}).content.decode()
+    assert endpoint.current_secret() != old and endpoint.current_secret() in html
+    assert "signs along until" in html and len(endpoint.valid_secrets()) == 2
+    card = htmx.get("/endpoints/").content.decode()
+    assert f"whsec_…{old[-4:]}" in card and "signs along until" in card
+    htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "0"})
+    assert len(endpoint.valid_secrets()) == 1
+    assert htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "1e9"}).status_code == 400
+
+
+def test_deleting_asks_first_cancels_what_waits_and_keeps_history(
+    client: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
+) -> None:
+    delivery = deliver()
+    assert (
+        "1 delivery that still waits is cancelled"
+        in client.get(f"/endpoints/{endpoint.pk}/delete/").content.decode()
+    )
+    assert client.post(f"/endpoints/{endpoint.pk}/delete/").headers["Location"] == "/endpoints/"
+    delivery.refresh_from_db()
+    assert delivery.status == "cancelled"
+    assert client.get(f"/deliveries/{delivery.pk}/").status_code == 200
+    assert client.get(f"/endpoints/{endpoint.pk}/").status_code == 404
+    assert client.get(f"/endpoints/{endpoint.pk}/snippets/").status_code == 200
+
+
+def test_a_test_event_is_of_a_type_it_subscribes_to(htmx: Client, endpoint: Endpoint) -> None:
+    endpoint.change(events=["message.received"])
+    html = htmx.post(f"/endpoints/{endpoint.pk}/test/").content.decode()
+    delivery = Delivery.objects.get()
+    assert delivery.type == "message.received" and f"/?open={delivery.pk}" in html
+
+
+@pytest.mark.django_db(transaction=True)
+def test_check_says_reachable_without_a_byte_of_http_or_what_is_in_the_way(
+    client: Client, receiver: Receiver
+) -> None:
+    endpoint = Endpoint.register(url=receiver.url, events=["*"])
+    assert "No event was sent." in client.post(f"/endpoints/{endpoint.pk}/check/").content.decode()
+    assert receiver.requests == []
+    receiver.stop()
+    html = client.post(f"/endpoints/{endpoint.pk}/check/").content.decode()
+    assert "Nothing listens on" in html and "Start your receiver" in html

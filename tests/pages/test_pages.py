@@ -1,0 +1,112 @@
+"""Every address of the pages answers, none with a traceback, nothing inline, and no link leads nowhere."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+from django.test import Client
+
+from console.pages import urlpatterns
+from simulator.models import Delivery, Endpoint
+
+Attempted = Callable[..., Delivery]
+
+
+def addresses(delivery: Delivery) -> list[str]:
+    """All that a browser may GET."""
+    names = {
+        "<str:delivery_id>": delivery.pk,
+        "<str:endpoint_id>": delivery.endpoint_id,
+        "<str:part>": "request",
+    }
+    found = []
+    for pattern in urlpatterns:
+        path = str(pattern.pattern)
+        for placeholder, value in names.items():
+            path = path.replace(placeholder, value)
+        found.append("/" + path.replace("<str:verb>", "retry"))
+    return found
+
+
+def test_every_address_answers_get_or_says_that_it_wants_post(client: Client, attempted: Attempted) -> None:
+    for address in addresses(attempted()):
+        assert client.get(address).status_code in (200, 405), address
+
+
+def inline_parts(html: str) -> list[str]:
+    """Scripts, styles and handlers that stand in the page itself: what the policy forbids."""
+    found = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            given = dict(attributes)
+            if tag == "style" or tag == "script" and "src" not in given:
+                found.append(tag)
+            found.extend(name for name in given if name == "style" or name.startswith(("on", "hx-on")))
+            found.extend(value for value in given.values() if (value or "").lower().startswith("javascript:"))
+
+    Reader().feed(html)
+    return found
+
+
+def test_no_page_has_anything_inline(client: Client, attempted: Attempted) -> None:
+    delivery = attempted("pending", status_code=500, error="status", response_body=b"<p style='x' onclick=y>")
+    for address in addresses(delivery):
+        answer = client.get(address)
+        if answer.headers["Content-Type"].startswith("text/html"):
+            assert inline_parts(answer.content.decode()) == [], address
+
+
+def test_every_link_and_form_of_every_page_leads_somewhere(client: Client, attempted: Attempted) -> None:
+    delivery = attempted("pending", status_code=500, error="status", response_body=b"no")
+    targets: set[str] = set()
+    for address in addresses(delivery):
+        answer = client.get(address)
+        if answer.headers["Content-Type"].startswith("text/html"):
+            targets |= set(re.findall(r'(?:href|action|hx-get|hx-post)="(/[^"]*)"', answer.content.decode()))
+    assert len(targets) > 25
+    for target in targets:
+        if not target.startswith("/static/"):
+            assert client.get(target.replace("&amp;", "&")).status_code in (200, 405), target
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/deliveries/dlv_00000000000/",
+        "/deliveries/evil/",
+        "/deliveries/..%2f/detail/",
+        "/endpoints/ep_00000000000/",
+        "/endpoints/10000000000000000000000000000000/edit/",
+        "/nothing/",
+        "/deliveries/dlv_00000000000/act/retry/",
+    ],
+)
+@pytest.mark.django_db
+def test_what_is_not_there_is_404_in_words(client: Client, address: str) -> None:
+    answer = client.post(address) if "act" in address else client.get(address)
+    assert answer.status_code == 404
+    assert "Traceback" not in answer.content.decode() and len(answer.content) > 10
+
+
+def test_a_changing_address_without_its_token_is_refused(endpoint: Endpoint) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    for address in ("/send/", f"/endpoints/{endpoint.pk}/secret/", f"/endpoints/{endpoint.pk}/delete/"):
+        assert strict.post(address, {}).status_code == 403
+
+
+def test_no_page_shows_a_secret_unasked(client: Client, attempted: Attempted) -> None:
+    delivery = attempted()
+    secret = delivery.endpoint.current_secret()
+    for address in addresses(delivery):
+        assert secret not in client.get(address).content.decode(), address
+
+
+def test_a_get_changes_nothing(client: Client, attempted: Attempted) -> None:
+    delivery = attempted("failed", status_code=500, error="status")
+    for address in addresses(delivery):
+        client.get(address)
+    fresh = Endpoint.objects.get(pk=delivery.endpoint_id)
+    assert (fresh.revision, fresh.status, fresh.deleted_at) == (1, "enabled", None)
+    assert Delivery.objects.count() == 1 and Delivery.objects.get().status == "failed"

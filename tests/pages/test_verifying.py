@@ -1,0 +1,75 @@
+"""The code we hand out accepts what we send and nothing else, in Python and Node, for every preset."""
+
+import json
+import shutil
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from console import verifying
+from simulator import signing
+
+BODY = b'{"id":"evt_1","text":"\xc3\xbc"}'
+PRESETS = pytest.mark.parametrize("preset", list(signing.PRESETS))
+
+
+def signed(preset: str, age: int = 0) -> tuple[str, dict[str, str]]:
+    """(secret, headers), with the signature of another secret first where a profile can carry two."""
+    profile = signing.PRESETS[preset]
+    secrets = [signing.new_secret(profile), signing.new_secret(profile)]
+    headers = signing.signature_headers(
+        profile, secrets, timestamp=int(time.time()) - age, event_id="evt_1", body=BODY
+    )
+    return secrets[1 if profile.separator else 0], dict(headers)
+
+
+def in_python(
+    preset: str, secret: str, headers: dict[str, str], body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+    space: dict[str, Any] = {}
+    exec(verifying.snippet(signing.PRESETS[preset], "python"), space)
+    return space["verify"](headers, body)
+
+
+@PRESETS
+def test_the_python_code_accepts_ours_and_refuses_all_else(
+    preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, headers = signed(preset)
+    assert in_python(preset, secret, headers, BODY, monkeypatch) is True
+    assert in_python(preset, secret, headers, BODY + b" ", monkeypatch) is False
+    assert in_python(preset, signing.new_secret(signing.PRESETS[preset]), headers, BODY, monkeypatch) is False
+    assert in_python(preset, secret, {}, BODY, monkeypatch) is False
+    if "{timestamp}" in signing.PRESETS[preset].content:
+        secret, headers = signed(preset, age=301)
+        assert in_python(preset, secret, headers, BODY, monkeypatch) is False
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
+@PRESETS
+def test_the_node_code_accepts_ours_and_refuses_all_else(preset: str) -> None:
+    secret, headers = signed(preset)
+    calls = [(headers, BODY), (headers, BODY + b" "), ({}, BODY)]
+    code = verifying.snippet(signing.PRESETS[preset], "javascript")
+    for given, body in calls:
+        lowered = json.dumps({name.lower(): value for name, value in given.items()})
+        code += f"\nconsole.log(verify({lowered}, Buffer.from({json.dumps(body.decode())})));"
+    done = subprocess.run(
+        ["node", "-e", code], env={"WEBHOOK_SECRET": secret}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["true", "false", "false"]
+
+
+def test_each_language_has_its_snippet_highlighted_and_escaped() -> None:
+    made = verifying.snippets(signing.DEFAULT)
+    assert [snippet.title for snippet in made] == ["Python", "Node"]
+    assert all("<span" in snippet.html and "=>" not in snippet.html for snippet in made)
+
+
+def test_no_snippet_compares_a_signature_with_an_operator() -> None:
+    for preset in signing.PRESETS.values():
+        assert "compare_digest" in verifying.snippet(preset, "python")
+        assert "timingSafeEqual" in verifying.snippet(preset, "javascript")

@@ -1,0 +1,92 @@
+"""Verdicts are sentences about the receiver, and each says what happens next."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import override_settings
+
+from console import words
+from simulator.models import Delivery
+
+Make = Callable[..., Delivery]
+
+
+def verdict(delivery: Delivery) -> str:
+    said = words.verdict(delivery, list(delivery.attempts.order_by("number")))
+    return f"{said.sentence} {said.next}".strip()
+
+
+def test_a_success_at_once_needs_no_more_words(attempted: Make) -> None:
+    assert verdict(attempted()) == "Your receiver answered 200 after 12 ms."
+
+
+def test_a_failure_says_how_many_retries_are_left(attempted: Make) -> None:
+    delivery = attempted("pending", status_code=500, error="status")
+    assert verdict(delivery) == "Your receiver answered 500 after 12 ms. 5 retries left."
+
+
+def test_the_last_failure_says_that_none_is_left(attempted: Make) -> None:
+    delivery = attempted("failed", status_code=500, error="status")
+    delivery.failed_count = 6
+    assert verdict(delivery) == "Your receiver answered 500 after 12 ms. No retries left after 1 attempt."
+    delivery.failed_count = 2
+    assert verdict(delivery).endswith("Nothing further is sent.")
+
+
+def test_a_broken_connection_is_told_by_the_message_of_its_failure(attempted: Make) -> None:
+    delivery = attempted(
+        "pending", status_code=None, error="refused", error_message="Nothing listens on 127.0.0.1:3000."
+    )
+    assert verdict(delivery).startswith("Nothing listens on 127.0.0.1:3000.")
+
+
+def test_held_cancelled_sending_and_waiting_are_told_apart(deliver: Make, attempted: Make) -> None:
+    waiting = deliver()
+    assert verdict(waiting) == "Waiting for its first attempt."
+    waiting.status, waiting.attempt_count = "sending", 1
+    assert verdict(waiting).startswith("Attempt 1 is under way")
+    waiting.cancelling = True
+    assert "you cancelled the retries" in verdict(waiting)
+    assert verdict(attempted("cancelled")).startswith("Cancelled after 1 attempt.")
+    held = deliver()
+    held.endpoint.pause()
+    held.refresh_from_db()
+    assert verdict(held) == "Held back: the endpoint is paused. It is sent when the endpoint is resumed."
+
+
+def test_an_interrupted_attempt_is_never_called_a_failure(attempted: Make) -> None:
+    delivery = attempted(
+        "pending", status="interrupted", status_code=None, error="interrupted", duration_ms=800
+    )
+    said = verdict(delivery)
+    assert said.startswith("The simulator stopped 0.8 s into this attempt. Your receiver may or may not have")
+    assert "fail" not in said and said.endswith("6 retries left.")
+
+
+def test_a_late_answer_is_told(attempted: Make) -> None:
+    delivery = attempted(
+        "pending", status_code=None, error="no_response", late_status_code=200, late_ms=12400
+    )
+    assert words.late(delivery.attempts.get()) == "It answered 200 at 12.4 s, after the deadline."
+    assert words.late(attempted().attempts.get()) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "said"),
+    [
+        (404, None, "404 Not Found"),
+        (404, "Gone Fishing", "404 Gone Fishing"),
+        (599, None, "599"),
+        (None, None, ""),
+    ],
+)
+def test_status_lines(code: int | None, reason: str | None, said: str) -> None:
+    assert words.phrase(code, reason) == said
+
+
+def test_banners_name_troubles_first_and_a_scaled_timetable() -> None:
+    assert words.banners([]) == []
+    with override_settings(SIM_RETRY_SCALE=0.05):
+        kinds = [kind for kind, _ in words.banners(["the disk is full"])]
+        assert kinds == ["trouble", "scale"]
+        assert "0.05" in words.banners([])[0][1]
