@@ -3,6 +3,7 @@
 from django.http import QueryDict
 
 from console.endpoint_form import EndpointForm
+from simulator import signing
 from simulator.models import Endpoint
 
 
@@ -34,9 +35,8 @@ def test_a_new_form_shows_the_defaults_of_the_contract(db: None) -> None:
 
 
 def test_what_is_shown_and_saved_untouched_changes_nothing(endpoint: Endpoint) -> None:
-    endpoint.change(
-        headers={"x-a": "1"}, retry_delays=[0.5, 2], signature={**endpoint.signature, "prefix": ""}
-    )
+    profile = signing.as_dict(signing.profile_from({"prefix": ""}))
+    endpoint.change(headers={"x-a": "1"}, retry_delays=[0.5, 2], signature=profile)
     form = EndpointForm(filled(EndpointForm(endpoint=endpoint)), endpoint=endpoint)
     assert form.is_valid(), form.errors
     before = endpoint.revision
