@@ -20,6 +20,14 @@ assert not settings.configured, "unset DJANGO_SETTINGS_MODULE: the tests would u
 _folder = tempfile.TemporaryDirectory(prefix="simulator-")
 os.environ.update(DEFAULTS, SIM_DATA_DIR=_folder.name)
 django.setup()
+# Or the workers of xdist, which inherit the environment, would begin with the settings.
+del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills", type=int, default=40, help="kills of the crash loop (40; 200 takes 5 minutes)"
+    )
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def test_below_the_api_the_envelope_says_so(server: Server):
     assert server.api("PUT", "/webhooks").status == 405
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/nothing", "/static/icon.svg", "/api/v1/openapi.json"])
-def test_every_answer_has_a_length(server: Server, path: str):
+@pytest.mark.parametrize("path", ["/", "/healthz", "/nothing", "/static/icon.svg", "/api/v1/webhooks"])
+def test_every_short_answer_has_a_length(server: Server, path: str):
     answer = server.get(path)
     assert int(answer.headers["content-length"]) == len(answer.body) > 0
 
