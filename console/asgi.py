@@ -15,6 +15,7 @@ from .files import files
 from .live import ConsoleConsumer
 from .security import doors, pages_only, refuse_socket
 from .stream import stream
+from .threads import Threads
 
 sockets = URLRouter(
     [
@@ -23,4 +24,4 @@ sockets = URLRouter(
         re_path("", refuse_socket),
     ]
 )
-application = doors(ProtocolTypeRouter({"http": files(pages), "websocket": sockets}))
+application = doors(ProtocolTypeRouter({"http": files(Threads(pages)), "websocket": sockets}))

@@ -89,6 +89,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": SIM_DATA_DIR / "simulator.sqlite3",
+        "CONN_MAX_AGE": None,  # the threads are kept (console.threads), and so are their connections
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 5,
