@@ -187,6 +187,16 @@ def test_a_mebibyte_is_taken_and_one_byte_more_is_not(api: Server) -> None:
     assert refused(_post(api, fits[:-1] + b" }"), 413)["code"] == "PAYLOAD_TOO_LARGE"
 
 
+def test_one_byte_too_many_is_also_seen_when_no_length_was_declared(api: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
+    headers = {"Authorization": f"Bearer {api.key}", "Content-Type": "application/json"}
+    connection.request("POST", "/api/v1/events", iter([b"{}", b" " * (1024 * 1024 - 1)]), headers)
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert json.loads(answer.read())["error"]["code"] == "PAYLOAD_TOO_LARGE"
+    connection.close()
+
+
 def _post(api: Server, body: bytes) -> Reply:
     return api.request(
         "POST",

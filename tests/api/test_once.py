@@ -1,11 +1,12 @@
 """Idempotency-Key: a lost answer and a repeat make one."""
 
-from concurrent.futures import ThreadPoolExecutor
+import http.client
+import json
+import sqlite3
 from uuid import uuid4
 
 import pytest
 
-from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Json, field_of, made, refused
@@ -16,17 +17,28 @@ def key() -> str:
     return str(uuid4())
 
 
-def test_fifty_calls_at_once_with_one_key_make_one_event(
-    api: Server, endpoint: Json, receiver: Receiver, key: str
-) -> None:
-    """A15."""
-    event = {"type": "lead.qualified", "endpoints": [endpoint["id"]]}
-    with ThreadPoolExecutor(50) as pool:
-        calls = [pool.submit(api.api, "POST", "/events", event, Idempotency_Key=key) for _ in range(50)]
-        replies = [call.result() for call in calls]
-    assert {(reply.status, reply.body) for reply in replies} == {(202, replies[0].body)}
-    deliveries = made(api.api("GET", f"/deliveries?endpoint={endpoint['id']}"))["data"]
-    assert len(deliveries) == 1
+def test_fifty_calls_at_once_with_one_key_make_one_event(api: Server, endpoint: Json, key: str) -> None:
+    """A15. The database is held until all of them have arrived, so that they really are at once."""
+    body = json.dumps({"type": "lead.qualified", "endpoints": [endpoint["id"]]})
+    headers = {
+        "Authorization": f"Bearer {api.key}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": key,
+    }
+    holder = sqlite3.connect(api.data_dir / "simulator.sqlite3", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    connections = [http.client.HTTPConnection("127.0.0.1", api.port, timeout=20) for _ in range(50)]
+    for connection in connections:
+        connection.request("POST", "/api/v1/events", body, headers)
+    assert api.get("/healthz").status == 200
+    holder.execute("ROLLBACK")
+    holder.close()
+    answers = [connection.getresponse() for connection in connections]
+    bodies = {(answer.status, answer.read()) for answer in answers}
+    for connection in connections:
+        connection.close()
+    assert [status for status, _ in bodies] == [202]
+    assert len(made(api.api("GET", f"/deliveries?endpoint={endpoint['id']}"))["data"]) == 1
 
 
 def test_another_body_with_the_same_key_is_a_conflict(api: Server, key: str) -> None:
