@@ -118,6 +118,13 @@ def _rewrite(*, before_signing: bool) -> None:
     engine.post = lambda url, pairs, body: post(url, pairs, again(body))
 
 
+def stages() -> None:
+    """No bug: the process ends at the stage that is armed; see tests/faults/stages.py."""
+    from .stages import watch
+
+    watch()
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     plant.__name__: plant
     for plant in (
@@ -128,5 +135,6 @@ PLANTS: dict[str, Callable[[], None]] = {
         not_fenced,
         serialised_again,
         serialised_again_and_signed,
+        stages,
     )
 }
