@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,8 +96,10 @@ class Server:
         except urllib.error.HTTPError as error:
             with error:
                 raise _told(error) from None
-        except (OSError, ValueError) as error:
-            raise Unavailable(f"The server at {self._base} does not answer: {error}.") from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise Unavailable(
+                f"The server at {self._base} does not answer as it should: {error!r}."
+            ) from None
 
 
 def _told(error: urllib.error.HTTPError) -> Exception:

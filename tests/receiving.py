@@ -107,6 +107,8 @@ class Receiver:
         self._started.set()
         await self._stopping.wait()
         server.close()
+        for _ in range(4):  # a connection accepted a moment ago takes a few turns to begin
+            await asyncio.sleep(0)
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)

@@ -1,0 +1,73 @@
+"""Sending without HTTP around it: what the API, the pages and the commands share."""
+
+import json
+
+import pytest
+
+from simulator import sending
+from simulator.models import CustomType, Delivery, Endpoint, Event
+from simulator.models.endpoint import PAUSED
+from simulator.sending import BadInput, Content
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return Endpoint.register(url="http://localhost:1/", events=["lead.qualified"])
+
+
+def test_an_event_its_deliveries_and_their_seq_are_one_transaction(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the machine stops here")
+
+    monkeypatch.setattr(Event, "fan_out", fail)
+    with pytest.raises(RuntimeError):
+        sending.send(Content("lead.qualified"), to="http://localhost:2/")
+    assert not Event.objects.exists() and not Delivery.objects.exists()
+    assert not Endpoint.objects.filter(origin=Endpoint.ADHOC).exists()
+
+
+def test_the_sample_of_a_custom_type_is_its_example(endpoint: Endpoint) -> None:
+    CustomType.add(type="own.type", example={"a": 1})
+    sent = sending.send(Content("own.type", overrides={"b": 2}), endpoints=[endpoint.pk])
+    assert json.loads(bytes(sent.event.body))["data"] == {"a": 1, "b": 2}
+    assert CustomType.objects.get().example == {"a": 1}
+
+
+def test_everyone_who_was_passed_over_is_named_with_the_reason(endpoint: Endpoint) -> None:
+    other = Endpoint.register(url="http://localhost:2/", events=["message.received"])
+    paused = Endpoint.register(url="http://localhost:3/", events=["*"], status=PAUSED)
+    sent = sending.send(Content("lead.qualified"))
+    assert [delivery.endpoint for delivery in sent.deliveries] == [endpoint]
+    assert sent.skipped == [(other, "not_subscribed"), (paused, "paused")]
+
+
+def test_a_url_that_a_410_had_paused_is_sent_to_again_when_asked() -> None:
+    first = sending.send(Content("lead.qualified"), to="http://localhost:1/").deliveries[0]
+    first.endpoint.pause()
+    again = sending.send(Content("lead.qualified"), to="http://LOCALHOST:1/").deliveries[0]
+    assert again.endpoint == first.endpoint and not again.held
+    first.refresh_from_db()
+    assert not first.held
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "field", "reason"),
+    [
+        (Content("nope"), {}, "type", "unknown_event_type"),
+        (Content("lead.qualified", raw_body="", data={}), {}, "raw_body", "conflict"),
+        (Content("lead.qualified"), {"endpoints": ["x"]}, "endpoints.0", "not_found"),
+        (Content("lead.qualified"), {"endpoints": [], "to": "http://localhost/"}, "to", "conflict"),
+        (Content("lead.qualified"), {"to": "gopher://localhost/"}, "to", "unsupported_scheme"),
+    ],
+)
+def test_what_cannot_be_sent_is_named_and_leaves_nothing(
+    content: Content, options: dict[str, object], field: str, reason: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        sending.send(content, **options)  # type: ignore[arg-type]
+    assert (caught.value.field, caught.value.reason) == (field, reason)
+    assert not Event.objects.exists()
