@@ -8,16 +8,16 @@ and after a reconnect the same question is asked again from the last seq.
 import asyncio
 import json
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from django.http import QueryDict
 
-from simulator import feed
+from simulator import engine, feed
 from simulator.models import Delivery
 
 from . import detail, doorbell, header, rows
@@ -25,6 +25,7 @@ from .filters import Filter
 from .reading import read
 
 INTERVAL_S = 0.1  # at most ten frames a second
+AGE_S = 0.05  # how long a look at the database serves all tabs while changes pour in
 PULSE_S = 1.0  # engine troubles ring no bell
 TOO_MANY = 500  # changes: the page then loads its list anew
 ROWS_IN_FRAME = 60
@@ -52,12 +53,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened to a list after a seq, up to `seq`. With `reload` it was too much to tell one by one."""
+    """What happened to a list after a seq, up to `seq`: the JSON of `rows`, `gone` and `reload`, made once for all."""
 
     seq: int
-    rows: list[dict[str, str]]
-    gone: list[str]
-    reload: bool = False
+    text: str
+    any: bool
 
 
 class ConsoleConsumer(AsyncWebsocketConsumer):
@@ -70,14 +70,13 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         self._awaited: int | None = None
         self._told: dict[str, Any] = {}
         self._heard = self._second = 0
-        self._changed = asyncio.Event()
+        self._bell = doorbell.Bell()
         await self.accept()
         self._talk = asyncio.create_task(self._tell())
 
     async def disconnect(self, code: int) -> None:
-        talk = getattr(self, "_talk", None)
-        if talk:
-            talk.cancel()
+        if hasattr(self, "_talk"):
+            self._talk.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -94,44 +93,44 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             raise Misuse
         if "subscribe" in said:
             self._wish, self._awaited = _wish(said["subscribe"]), None
-            self._told = {"detail": (self._wish.open, self._wish.attempt, self._wish.since)}
+            self._told = {"open": (self._wish.open, self._wish.attempt, self._wish.since)}
         elif _whole(said["ack"]) == self._awaited and self._wish:
             self._wish.since, self._awaited = said["ack"], None
-        self._changed.set()
+        self._bell.ring()
 
     async def _tell(self) -> None:
         try:
-            async with doorbell.subscription() as bell:
+            async with doorbell.subscription() as self._bell:
                 while True:
-                    await self._turn(bell)
+                    await self._turn()
         except DatabaseError:
             await self.close(TRY_LATER)  # the page comes back by itself
 
-    async def _turn(self, bell: doorbell.Bell) -> None:
+    async def _turn(self) -> None:
         """Send what is new, or wait for something to happen."""
         wish = self._wish
         if wish is None or self._awaited is not None:
-            self._changed.clear()
-            await self._changed.wait()
+            await self._bell.wait()
             return
         frame = await read(_frame, wish, self._told)
-        if frame and wish is self._wish:
-            self._awaited = frame["seq"]
-            await self.send(_text(frame))
+        if wish is not self._wish:
+            return
+        if frame is None:
+            await self._rest()
+        elif frame:
+            self._awaited, text = frame
+            await self.send(text)
             await asyncio.sleep(INTERVAL_S)
-        elif not frame:
-            self._changed.clear()
-            await _first(bell.wait(), self._changed.wait())
+        else:
+            await asyncio.sleep(AGE_S)
 
-
-async def _first(*waits: Any) -> None:
-    """Until one of them is over, or a pulse has passed."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, timeout=PULSE_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+    async def _rest(self) -> None:
+        """Until the bell rings, or the engine has troubles that it did not have."""
+        known = self._told["troubles"]
+        while engine.troubles() == known:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PULSE_S):
+                    return await self._bell.wait()
 
 
 def _parsed(text: str | None) -> dict[str, Any]:
@@ -175,31 +174,70 @@ def _weight(html: str) -> int:
     return len(_text(html).encode(errors="replace"))
 
 
-# --- in the reading thread
+# --- in the reading thread: one look at the database serves all tabs for a moment
 
 
-def _frame(wish: Wish, told: dict[str, Any]) -> dict[str, Any] | None:
-    """What this tab does not have yet; None when it has everything. `told` is what it was sent before."""
-    changes = _changes(wish.filter, wish.since) if wish.filter is not None else Changes(feed.latest(), [], [])
-    frame: dict[str, Any] = {
-        "round": wish.round,
-        "seq": changes.seq,
-        "rows": changes.rows,
-        "gone": changes.gone,
-        "reload": changes.reload,
-        **_opened(wish, told),
-        **_header(told),
-    }
-    new = changes.rows or changes.gone or changes.reload or frame["detail"] or frame["large"]
-    return frame if new or frame["counters"] is not None or frame["banners"] is not None else None
+class Look:
+    """What was found at one moment. `rings` counts the changes up to then: when it still holds, so does the look."""
+
+    def __init__(self, rings: int) -> None:
+        self.rings, self.at = rings, time.monotonic()
+        self.latest = feed.latest()
+        self.troubles = engine.troubles()
+        self.counters, self.banners = header.render()
+        self.changes: dict[tuple[Filter, int], Changes] = {}
+
+    def since(self, filter: Filter | None, seq: int) -> Changes:
+        """Read and rendered once for all tabs that have the same filter and have come equally far."""
+        if filter is None or seq == self.latest:
+            return Changes(self.latest, _NOTHING, False)
+        found = self.changes.get((filter, seq))
+        if found is None:
+            found = self.changes[filter, seq] = _read_changes(filter, seq)
+        return found
 
 
-def _header(told: dict[str, Any]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name, html in zip(("counters", "banners"), header.render(), strict=True):
-        found[name] = None if told.get(name) == html else html
-        told[name] = html
-    return found
+_look: Look | None = None
+_rings = count()
+_rung = next(_rings)
+
+
+@feed.on_change
+def _count_ring() -> None:
+    global _rung
+    _rung = next(_rings)
+
+
+def _looked() -> Look:
+    """The newest look, at most AGE_S old once something has changed."""
+    global _look
+    if (
+        _look is None
+        or _look.rings != _rung
+        and time.monotonic() - _look.at > AGE_S
+        or _look.troubles != engine.troubles()
+    ):
+        _look = Look(_rung)
+    return _look
+
+
+def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | None:
+    """(seq, frame) of what this tab does not have yet; None when it has everything, () when one must look again.
+
+    `told` is what it was sent before.
+    """
+    look = _looked()
+    changes = look.since(wish.filter, wish.since)
+    parts = {"counters": look.counters, "banners": look.banners}
+    news = {name: None if told.get(name) == html else html for name, html in parts.items()}
+    opened = _opened(wish, told)
+    told.update(parts, troubles=look.troubles)
+    if not (
+        changes.any or opened["detail"] or opened["large"] or any(html is not None for html in news.values())
+    ):
+        return None if look.rings == _rung else ()
+    head = _text({"round": wish.round, "seq": changes.seq, **opened, **news})
+    return changes.seq, f"{head[:-1]},{changes.text}}}"
 
 
 def _opened(wish: Wish, told: dict[str, Any]) -> dict[str, Any]:
@@ -208,51 +246,39 @@ def _opened(wish: Wish, told: dict[str, Any]) -> dict[str, Any]:
     if wish.open is None:
         return found
     seq = Delivery.objects.filter(pk=wish.open).values_list("seq", flat=True).first()
-    open, attempt, had = told["detail"]
+    open, attempt, had = told["open"]
     if seq is None or (open, attempt) == (wish.open, wish.attempt) and seq <= had:
         return found
-    told["detail"] = (wish.open, wish.attempt, seq)
+    told["open"] = (wish.open, wish.attempt, seq)
     html = detail.render(wish.open, wish.attempt) or ""
     large = _weight(html) > DETAIL_BYTES
     return {"open": wish.open, "detail": None if large else html, "large": large}
 
 
-_shared: OrderedDict[tuple[Filter, int], tuple[float, Changes]] = OrderedDict()
-_SHARED, _SHARED_S = 64, 1.0
-
-
-def _changes(filter: Filter, since: int) -> Changes:
-    """Read and rendered once for all tabs that have the same filter and have come equally far."""
-    now = time.monotonic()
-    made, changes = _shared.get((filter, since), (0.0, None))
-    if changes is None or now - made > _SHARED_S:
-        changes = _read_changes(filter, since)
-        if changes.rows or changes.gone:
-            _shared[filter, since] = now, changes
-            if len(_shared) > _SHARED:
-                _shared.popitem(last=False)
-    return changes
+_NOTHING = '"rows":[],"gone":[],"reload":false'
+_RELOAD = '"rows":[],"gone":[],"reload":true'
 
 
 def _read_changes(filter: Filter, since: int) -> Changes:
     changed = list(Delivery.objects.since(since).values_list("pk", "seq")[: TOO_MANY + 1])
-    if len(changed) > TOO_MANY:
-        return Changes(feed.latest(), [], [], reload=True)
     if not changed:
         latest = feed.latest()  # lower than `since`: the page comes from another data folder
-        return Changes(min(since, latest), [], [], reload=latest < since)
+        return Changes(latest, _RELOAD, True) if latest < since else Changes(since, _NOTHING, False)
+    if len(changed) > TOO_MANY:
+        return Changes(feed.latest(), _RELOAD, True)
     changed = changed[:ROWS_IN_FRAME]
     matching = {found.pk: found for found in rows.shown(filter).filter(pk__in=[pk for pk, _ in changed])}
-    fragments, gone, size = [], [], 0
+    fragments: list[dict[str, str]] = []
+    gone: list[str] = []
+    size, last = 0, since
     for pk, seq in changed:
-        if pk not in matching:
+        if pk in matching:
+            html = rows.row(matching[pk])
+            size += _weight(html)
+            if fragments and size > ROW_BYTES:
+                break
+            fragments.append({"id": pk, "html": html})
+        else:
             gone.append(pk)
-            last = seq
-            continue
-        html = rows.row(matching[pk])
-        size += _weight(html)
-        if fragments and size > ROW_BYTES:
-            break
-        fragments.append({"id": pk, "html": html})
         last = seq
-    return Changes(last, fragments, gone)
+    return Changes(last, f'"rows":{_text(fragments)},"gone":{_text(gone)},"reload":false', True)

@@ -78,7 +78,7 @@ def dots(delivery: Delivery) -> list[str]:
     last = "failed" if delivery.status in ("pending", "cancelled") else delivery.status
     if delivery.last_error == "interrupted" and delivery.status == "pending":
         last = "interrupted"
-    return ["failed"] * (made - 1) + [last] * bool(made) + ["open"] * left
+    return ["failed"] * (made - 1) + [last] * bool(made) + ["left"] * left
 
 
 class _Cache:

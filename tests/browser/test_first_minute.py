@@ -25,7 +25,7 @@ def screens(tmp_path: Path) -> Path:
 
 async def send(page: Page, endpoint: str = "") -> None:
     if endpoint:
-        await page.get_by_label("Endpoint", exact=True).first.select_option(label=endpoint)
+        await page.get_by_label("Endpoint", exact=True).select_option(label=endpoint)
     await page.get_by_role("button", name="Send test event").click()
 
 

@@ -1,5 +1,6 @@
 """Rows in every state a page can show, made as the engine would leave them."""
 
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,6 +62,14 @@ def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
         return delivery
 
     return make
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """Where nothing listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{closed.getsockname()[1]}/webhook"
 
 
 @pytest.fixture

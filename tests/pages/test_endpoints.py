@@ -190,11 +190,11 @@ def test_a_test_event_is_of_a_type_it_subscribes_to(htmx: Client, endpoint: Endp
 
 @pytest.mark.django_db(transaction=True)
 def test_check_says_reachable_without_a_byte_of_http_or_what_is_in_the_way(
-    client: Client, receiver: Receiver
+    client: Client, receiver: Receiver, dead_url: str
 ) -> None:
     endpoint = Endpoint.register(url=receiver.url, events=["*"])
     assert "No event was sent." in client.post(f"/endpoints/{endpoint.pk}/check/").content.decode()
     assert receiver.requests == []
-    receiver.stop()
+    endpoint.change(url=dead_url)
     html = client.post(f"/endpoints/{endpoint.pk}/check/").content.decode()
     assert "Nothing listens on" in html and "Start your receiver" in html

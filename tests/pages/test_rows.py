@@ -28,7 +28,7 @@ def test_a_failure_is_told_in_words_and_a_status_by_its_number(attempted: Make) 
 def test_a_retrying_row_counts_down_and_shows_what_is_left(attempted: Make) -> None:
     delivery = attempted("pending", status_code=500, error="status")
     assert "data-due" in html(delivery)
-    assert rows.dots(delivery) == ["failed"] + ["open"] * 5
+    assert rows.dots(delivery) == ["failed"] + ["left"] * 5
 
 
 def test_dots_tell_each_attempt_apart(attempted: Make, deliver: Make) -> None:
