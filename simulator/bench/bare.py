@@ -1,0 +1,103 @@
+"""Senders to compare with, in a process of their own: httpx as most would use it, and the product's transport alone.
+
+`python -m simulator.bench.bare` reads one JSON object a line, {"sender", "url", "body", "in_flight", "seconds"}, and
+answers {"per_s"}. Each sender signs every request, as the product does. Ends with its input. Knows no database.
+Besides simulator.wire the only module that imports httpx: a plain client is what it is there to measure.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+
+from simulator.wire import Transport, post
+
+WARM_UP_S = 0.2
+SECRET = b"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
+Send = Callable[[], Awaitable[int]]  # the status
+
+
+def _headers(body: bytes) -> list[tuple[str, str]]:
+    now = int(time.time())
+    signature = hmac.digest(SECRET, b"%d.%b" % (now, body), hashlib.sha256).hex()
+    return [
+        ("content-type", "application/json"),
+        ("user-agent", "UltraReach-Webhooks/1.0 (simulator)"),
+        ("x-ultrareach-timestamp", str(now)),
+        ("x-ultrareach-signature", f"v1={signature}"),
+    ]
+
+
+def _by_client(client: httpx.AsyncClient, url: str, body: bytes) -> Send:
+    async def send() -> int:
+        return (await client.post(url, content=body, headers=_headers(body))).status_code
+
+    return send
+
+
+@asynccontextmanager
+async def shared_client(url: str, body: bytes, in_flight: int) -> AsyncIterator[list[Send]]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield [_by_client(client, url, body)] * in_flight
+
+
+@asynccontextmanager
+async def client_each(url: str, body: bytes, in_flight: int) -> AsyncIterator[list[Send]]:
+    async with AsyncExitStack() as open_ones:
+        sends = []
+        for _ in range(in_flight):
+            client = await open_ones.enter_async_context(httpx.AsyncClient(trust_env=False))
+            sends.append(_by_client(client, url, body))
+        yield sends
+
+
+@asynccontextmanager
+async def transport(url: str, body: bytes, in_flight: int) -> AsyncIterator[list[Send]]:
+    wire = Transport()
+
+    async def send() -> int:
+        outcome = await wire.exchange(post(url, _headers(body), body), owner=1, timeout=15)
+        return outcome.status_code or 0
+
+    yield [send] * in_flight
+    await wire.aclose()
+
+
+SENDERS = {"shared_client": shared_client, "client_each": client_each, "transport": transport}
+
+
+async def measure(sender: str, url: str, body: str, in_flight: int, seconds: float) -> float:
+    """Requests answered 200, a second, after a short warm-up."""
+    answered = 0
+
+    async def work(send: Send) -> None:
+        nonlocal answered
+        while time.perf_counter() < end:
+            if await send() == 200:
+                answered += 1
+
+    async with SENDERS[sender](url, body.encode(), in_flight) as sends, asyncio.TaskGroup() as workers:
+        end = time.perf_counter() + WARM_UP_S + seconds
+        for send in sends:
+            workers.create_task(work(send))
+        await asyncio.sleep(WARM_UP_S)
+        before, began = answered, time.perf_counter()
+        await asyncio.sleep(end - began)
+        return (answered - before) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        wanted: dict[str, Any] = json.loads(line)
+        print(json.dumps({"per_s": asyncio.run(measure(**wanted))}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

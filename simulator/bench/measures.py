@@ -1,0 +1,299 @@
+"""What is measured, in which order and how often. Knows no option, no table and no goal."""
+
+import platform
+import shutil
+import sqlite3
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+from .. import catalog
+from . import history
+from .figures import Summary, in_ms, median, ratio
+from .history import timed
+from .processes import Child, Failed
+from .server import Client, Server
+
+TYPE = "lead.qualified"
+CLICK_PAUSE_S = 0.01
+PAGE_PAUSE_S = 0.05
+PATIENCE_S = 60.0
+BYTES_A_ROW = 8000  # of history: tables, indexes, full text
+SENDERS = {  # what the product is compared with: (sender, in flight)
+    "bare_httpx_per_s": ("shared_client", 10),
+    "bare_httpx_client_each_per_s": ("client_each", 10),
+    "bare_httpx_50_per_s": ("shared_client", 50),
+    "transport_per_s": ("transport", 10),
+}
+PAGES = {"console": "/", "rows": "/deliveries/rows/"}
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything. Times in seconds."""
+
+    name: str
+    rounds: int
+    events: int  # a round
+    bare_s: float
+    clicks: int
+    pages: int
+    batch: int  # events under which clicks and pages are timed
+    idle_s: float
+    history: int  # rows
+    lists: int  # requests for each list
+    deliveries: int = 0  # in all before memory is looked at, at least
+
+
+QUICK = Plan("quick", 3, 400, 0.15, 20, 5, 1_500, 0.5, 2_000, 3)
+DEFAULT = Plan("default", 3, 8_000, 1.5, 200, 60, 20_000, 5, 100_000, 20)
+FULL = Plan("full", 5, 15_000, 3, 500, 200, 20_000, 10, 1_000_000, 50, deliveries=100_000)
+
+
+class Bench:
+    """One run in a temporary folder that is already there. `say` hears what is being done, in words."""
+
+    def __init__(self, plan: Plan, folder: Path, settings_module: str, say: Callable[[str], None]):
+        self._plan, self._folder, self._say = plan, folder, say
+        self._server = Server(folder / "first", settings_module)
+        self._history_server = Server(folder / "history", settings_module)
+        self._delivered = 0
+
+    def run(self) -> Report:
+        plan = self._plan
+        needed = plan.history * BYTES_A_ROW + 300e6
+        if shutil.disk_usage(self._folder).free < needed:
+            raise Failed(
+                f"{self._folder} needs {needed / 1e9:.1f} GB free. Choose another place with TMPDIR."
+            )
+        report: Report = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "machine": machine()}
+        report |= {"plan": plan.name, "rounds": plan.rounds, "events_per_round": plan.events}
+        with ExitStack() as held:
+            for server in (self._server, self._history_server):
+                held.callback(server.stop)
+            self._say("Starting the server in a temporary folder")
+            report["first_start_s"] = round(self._server.start(), 2)
+            self._open(held)
+            self._say("Idle: clicks, pages, CPU")
+            report |= self._idle()
+            report |= self._rounds()
+            report |= self._under_load(report)
+            report |= self._memory()
+            self._server.stop()
+            report |= self._history()
+        return report
+
+    # -- set-up --------------------------------------------------------------------------------------------------
+
+    def _open(self, held: ExitStack) -> None:
+        """Sink, senders and open console; an endpoint for bulk and one for clicks; the first events, not counted."""
+        self._client = Client(self._server)
+        self._sink = self._child(held, "sink", "simulator.bench.sink")
+        ports = self._sink.hear("bulk", PATIENCE_S)
+        self._senders = self._child(held, "bare sender", "simulator.bench.bare")
+        stream = self._server.address.replace("http", "ws", 1) + "/ws/v1/stream"
+        self._viewer = self._child(held, "open console", "simulator.bench.viewer", stream)
+        self._viewer.hear("open", PATIENCE_S)
+        self._sink_url = f"http://127.0.0.1:{ports['bulk']}/webhook"
+        self._bulk = self._register(self._sink_url)
+        self._timed = self._register(f"http://127.0.0.1:{ports['timed']}/webhook")
+        self._deliver(max(100, self._plan.events // 10))
+        self._click()
+        self._server.settle()
+
+    def _child(self, held: ExitStack, name: str, *command: str) -> Child:
+        child = Child(name, *command, env=self._server.env, errors=self._folder / f"{command[0]}.txt")
+        held.callback(child.end)
+        return child
+
+    def _register(self, url: str, client: Client | None = None) -> str:
+        endpoint = (client or self._client).api(
+            "POST", "/webhooks", {"url": url, "events": [TYPE]}, wanted=201
+        )
+        return str(endpoint["id"])
+
+    # -- one step ------------------------------------------------------------------------------------------------
+
+    def _deliver(self, count: int) -> tuple[float, float]:
+        """Send a batch and wait until the open console has heard of each; (told, received) a second."""
+        self._sink.say(reset=True)
+        self._sink.hear("count", PATIENCE_S)
+        began = self._start(count)
+        told = self._told(count)
+        self._sink.say(reset=True)
+        tally = self._sink.hear("count", PATIENCE_S)
+        if tally["count"] != count:
+            raise Failed(f"{count} events were sent, and the sink received {tally['count']} requests.")
+        return count / (told - began), count / (tally["last"] - began)
+
+    def _start(self, count: int) -> float:
+        """The moment before the API was asked for that many events."""
+        self._viewer.say(expect=count, endpoint=self._bulk)
+        self._viewer.hear("expecting", PATIENCE_S)
+        began = time.perf_counter()
+        wanted = {"type": TYPE, "count": count, "endpoints": [self._bulk]}
+        self._client.api("POST", "/events/batch", wanted, wanted=202)
+        return began
+
+    def _told(self, count: int) -> float:
+        self._delivered += count
+        told: float = self._viewer.hear("done", PATIENCE_S + count / 500)["done"]
+        return told
+
+    def _click(self, client: Client | None = None) -> tuple[str, float, float]:
+        """Press `Send test event`; (delivery, the moment before, seconds until the receiver had it)."""
+        began = time.perf_counter()
+        body = {"type": TYPE}
+        delivery = (client or self._client).api("POST", f"/webhooks/{self._timed}/test", body, wanted=202)
+        while (heard := self._sink.hear("delivery", PATIENCE_S))["delivery"] != delivery["id"]:
+            pass  # an earlier one, sent again
+        self._delivered += 1
+        return delivery["id"], began, heard["received"] - began
+
+    # -- the measures --------------------------------------------------------------------------------------------
+
+    def _idle(self) -> Report:
+        clicks, shown = [], []
+        for _ in range(self._plan.clicks):
+            delivery, began, took = self._click()
+            clicks.append(took)
+            while (heard := self._viewer.hear("test", PATIENCE_S))["test"] != delivery:
+                pass  # the one that warmed up
+            shown.append(heard["seen"] - began)
+            time.sleep(CLICK_PAUSE_S)
+        pages = self._pages(self._client, self._plan.pages)
+        return {
+            "click_ms": {"idle": in_ms(clicks)},
+            "click_to_stream_ms": in_ms(shown),
+            "page_ms": {name: {"idle": took} for name, took in pages.items()},
+            "idle_cpu_percent": self._idle_cpu(),
+        }
+
+    def _pages(self, client: Client, times: int) -> dict[str, Summary]:
+        return {name: timed(partial(client.get, path), times) for name, path in PAGES.items()}
+
+    def _idle_cpu(self) -> float:
+        self._server.settle()
+        began, before = time.perf_counter(), self._server.cpu_seconds()
+        time.sleep(self._plan.idle_s)
+        used = self._server.cpu_seconds() - before
+        return round(100 * used / (time.perf_counter() - began), 2)
+
+    def _rounds(self) -> Report:
+        """The product and what it is compared with, in turn, so that a busy machine is busy for all of them."""
+        found: defaultdict[str, list[float]] = defaultdict(list)
+        body = catalog.envelope("evt_00000000000", TYPE, datetime.now(UTC), catalog.sample(TYPE)).decode()
+        for number in range(self._plan.rounds):
+            self._say(f"Round {number + 1} of {self._plan.rounds}: {self._plan.events} events, bare httpx")
+            for name, (sender, in_flight) in SENDERS.items():
+                wanted = {"sender": sender, "in_flight": in_flight, "seconds": self._plan.bare_s}
+                self._senders.say(url=self._sink_url, body=body, **wanted)
+                found[name].append(self._senders.hear("per_s", PATIENCE_S)["per_s"])
+                if name == "bare_httpx_per_s":
+                    told, received = self._deliver(self._plan.events)
+                    found["deliveries_per_s"].append(told)
+                    found["received_per_s"].append(received)
+                    found["busy_after_s"].append(self._server.settle())  # or the others would be slowed by it
+        return compared(found)
+
+    def _under_load(self, report: Report) -> Report:
+        """Clicks and pages while a large batch is on its way."""
+        self._say(f"A batch of {self._plan.batch} events, with clicks and pages meanwhile")
+        over = threading.Event()
+        with ThreadPoolExecutor(2) as people:
+            began = self._start(self._plan.batch)
+            clicks = people.submit(self._clicks_until, over)
+            pages = people.submit(self._pages_until, over)
+            try:
+                told = self._told(self._plan.batch)
+            finally:
+                over.set()
+            report["click_ms"]["batch"] = in_ms(clicks.result())
+            for name, took in pages.result().items():
+                report["page_ms"][name]["batch"] = in_ms(took)
+        page = report["page_ms"]["console"]
+        report["page_slowdown"] = ratio(page["batch"]["p50"], page["idle"]["p50"])
+        return {"batch_events": self._plan.batch, "batch_per_s": round(self._plan.batch / (told - began), 1)}
+
+    def _clicks_until(self, over: threading.Event) -> list[float]:
+        client = Client(self._server)
+        took: list[float] = []
+        while not took or not over.is_set():
+            took.append(self._click(client)[2])
+            over.wait(CLICK_PAUSE_S)
+        return took
+
+    def _pages_until(self, over: threading.Event) -> dict[str, list[float]]:
+        client, took = Client(self._server), {name: list[float]() for name in PAGES}
+        while not took["rows"] or not over.is_set():
+            for name, path in PAGES.items():
+                began = time.perf_counter()
+                client.get(path)
+                took[name].append(time.perf_counter() - began)
+                over.wait(PAGE_PAUSE_S)
+        return took
+
+    def _memory(self) -> Report:
+        missing = self._plan.deliveries - self._delivered
+        if missing > 0:
+            self._say(f"{missing} more events, to see the memory after {self._plan.deliveries}")
+            self._deliver(missing)
+        self._server.settle()
+        return {"rss_mb": round(self._server.rss_mb(), 1), "rss_after_deliveries": self._delivered}
+
+    def _history(self) -> Report:
+        """Lists of a data folder that holds nothing but a long history."""
+        rows, server = self._plan.history, self._history_server
+        server.start()
+        client = Client(server)
+        endpoints = [self._register(f"{self._sink_url}/{n}", client) for n in range(3)]
+        server.stop()
+        history.seed(server.data / "simulator.sqlite3", rows, self._progress)
+        report: Report = {"start_to_page_s": round(server.start(), 2)}
+        self._say(f"Lists of {rows:,} deliveries")
+        client = Client(server)
+        lists = history.read_lists(client, endpoints[0], rows, self._plan.lists)
+        worst = max(lists, key=lambda name: lists[name]["p95"])
+        facts = {"rows": rows, "worst": worst, "worst_p95_ms": lists[worst]["p95"]}
+        report["history"] = {**facts, "list_ms": lists, "page_ms": self._pages(client, self._plan.lists)}
+        return report
+
+    def _progress(self, done: int) -> None:
+        self._say(f"Filling the history: {done:,} of {self._plan.history:,} deliveries")
+
+
+def compared(found: dict[str, list[float]]) -> Report:
+    """Medians, their ranges, and what the product makes of a bare httpx loop. Ranges of ratios are by round."""
+    pairs = {
+        "ratio": "bare_httpx_per_s",
+        "ratio_client_each": "bare_httpx_client_each_per_s",
+        "share_of_transport": "transport_per_s",
+    }
+    medians: Report = {name: median(values) for name, values in found.items()}
+    for name, other in pairs.items():
+        by_round = zip(found["deliveries_per_s"], found[other], strict=True)
+        found[name] = [ratio(ours, theirs) for ours, theirs in by_round]
+        medians[name] = ratio(medians["deliveries_per_s"], medians[other])
+    ranges = {name: [round(min(values), 2), round(max(values), 2)] for name, values in found.items()}
+    return {**medians, "range": ranges}
+
+
+def machine() -> Report:
+    return {
+        "cpus": cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "httpx": version("httpx"),
+    }
