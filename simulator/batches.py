@@ -11,7 +11,7 @@ from . import catalog, feed, ids
 from .models import Batch, Endpoint
 from .models.delivery import BATCH
 from .models.endpoint import audience
-from .models.event_type import sample_of
+from .models.event_type import known_types, sample_of
 from .rows import change, change_many, query, written
 
 AHEAD = 512  # deliveries that wait in the batch lane
@@ -38,6 +38,9 @@ def make(now: datetime) -> bool:
     if backlog >= AHEAD:
         return False
     batch = Batch.objects.get(pk=found[0][0])
+    if batch.type not in known_types():
+        batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
+        return True
     endpoints = _audience(batch)
     count = min(batch.count - batch.made, max(1, min(GROUP, AHEAD - backlog) // max(1, len(endpoints))))
     _make(batch, count, endpoints, now)

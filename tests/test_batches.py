@@ -5,7 +5,7 @@ import json
 import pytest
 
 from simulator import batches
-from simulator.models import Batch, Delivery, Endpoint, Event
+from simulator.models import Activity, Batch, Delivery, Endpoint, Event
 
 from .test_engine import endpoint, engine, in_db  # noqa: F401 - fixtures
 from .waiting import until
@@ -46,3 +46,12 @@ async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, rec
     await engine.drain()
     assert await in_db(lambda: Delivery.objects.of(other).count()) == 0
     assert await in_db(lambda: Event.objects.count()) == 5
+
+
+async def test_a_batch_whose_type_was_deleted_stops_and_says_why(engine, endpoint, receiver):  # noqa: F811
+    await in_db(lambda: Batch.start("gone.type", 5))
+    await engine.drain()
+    assert await in_db(lambda: Batch.objects.get().status) == "stopped"
+    assert await in_db(lambda: Activity.objects.filter(actor="engine", detail__contains="gone.type").exists())
+    await in_db(lambda: Batch.start("lead.qualified", 2))
+    await receiver.received(2)

@@ -62,13 +62,14 @@ class Batch(models.Model):
         waiting: int = self._unfinished().count()
         return waiting
 
-    def stop(self, *, actor: str = "api") -> None:
+    def stop(self, *, actor: str = "api", why: str = "") -> None:
         """Make no more events, and cancel the deliveries that wait for their first attempt."""
         with writing():
+            self.refresh_from_db()
             self.stopped_at = timezone.now()
             self.save(update_fields=["stopped_at"])
             self._unfinished().cancel_all()
-            Activity.note(actor, "stopped batch", self.pk, f"after {self.made} of {self.count}")
+            Activity.note(actor, "stopped batch", self.pk, why or f"after {self.made} of {self.count}")
 
     def _unfinished(self) -> Any:
         return Delivery.objects.filter(lane=BATCH, due_at__isnull=False, event__batch=self)
