@@ -3,8 +3,14 @@
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 Summary = dict[str, float | int]
+RATIOS = {  # of deliveries_per_s to each of these
+    "ratio": "bare_httpx_per_s",
+    "ratio_client_each": "bare_httpx_client_each_per_s",
+    "share_of_transport": "transport_per_s",
+}
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -26,3 +32,14 @@ def median(values: Sequence[float]) -> float:
 
 def ratio(ours: float, theirs: float) -> float:
     return round(ours / theirs, 2) if theirs else 0.0
+
+
+def compared(found: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians, their ranges, and what the product makes of a bare httpx loop. Ranges of ratios are by round."""
+    medians: dict[str, Any] = {name: median(values) for name, values in found.items()}
+    for name, other in RATIOS.items():
+        by_round = zip(found["deliveries_per_s"], found[other], strict=True)
+        found[name] = [ratio(ours, theirs) for ours, theirs in by_round]
+        medians[name] = ratio(medians["deliveries_per_s"], medians[other])
+    ranges = {name: [round(min(values), 2), round(max(values), 2)] for name, values in found.items()}
+    return {**medians, "range": ranges}

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import catalog
 from . import history
-from .figures import Summary, in_ms, median, ratio
+from .figures import Summary, compared, in_ms, ratio
 from .history import timed
 from .processes import Child, Failed
 from .server import Client, Server
@@ -98,7 +98,7 @@ class Bench:
 
     def _open(self, held: ExitStack) -> None:
         """Sink, senders and open console; an endpoint for bulk and one for clicks; the first events, not counted."""
-        self._client = Client(self._server)
+        self._client = held.enter_context(Client(self._server))
         self._sink = self._child(held, "sink", "simulator.bench.sink")
         ports = self._sink.hear("bulk", PATIENCE_S)
         self._senders = self._child(held, "bare sender", "simulator.bench.bare")
@@ -227,21 +227,22 @@ class Bench:
         return {"batch_events": self._plan.batch, "batch_per_s": round(self._plan.batch / (told - began), 1)}
 
     def _clicks_until(self, over: threading.Event) -> list[float]:
-        client = Client(self._server)
         took: list[float] = []
-        while not took or not over.is_set():
-            took.append(self._click(client)[2])
-            over.wait(CLICK_PAUSE_S)
+        with Client(self._server) as client:
+            while not took or not over.is_set():
+                took.append(self._click(client)[2])
+                over.wait(CLICK_PAUSE_S)
         return took
 
     def _pages_until(self, over: threading.Event) -> dict[str, list[float]]:
-        client, took = Client(self._server), {name: list[float]() for name in PAGES}
-        while not took["rows"] or not over.is_set():
-            for name, path in PAGES.items():
-                began = time.perf_counter()
-                client.get(path)
-                took[name].append(time.perf_counter() - began)
-                over.wait(PAGE_PAUSE_S)
+        took = {name: list[float]() for name in PAGES}
+        with Client(self._server) as client:
+            while not took["rows"] or not over.is_set():
+                for name, path in PAGES.items():
+                    began = time.perf_counter()
+                    client.get(path)
+                    took[name].append(time.perf_counter() - began)
+                    over.wait(PAGE_PAUSE_S)
         return took
 
     def _memory(self) -> Report:
@@ -256,37 +257,22 @@ class Bench:
         """Lists of a data folder that holds nothing but a long history."""
         rows, server = self._plan.history, self._history_server
         server.start()
-        client = Client(server)
-        endpoints = [self._register(f"{self._sink_url}/{n}", client) for n in range(3)]
+        with Client(server) as client:
+            endpoints = [self._register(f"{self._sink_url}/{n}", client) for n in range(3)]
         server.stop()
         history.seed(server.data / "simulator.sqlite3", rows, self._progress)
         report: Report = {"start_to_page_s": round(server.start(), 2)}
         self._say(f"Lists of {rows:,} deliveries")
-        client = Client(server)
-        lists = history.read_lists(client, endpoints[0], rows, self._plan.lists)
+        with Client(server) as client:
+            lists = history.read_lists(client, endpoints[0], rows, self._plan.lists)
+            pages = self._pages(client, self._plan.lists)
         worst = max(lists, key=lambda name: lists[name]["p95"])
         facts = {"rows": rows, "worst": worst, "worst_p95_ms": lists[worst]["p95"]}
-        report["history"] = {**facts, "list_ms": lists, "page_ms": self._pages(client, self._plan.lists)}
+        report["history"] = {**facts, "list_ms": lists, "page_ms": pages}
         return report
 
     def _progress(self, done: int) -> None:
         self._say(f"Filling the history: {done:,} of {self._plan.history:,} deliveries")
-
-
-def compared(found: dict[str, list[float]]) -> Report:
-    """Medians, their ranges, and what the product makes of a bare httpx loop. Ranges of ratios are by round."""
-    pairs = {
-        "ratio": "bare_httpx_per_s",
-        "ratio_client_each": "bare_httpx_client_each_per_s",
-        "share_of_transport": "transport_per_s",
-    }
-    medians: Report = {name: median(values) for name, values in found.items()}
-    for name, other in pairs.items():
-        by_round = zip(found["deliveries_per_s"], found[other], strict=True)
-        found[name] = [ratio(ours, theirs) for ours, theirs in by_round]
-        medians[name] = ratio(medians["deliveries_per_s"], medians[other])
-    ranges = {name: [round(min(values), 2), round(max(values), 2)] for name, values in found.items()}
-    return {**medians, "range": ranges}
 
 
 def machine() -> Report:

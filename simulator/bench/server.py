@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from .processes import Child, Failed
@@ -53,7 +53,8 @@ class Server:
         command = ("django", "up", "--no-browser", "--port", "0", "--json")
         self._process = Child("server", *command, env=self.env, errors=self._errors)
         self.address = self._process.hear("console", START_S)["console"].rstrip("/")
-        Client(self).get("/")
+        with Client(self) as first:
+            first.get("/")
         return time.perf_counter() - self._process.started
 
     def stop(self) -> None:
@@ -103,6 +104,12 @@ class Client:
         self._key = server.key
         parts = urlsplit(server.address)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._connection.close()
 
     def get(self, path: str) -> bytes:
         """A page, whole."""
