@@ -22,17 +22,19 @@ class DatabaseFile:
         self._path = path
         self._known = self._identity()
         self._next_check = 0.0
+        self._replaced = False
 
     def check(self) -> None:
-        """Raises Replaced. A stat at most every two seconds."""
+        """Raises Replaced, from then on every time. A stat at most every two seconds."""
         now = time.monotonic()
-        if now >= self._next_check:
+        if now >= self._next_check and not self._replaced:
             self._next_check = now + FILE_CHECK_S
-            if self._identity() != self._known:
-                raise Replaced(
-                    f"The database file {self._path} was deleted or replaced while the simulator runs. "
-                    "Nothing more is accepted. Put the file back and start the simulator again."
-                )
+            self._replaced = self._identity() != self._known
+        if self._replaced:
+            raise Replaced(
+                f"The database file {self._path} was deleted or replaced while the simulator runs. "
+                "Nothing more is accepted. Put the file back and start the simulator again."
+            )
 
     def _identity(self) -> tuple[int, int] | None:
         try:

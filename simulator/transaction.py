@@ -11,6 +11,10 @@ _lock = threading.RLock()
 _shut: str | None = None
 
 
+class Shut(OperationalError):
+    """Nothing can be written any more in this process; the text says why and what to do."""
+
+
 @contextmanager
 def writing() -> Iterator[None]:
     """An atomic block under the process-wide write lock, held across COMMIT.
@@ -20,7 +24,7 @@ def writing() -> Iterator[None]:
     when the database stays locked. Never hold it across network I/O.
     """
     if _shut:
-        raise OperationalError(_shut)
+        raise Shut(_shut)
     if not _lock.acquire(timeout=LOCK_WAIT_S):
         raise OperationalError("database is locked")
     try:

@@ -95,3 +95,9 @@ def test_the_hint_names_the_cure_of_this_very_failure(code: str, facts: dict, cu
 def test_no_url_and_no_location_can_make_a_hint_fail(url: str, location: str) -> None:
     for code in CODES:
         assert hint_for(code, url=url, status_code=302, headers=[("Location", location)], body=b"\xff")
+
+
+def test_the_flaky_receiver_is_not_blamed_for_what_it_does_on_purpose() -> None:
+    body = b'{"error": {"code": "FAIL_FIRST"}}'
+    assert "on purpose" in hint_for("status", status_code=500, body=body)
+    assert "on purpose" not in hint_for("status", status_code=500, body=b"Traceback")

@@ -22,7 +22,7 @@ from console import database, firstrun, listening
 from simulator import datafolder
 from simulator.datafolder import EngineLock, Taken
 from simulator.models import Activity
-from simulator.transaction import writing
+from simulator.transaction import Shut, writing
 
 BAD_INPUT, ENVIRONMENT = 2, 3
 DRAIN_S = 5.0
@@ -48,6 +48,8 @@ class Command(BaseCommand):
             lock, bound = self._prepare(held)
             try:
                 self._run(lock, bound, listening.url(bound))
+            except Shut as why:
+                self._give_up(str(why))
             except DatabaseError as error:
                 self._give_up(f"{settings.DATABASES['default']['NAME']} cannot be used ({error}).")
 
