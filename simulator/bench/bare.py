@@ -1,7 +1,7 @@
 """Senders to compare with, in a process of their own: httpx as most would use it, and the product's transport alone.
 
 `python -m simulator.bench.bare` reads one JSON object a line, {"sender", "url", "body", "in_flight", "seconds"}, and
-answers {"per_s"}. Each sender signs every request, as the product does. Ends with its input. Knows no database.
+answers {"per_s", "cpu_us"}, the second a request. Each sender signs every request, as the product does. Ends with its input. Knows no database.
 Besides simulator.wire the only module that imports httpx: a plain client is what it is there to measure.
 """
 
@@ -73,8 +73,8 @@ async def transport(url: str, body: bytes, in_flight: int) -> AsyncIterator[list
 SENDERS = {"shared_client": shared_client, "client_each": client_each, "transport": transport}
 
 
-async def measure(sender: str, url: str, body: str, in_flight: int, seconds: float) -> float:
-    """Requests answered 200, a second, after a short warm-up."""
+async def measure(sender: str, url: str, body: str, in_flight: int, seconds: float) -> dict[str, float]:
+    """Requests answered 200, a second, after a short warm-up; and what each cost this process."""
     answered = 0
 
     async def work(send: Send) -> None:
@@ -88,15 +88,16 @@ async def measure(sender: str, url: str, body: str, in_flight: int, seconds: flo
         for send in sends:
             workers.create_task(work(send))
         await asyncio.sleep(WARM_UP_S)
-        before, began = answered, time.perf_counter()
+        before, began, used = answered, time.perf_counter(), time.process_time()
         await asyncio.sleep(end - began)
-        return (answered - before) / (time.perf_counter() - began)
+        count, used = answered - before, time.process_time() - used
+        return {"per_s": count / (time.perf_counter() - began), "cpu_us": used / max(1, count) * 1e6}
 
 
 def main() -> None:
     for line in sys.stdin:
         wanted: dict[str, Any] = json.loads(line)
-        print(json.dumps({"per_s": asyncio.run(measure(**wanted))}), flush=True)
+        print(json.dumps(asyncio.run(measure(**wanted))), flush=True)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,18 @@ def ratio(ours: float, theirs: float) -> float:
 
 
 def compared(found: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians, their ranges, and what the product makes of a bare httpx loop. Ranges of ratios are by round."""
+    """Medians, their ranges, and what the product makes of a bare httpx loop. Ranges of ratios are by round.
+
+    `ratio_cpu` compares the processor time of the sending processes, which a busy neighbour hardly changes.
+    """
     medians: dict[str, Any] = {name: median(values) for name, values in found.items()}
     for name, other in RATIOS.items():
         by_round = zip(found["deliveries_per_s"], found[other], strict=True)
         found[name] = [ratio(ours, theirs) for ours, theirs in by_round]
         medians[name] = ratio(medians["deliveries_per_s"], medians[other])
+    found["ratio_cpu"] = [
+        ratio(theirs, ours) for ours, theirs in zip(found["cpu_us"], found["bare_httpx_cpu_us"], strict=True)
+    ]
+    medians["ratio_cpu"] = ratio(medians["bare_httpx_cpu_us"], medians["cpu_us"])
     ranges = {name: [round(min(values), 2), round(max(values), 2)] for name, values in found.items()}
     return {**medians, "range": ranges}

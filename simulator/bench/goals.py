@@ -48,6 +48,9 @@ GOALS = (
     Goal("The product's transport alone, 10", "transport_per_s", "/s"),
     Goal("Deliveries ÷ bare httpx", "ratio", "×", "≥", 5, 8),
     Goal("Deliveries ÷ one httpx client per worker", "ratio_client_each", "×", "≥", 3, 5),
+    Goal("CPU of the server for a delivery", "cpu_us", "µs"),
+    Goal("CPU of bare httpx for a request, 10 in flight", "bare_httpx_cpu_us", "µs"),
+    Goal("Deliveries ÷ bare httpx, by CPU", "ratio_cpu", "×"),
     Goal("Deliveries ÷ transport alone", "share_of_transport", "×"),
     Goal("Click → receiver, idle, p50", "click_ms.idle.p50", "ms", "≤", 5, 2),
     Goal("Click → receiver, idle, p99", "click_ms.idle.p99", "ms", "≤", 25, 10),
@@ -91,7 +94,8 @@ def show(report: Report, console: Console) -> None:
     console.print(_lists(history))
     console.print(
         f"Medians of {report['rounds']} interleaved rounds of {report['events_per_round']} events [range]; "
-        f"the batch had {report['batch_events']}; memory after {report['rss_after_deliveries']} deliveries.\n"
+        f"the batch: {report['batch_sent']} of {report['batch_events']} sent; "
+        f"memory after {report['rss_after_deliveries']} deliveries.\n"
         "Figures of different runs or machines do not compare well; ratios do.",
         highlight=False,
         markup=False,

@@ -9,25 +9,27 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import catalog
 from . import history
 from .figures import Summary, compared, in_ms, ratio
 from .history import timed
-from .processes import Child, Failed
+from .plan import Plan
+from .processes import Child, Failed, Silent
 from .server import Client, Server
 
 TYPE = "lead.qualified"
 CLICK_PAUSE_S = 0.01
 PAGE_PAUSE_S = 0.05
 PATIENCE_S = 60.0
+ROUND_S = 3.0  # a slow machine gets fewer events a round
+BATCH_S = 15.0  # and is not watched longer than this under a batch
 BYTES_A_ROW = 8000  # of history: tables, indexes, full text
 SENDERS = {  # what the product is compared with: (sender, in flight)
     "bare_httpx_per_s": ("shared_client", 10),
@@ -39,26 +41,12 @@ PAGES = {"console": "/", "rows": "/deliveries/rows/"}
 Report = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much of everything. Times in seconds."""
+class Speed(NamedTuple):
+    """Deliveries a second, until the open console had heard of each and until the receiver had it; CPU for each."""
 
-    name: str
-    rounds: int
-    events: int  # a round
-    bare_s: float
-    clicks: int
-    pages: int
-    batch: int  # events under which clicks and pages are timed
-    idle_s: float
-    history: int  # rows
-    lists: int  # requests for each list
-    deliveries: int = 0  # in all before memory is looked at, at least
-
-
-QUICK = Plan("quick", 3, 400, 0.15, 20, 5, 1_500, 0.5, 2_000, 3)
-DEFAULT = Plan("default", 3, 8_000, 1.5, 200, 60, 20_000, 5, 100_000, 20)
-FULL = Plan("full", 5, 15_000, 3, 500, 200, 20_000, 10, 1_000_000, 50, deliveries=100_000)
+    told: float
+    received: float
+    cpu_us: float
 
 
 class Bench:
@@ -78,7 +66,7 @@ class Bench:
                 f"{self._folder} needs {needed / 1e9:.1f} GB free. Choose another place with TMPDIR."
             )
         report: Report = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "machine": machine()}
-        report |= {"plan": plan.name, "rounds": plan.rounds, "events_per_round": plan.events}
+        report |= {"plan": plan.name, "rounds": plan.rounds}
         with ExitStack() as held:
             for server in (self._server, self._history_server):
                 held.callback(server.stop)
@@ -108,7 +96,8 @@ class Bench:
         self._sink_url = f"http://127.0.0.1:{ports['bulk']}/webhook"
         self._bulk = self._register(self._sink_url)
         self._timed = self._register(f"http://127.0.0.1:{ports['timed']}/webhook")
-        self._deliver(max(100, self._plan.events // 10))
+        first = self._deliver(max(100, self._plan.events // 10))
+        self._events = min(self._plan.events, max(100, int(first.told * ROUND_S)))
         self._click()
         self._server.settle()
 
@@ -125,31 +114,30 @@ class Bench:
 
     # -- one step ------------------------------------------------------------------------------------------------
 
-    def _deliver(self, count: int) -> tuple[float, float]:
-        """Send a batch and wait until the open console has heard of each; (told, received) a second."""
-        self._sink.say(reset=True)
-        self._sink.hear("count", PATIENCE_S)
-        began = self._start(count)
-        told = self._told(count)
-        self._sink.say(reset=True)
-        tally = self._sink.hear("count", PATIENCE_S)
+    def _deliver(self, count: int) -> Speed:
+        """Send a batch and wait until the open console has heard of each."""
+        used = self._server.cpu_seconds()
+        _, began = self._start(count)
+        told = self._viewer.hear("done", PATIENCE_S + count / 500)["done"]
+        used = self._server.cpu_seconds() - used
+        tally = self._tally()
         if tally["count"] != count:
             raise Failed(f"{count} events were sent, and the sink received {tally['count']} requests.")
-        return count / (told - began), count / (tally["last"] - began)
+        return Speed(count / (told - began), count / (tally["last"] - began), used / count * 1e6)
 
-    def _start(self, count: int) -> float:
-        """The moment before the API was asked for that many events."""
+    def _start(self, count: int) -> tuple[str, float]:
+        """Ask the API for that many events; (batch, the moment before)."""
+        self._tally()
         self._viewer.say(expect=count, endpoint=self._bulk)
         self._viewer.hear("expecting", PATIENCE_S)
         began = time.perf_counter()
         wanted = {"type": TYPE, "count": count, "endpoints": [self._bulk]}
-        self._client.api("POST", "/events/batch", wanted, wanted=202)
-        return began
+        return self._client.api("POST", "/events/batch", wanted, wanted=202)["batch_id"], began
 
-    def _told(self, count: int) -> float:
-        self._delivered += count
-        told: float = self._viewer.hear("done", PATIENCE_S + count / 500)["done"]
-        return told
+    def _tally(self) -> dict[str, Any]:
+        """What the sink has received since this was last asked."""
+        self._sink.say(tell=True)
+        return self._sink.hear("count", PATIENCE_S)
 
     def _click(self, client: Client | None = None) -> tuple[str, float, float]:
         """Press `Send test event`; (delivery, the moment before, seconds until the receiver had it)."""
@@ -158,7 +146,6 @@ class Bench:
         delivery = (client or self._client).api("POST", f"/webhooks/{self._timed}/test", body, wanted=202)
         while (heard := self._sink.hear("delivery", PATIENCE_S))["delivery"] != delivery["id"]:
             pass  # an earlier one, sent again
-        self._delivered += 1
         return delivery["id"], began, heard["received"] - began
 
     # -- the measures --------------------------------------------------------------------------------------------
@@ -195,36 +182,50 @@ class Bench:
         found: defaultdict[str, list[float]] = defaultdict(list)
         body = catalog.envelope("evt_00000000000", TYPE, datetime.now(UTC), catalog.sample(TYPE)).decode()
         for number in range(self._plan.rounds):
-            self._say(f"Round {number + 1} of {self._plan.rounds}: {self._plan.events} events, bare httpx")
+            self._say(f"Round {number + 1} of {self._plan.rounds}: {self._events} events, then bare httpx")
+            speed = self._deliver(self._events)
+            self._delivered += self._events
+            found["deliveries_per_s"].append(speed.told)
+            found["received_per_s"].append(speed.received)
+            found["cpu_us"].append(speed.cpu_us)
+            found["busy_after_s"].append(self._server.settle())  # or it would slow down the others
             for name, (sender, in_flight) in SENDERS.items():
                 wanted = {"sender": sender, "in_flight": in_flight, "seconds": self._plan.bare_s}
                 self._senders.say(url=self._sink_url, body=body, **wanted)
-                found[name].append(self._senders.hear("per_s", PATIENCE_S)["per_s"])
-                if name == "bare_httpx_per_s":
-                    told, received = self._deliver(self._plan.events)
-                    found["deliveries_per_s"].append(told)
-                    found["received_per_s"].append(received)
-                    found["busy_after_s"].append(self._server.settle())  # or the others would be slowed by it
-        return compared(found)
+                heard = self._senders.hear("per_s", PATIENCE_S)
+                found[name].append(heard["per_s"])
+                found[name.replace("_per_s", "_cpu_us")].append(heard["cpu_us"])
+        return {"events_per_round": self._events, **compared(found)}
 
     def _under_load(self, report: Report) -> Report:
         """Clicks and pages while a large batch is on its way."""
         self._say(f"A batch of {self._plan.batch} events, with clicks and pages meanwhile")
         over = threading.Event()
         with ThreadPoolExecutor(2) as people:
-            began = self._start(self._plan.batch)
+            batch, began = self._start(self._plan.batch)
             clicks = people.submit(self._clicks_until, over)
             pages = people.submit(self._pages_until, over)
             try:
-                told = self._told(self._plan.batch)
+                self._watch(batch)
             finally:
                 over.set()
             report["click_ms"]["batch"] = in_ms(clicks.result())
             for name, took in pages.result().items():
                 report["page_ms"][name]["batch"] = in_ms(took)
-        page = report["page_ms"]["console"]
+        self._server.settle()
+        tally, page = self._tally(), report["page_ms"]["console"]
+        self._delivered += tally["count"]
         report["page_slowdown"] = ratio(page["batch"]["p50"], page["idle"]["p50"])
-        return {"batch_events": self._plan.batch, "batch_per_s": round(self._plan.batch / (told - began), 1)}
+        per_s = round(tally["count"] / (tally["last"] - began), 1)
+        return {"batch_events": self._plan.batch, "batch_sent": tally["count"], "batch_per_s": per_s}
+
+    def _watch(self, batch: str) -> None:
+        """Until the open console has heard of all of it; after a while the rest is not sent."""
+        try:
+            self._viewer.hear("done", BATCH_S)
+        except Silent:
+            if self._client.api("GET", f"/events/batch/{batch}")["status"] == "running":
+                self._client.api("POST", f"/events/batch/{batch}/stop")
 
     def _clicks_until(self, over: threading.Event) -> list[float]:
         took: list[float] = []
@@ -250,6 +251,7 @@ class Bench:
         if missing > 0:
             self._say(f"{missing} more events, to see the memory after {self._plan.deliveries}")
             self._deliver(missing)
+            self._delivered += missing
         self._server.settle()
         return {"rss_mb": round(self._server.rss_mb(), 1), "rss_after_deliveries": self._delivered}
 

@@ -18,6 +18,10 @@ class Failed(Exception):
     """It cannot be measured; the text says why, in one line."""
 
 
+class Silent(Failed):
+    """A process did not tell in time what was waited for."""
+
+
 class Child:
     """`python -m module …`. In a session of its own, so that Ctrl-C reaches only us and we end it in order."""
 
@@ -52,13 +56,13 @@ class Child:
             raise self._failure() from None
 
     def hear(self, name: str, within: float) -> dict[str, Any]:
-        """The next line that has `name`; others are passed over."""
+        """The next line that has `name`; others are passed over. Raises Silent, or Failed when it has ended."""
         deadline = time.monotonic() + within
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise Failed(f"The {self.name} did not tell {name!r} within {within:g} s.") from None
+                raise Silent(f"The {self.name} did not tell {name!r} within {within:g} s.") from None
             if line is None:
                 raise self._failure()
             if name in line:

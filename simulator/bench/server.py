@@ -15,7 +15,7 @@ from .processes import Child, Failed
 
 START_S = 30.0
 ANSWER_S = 60.0
-SETTLE_S, LOOK_S = 20.0, 0.25
+SETTLE_S, CALM_S, LOOK_S = 20.0, 0.5, 0.1
 CALM = 0.05  # of a core
 # Whatever the shell or .env says, what is measured is the documented default.
 DEFAULTS = {
@@ -78,13 +78,13 @@ class Server:
 
     def settle(self) -> float:
         """Wait until it has nothing left to do, such as indexing; the seconds that took, within `SETTLE_S`."""
-        began = time.perf_counter()
-        while (now := time.perf_counter()) - began < SETTLE_S:
+        began = calm_since = time.perf_counter()
+        while (now := time.perf_counter()) - began < SETTLE_S and now - calm_since < CALM_S:
             before = self.cpu_seconds()
             time.sleep(LOOK_S)
-            if self.cpu_seconds() - before < CALM * LOOK_S:
-                break
-        return now - began
+            if self.cpu_seconds() - before > CALM * LOOK_S:
+                calm_since = time.perf_counter()
+        return calm_since - began
 
     def rss_mb(self) -> float:
         if sys.platform == "linux":

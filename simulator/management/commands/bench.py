@@ -13,7 +13,8 @@ from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFo
 from rich.console import Console
 
 from simulator.bench.goals import judged, show
-from simulator.bench.measures import DEFAULT, FULL, QUICK, Bench
+from simulator.bench.measures import Bench
+from simulator.bench.plan import DEFAULT, FULL, QUICK
 from simulator.bench.processes import Failed
 
 EXAMPLE = """\
