@@ -7,6 +7,7 @@ from .views import deliveries, endpoints, page, sending
 urlpatterns = [
     path("", deliveries.index, {"template": "console/index.html"}, name="console"),
     path("deliveries/rows/", deliveries.index, {"template": "deliveries/_list.html"}, name="delivery-rows"),
+    path("deliveries/rows/some/", deliveries.some, name="delivery-rows-some"),
     path(
         "deliveries/<str:delivery_id>/",
         deliveries.show,

@@ -14,6 +14,7 @@ from . import words
 from .filters import Filter
 
 PAGE = 100
+MOST_NAMED = 200
 DOTS = 8  # more attempts than these are shown as numbers
 _KEPT = 4000  # rendered rows, about 1 KiB each
 _SHOWN = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
@@ -39,6 +40,11 @@ def page(filter: Filter, cursor: str = "") -> Page:
     found = list(deliveries[: PAGE + 1])
     more = len(found) > PAGE
     return Page([row(delivery) for delivery in found[:PAGE]], seq, found[PAGE - 1].pk if more else "")
+
+
+def some(ids: list[str]) -> list[str]:
+    """The rows of these deliveries, whatever filter they came through."""
+    return [row(delivery) for delivery in shown(Filter()).filter(pk__in=ids[:MOST_NAMED])]
 
 
 def shown(filter: Filter) -> DeliveryQuerySet:

@@ -53,6 +53,12 @@ def index(request: HttpRequest, template: str) -> HttpResponse:
     return response
 
 
+@require_GET
+def some(request: HttpRequest) -> HttpResponse:
+    """The rows of named deliveries (`?ids=a,b`), for a list that holds still while more happens than it is told."""
+    return HttpResponse("\n".join(rows.some(request.GET.get("ids", "").split(","))))
+
+
 def _opened(request: HttpRequest) -> dict[str, object]:
     delivery = detail.find(request.GET.get("open", ""))
     return {} if delivery is None else detail.context(delivery, _number(request))

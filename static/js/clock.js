@@ -31,5 +31,5 @@ function tick(root = document) {
 }
 
 localize(document);
-document.addEventListener("htmx:afterSwap", (event) => localize(event.detail.target));
+document.addEventListener("htmx:load", (event) => localize(event.detail.elt));
 setInterval(() => document.hidden || tick(), still.matches ? 1000 : 100);

@@ -3,6 +3,7 @@ import { localize } from "./clock.js";
 import { isPaused, togglePause, watch } from "./live.js";
 
 const MOST = 500;
+const ASKED = 200;
 const box = document.getElementById("list");
 const pill = document.querySelector(".pill");
 const held = new Map(); // id → row that waits behind the pill
@@ -43,8 +44,33 @@ function trim() {
   }
 }
 
+// Too much happened to be told one by one while somebody reads: what stands here is asked for, the rest waits.
+async function refresh() {
+  missed = true;
+  tell();
+  const open = [...rows().querySelectorAll('[data-status="pending"], [data-status="sending"]')];
+  const ids = open.map((row) => row.dataset.deliveryId).slice(0, ASKED);
+  if (!ids.length) return;
+  const answer = await fetch(`/deliveries/rows/some/?ids=${ids}`);
+  const holder = document.createElement("ol");
+  holder.innerHTML = answer.ok ? await answer.text() : "";
+  localize(holder);
+  for (const fresh of holder.children) renew(find(fresh.dataset.deliveryId), fresh);
+}
+
+// Older rows were loaded: the newest make room, and come back behind the pill.
+function makeRoom() {
+  mark();
+  const all = [...rows().querySelectorAll("[data-delivery-id]")];
+  for (const row of all.slice(0, Math.max(0, all.length - MOST))) {
+    if (!row.querySelector("[aria-current]")) row.remove();
+    missed = true;
+  }
+  tell();
+}
+
 function apply(frame) {
-  if (frame.reload) return isHeld() ? ((missed = true), tell()) : reload();
+  if (frame.reload) return isHeld() ? refresh() : reload();
   for (const { id, html } of frame.rows) {
     const row = find(id);
     const fresh = parse(html);
@@ -64,7 +90,7 @@ function apply(frame) {
 
 function tell() {
   pill.hidden = !missed && held.size === 0;
-  pill.firstElementChild.textContent = missed ? "Many new" : `${held.size} new`;
+  pill.firstElementChild.textContent = missed ? "Newest" : `${held.size} new`;
 }
 
 export function follow() {
@@ -108,6 +134,7 @@ if (box) {
     mark();
     watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
   });
+  document.addEventListener("htmx:load", ({ detail: { elt } }) => elt.matches(".row:last-child, .older") && makeRoom());
   document.addEventListener("click", (event) => {
     const link = event.target.closest(".row > a, [data-opens]");
     if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;

@@ -259,3 +259,36 @@ async def test_a_thousand_events_leave_no_gap_and_no_more_than_500_rows(
     ids = await rows(page).evaluate_all("all => all.map(row => row.dataset.deliveryId)")
     assert 100 <= len(ids) <= 500
     assert ids == sorted(set(ids), reverse=True)
+
+
+async def test_older_rows_are_loaded_and_the_newest_make_room(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    sent = fire(server, endpoint, 620)
+    page = await opened(browser_page, server.url)
+    for _ in range(6):
+        await page.get_by_role("button", name="Load older").click()
+        await expect(page.locator(".htmx-request")).to_have_count(0)
+    await expect(row(page, sent[0])).to_be_attached()
+    assert await rows(page).count() == 500
+    await expect(row(page, sent[-1])).to_have_count(0)
+    await pill(page).click()
+    await expect(row(page, sent[-1])).to_be_visible()
+
+
+async def test_a_held_list_tells_the_truth_after_more_changes_than_it_was_told(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.answer(500)
+    page = await opened(browser_page, server.url)
+    [first] = fire(server, endpoint)
+    await expect(row(page, first)).to_have_attribute("data-state", "retrying")
+    await row(page, first).locator("a").click()
+    await page.get_by_role("button", name="Pause").click()
+    receiver.answer(200)
+    server.api("POST", f"/deliveries/{first}/retry")
+    fire(server, endpoint, 520)
+    await page.get_by_role("button", name="Resume").click()
+    await expect(row(page, first)).to_have_attribute("data-status", "succeeded")
+    await expect(rows(page)).to_have_count(1)
+    await expect(pill(page)).to_contain_text("Newest")

@@ -52,6 +52,13 @@ def test_older_rows_come_by_cursor_without_gap_or_repeat(
     assert seen == sent[::-1]
 
 
+def test_named_rows_come_as_they_are_now(client: Client, deliver: Make) -> None:
+    one, two, three = deliver(), deliver(), deliver()
+    html = client.get(f"/deliveries/rows/some/?ids={one.pk},{three.pk},dlv_00000000000,evil").content.decode()
+    assert html.count("data-delivery-id=") == 2 and two.pk not in html
+    assert client.get("/deliveries/rows/some/").content == b""
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
