@@ -49,10 +49,15 @@ INSERT INTO simulator_attempt (id, delivery_id, number, trigger, started_at, url
 SELECT v.*, 'sending', '{}', FALSE, 0, FALSE FROM ({values}) AS v"""
 _RELEASE_ATTEMPT = """
 DELETE FROM simulator_attempt WHERE status = 'sending' AND id IN ({values})"""
-_RELEASE = """
-UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, attempt_count = d.attempt_count - 1,
-  status = CASE WHEN cancelling THEN 'cancelled' ELSE 'pending' END
-FROM ({values}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4"""
+# The endpoint may have been paused, and the delivery cancelled, since it was claimed.
+_RELEASE = f"""
+UPDATE simulator_delivery AS d SET seq = column1, attempt_count = d.attempt_count - 1,
+  status = CASE WHEN d.cancelling THEN 'cancelled' ELSE 'pending' END,
+  due_at = CASE WHEN d.cancelling THEN NULL
+                WHEN (SELECT status FROM simulator_endpoint e WHERE e.id = d.endpoint_id) = 'paused'
+                THEN '{written(HELD)}' ELSE column2 END,
+  finished_at = CASE WHEN d.cancelling THEN column2 END, cancelling = FALSE
+FROM ({{values}}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4"""
 _as_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
@@ -204,10 +209,11 @@ def release(claims: Iterable[Claim], now: datetime) -> None:
 
 
 def shift(seconds: float) -> None:
-    """The wall clock was set: move what waits along with it, so that every wait stays as long as it was."""
+    """The wall clock was set: move what waits along with it, so that every wait and lease stays as long as it was."""
     waiting, moved = Delivery.objects.filter(status="pending", due_at__lt=HELD), timedelta(seconds=seconds)
     feed.stamp(waiting.values_list("pk", flat=True))
     waiting.update(due_at=F("due_at") + moved, resume_at=F("resume_at") + moved)
+    Delivery.objects.filter(status="sending").update(due_at=F("due_at") + moved)
 
 
 def clock_set_back(now: datetime) -> float:

@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,10 +72,11 @@ WHERE d.status = 'sending'"""
 
 @dataclass(slots=True, eq=False)
 class Result:
-    """What came of a claim."""
+    """What came of a claim. `ended` is monotonic: by the wall clock it may have ended before the clock was set."""
 
     claim: Claim
     outcome: Outcome
+    ended: float = field(default_factory=time.monotonic)
 
 
 def record(results: Sequence[Result], scale: float) -> None:
@@ -98,9 +99,9 @@ def record(results: Sequence[Result], scale: float) -> None:
 
 
 def _record(results: Sequence[Result], scale: float) -> None:
-    answers, won, lost, held = [], [], [], []
+    answers, won, lost, held, now = [], [], [], [], datetime.now(UTC)
     for result, seq in zip(results, feed.take(len(results)), strict=True):
-        ended_at = _ended_at(result.outcome)
+        ended_at = now - timedelta(seconds=time.monotonic() - result.ended)
         end = _ending(result, ended_at, scale)
         answers.append(_answer(result, end))
         if end.status == "succeeded":
@@ -141,10 +142,6 @@ def _last_ones(delivery: int, number: int) -> str | None:
     )
     errors = {error for (error,) in found}
     return errors.pop() if len(found) == wanted and len(errors) == 1 else None
-
-
-def _ended_at(outcome: Outcome) -> datetime:
-    return datetime.fromtimestamp(outcome.started_at, UTC) + timedelta(milliseconds=outcome.duration_ms)
 
 
 def _answer(result: Result, end: Ending) -> tuple[Any, ...]:
