@@ -1,10 +1,15 @@
 """What every page has: the header's counters, the banners, the notices, the help."""
 
+import sys
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_GET
+
+from simulator.api.errors import problem_of
 
 from .. import header
 
@@ -33,8 +38,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    """No database, no context: this page must work when nothing else does."""
-    return render(request, "broken.html", status=500)
+    """A database that is locked, full or gone is 503 and said so, all else a bug. Must work when nothing else does."""
+    error = sys.exc_info()[1]
+    if isinstance(error, DatabaseError):
+        text, status = problem_of(error).message, 503
+    else:
+        text, status = "The simulator has a bug here. Its output on the terminal says more.", 500
+    if getattr(request, "htmx", False):
+        return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+    return HttpResponse(render_to_string("broken.html", {"text": text}), status=status)
 
 
 @require_GET

@@ -49,9 +49,16 @@ function opened() {
   const { open, chosen } = article().dataset;
   watch({ open, attempt: Number(chosen) });
   document.dispatchEvent(new CustomEvent("delivery:opened", { detail: open }));
-  if (!document.body.classList.contains("console")) return;
+  address();
+}
+
+// What is open stands in the address, so that the view survives a reload and can be shared.
+function address() {
   const url = new URL(location);
-  url.searchParams.set("open", open);
+  const open = article()?.dataset.open;
+  if (!document.body.classList.contains("console")) url.pathname = `/deliveries/${open}/`;
+  else if (open) url.searchParams.set("open", open);
+  else url.searchParams.delete("open");
   history.replaceState(null, "", url);
 }
 
@@ -59,9 +66,7 @@ export function close() {
   if (!document.body.classList.contains("console") || !article()) return;
   pane.replaceChildren();
   watch({ open: null });
-  const url = new URL(location);
-  url.searchParams.delete("open");
-  history.replaceState(null, "", url);
+  address();
   document.dispatchEvent(new CustomEvent("delivery:closed"));
 }
 
@@ -89,6 +94,7 @@ if (pane) {
       opened();
     }
   });
+  document.addEventListener("htmx:replacedInHistory", address);
   document.addEventListener("live:frame", ({ detail: frame }) => {
     const open = article()?.dataset.open;
     if (!open || frame.open !== open) return;

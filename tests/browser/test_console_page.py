@@ -297,3 +297,24 @@ async def test_a_held_list_tells_the_truth_after_more_changes_than_it_was_told(
     await expect(row(page, first)).to_have_attribute("data-status", "succeeded")
     await expect(rows(page)).to_have_count(1)
     await expect(pill(page)).to_contain_text("Newest")
+
+
+async def test_what_is_open_and_filtered_stands_in_the_address_and_survives_a_reload(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    [delivery] = fire(server, endpoint)
+    await row(page, delivery).locator("a").click()
+    await expect(page.locator(".detail")).to_have_attribute("data-open", delivery)
+    await page.get_by_label("Filter by event type").select_option("lead.qualified")
+    await expect(page).to_have_url(f"{server.url}/?type=lead.qualified&open={delivery}")
+    await page.reload()
+    await expect(page.locator(".detail")).to_have_attribute("data-open", delivery)
+    await expect(row(page, delivery).locator("a")).to_have_attribute("aria-current", "true")
+
+    await page.goto(f"{server.url}/deliveries/{delivery}/")
+    await page.get_by_role("button", name="Resend").first.click()
+    await expect(page.locator(".detail")).not_to_have_attribute("data-open", delivery)
+    again = await page.locator(".detail").get_attribute("data-open")
+    await expect(page).to_have_url(f"{server.url}/deliveries/{again}/")
+    await expect(page.locator(".verdict")).to_contain_text("answered 200")

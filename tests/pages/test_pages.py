@@ -5,6 +5,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 from console.pages import urlpatterns
@@ -110,3 +111,29 @@ def test_a_get_changes_nothing(client: Client, attempted: Attempted) -> None:
     fresh = Endpoint.objects.get(pk=delivery.endpoint_id)
     assert (fresh.revision, fresh.status, fresh.deleted_at) == (1, "enabled", None)
     assert Delivery.objects.count() == 1 and Delivery.objects.get().status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "said"),
+    [
+        (OperationalError("database is locked"), 503, "Another program holds the database"),
+        (RuntimeError("a bug"), 500, "has a bug here"),
+    ],
+)
+def test_a_broken_database_is_told_apart_from_a_bug_and_never_shows_a_traceback(
+    htmx: Client,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    status: int,
+    said: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(Endpoint, "pause", fail)
+    htmx.raise_request_exception = False
+    for header in ({"HX-Request": "true"}, {"HX-Request": "false"}):
+        answer = htmx.post(f"/endpoints/{endpoint.pk}/status/", {"status": "paused"}, headers=header)
+        text = answer.content.decode()
+        assert answer.status_code == status and said in text and "Traceback" not in text
