@@ -8,6 +8,7 @@ The poll is the truth; a nudge only makes it sooner.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ GATHER_S = 0.004  # results wait this long for company before they are committed
 GATHER_RESULTS = 64
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
+QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
+INDEX_S = 1.0
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
 
@@ -125,6 +128,7 @@ class Engine:
         self._files = OpenFiles()
         self._clock = Clock()
         self._clock_set = 0.0
+        self._busy_at = self._indexed_at = 0.0
         self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
@@ -282,9 +286,19 @@ class Engine:
             results.reclaim(now)
             more = not self._stopping and batches.make(now)
             taken = self._claims.claim(room, now)
-            if not taken and not given.results:
+            if self._may_index(bool(taken or given.results or more)):
                 more |= searchable.index_some()
             return Turn(taken, now if more else claims.next_due(now))
+
+    def _may_index(self, busy: bool) -> bool:
+        """Text search can wait: it is indexed when nothing else is to do, or a group a second."""
+        now = time.monotonic()
+        if busy:
+            self._busy_at = now
+        if now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
+            return False
+        self._indexed_at = now
+        return True
 
     def _recover(self) -> None:
         with writing():

@@ -6,8 +6,15 @@ from django.db.models import Q
 VIEW = """
 CREATE VIEW simulator_searchable AS
 SELECT d.id AS id, CAST(e.body AS TEXT) || char(10) || coalesce((
-  SELECT group_concat(a.request_headers || char(10) || coalesce(a.response_headers, '') || char(10)
-                      || coalesce(CAST(a.response_body AS TEXT), ''), char(10))
+  SELECT group_concat(coalesce((
+      SELECT group_concat(json_extract(h.value, '$[0]') || ': ' || json_extract(h.value, '$[1]'), char(10))
+      FROM json_each(a.request_headers) h
+      WHERE substr(lower(json_extract(h.value, '$[0]')), 1, 12) NOT IN
+        ('host', 'content-type', 'content-leng', 'user-agent', 'accept-encod', 'x-ultrareach')), '')
+    || char(10) || coalesce((
+      SELECT group_concat(json_extract(h.value, '$[0]') || ': ' || json_extract(h.value, '$[1]'), char(10))
+      FROM json_each(a.response_headers) h), '')
+    || char(10) || coalesce(CAST(a.response_body AS TEXT), ''), char(10))
   FROM simulator_attempt a WHERE a.delivery_id = d.id), '') AS text
 FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id"""
 INDEX = """
