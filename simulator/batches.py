@@ -18,7 +18,10 @@ AHEAD = 512  # deliveries that wait in the batch lane
 GROUP = 128  # events made in one transaction: a click never waits for more than that
 
 _OPEN = """
-SELECT id FROM simulator_batch WHERE made < count AND stopped_at IS NULL ORDER BY id LIMIT 1"""
+SELECT id, type, count - made FROM simulator_batch WHERE made < count AND stopped_at IS NULL ORDER BY id LIMIT 1"""
+_ENDPOINTS = (
+    "SELECT count(*), sum(revision) FROM simulator_endpoint"  # differs after any change to any of them
+)
 _BACKLOG = """
 SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting"""
 _EVENT = """
@@ -29,46 +32,52 @@ INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, due_at, cr
 SELECT v.*, 'pending', 'api', {BATCH}, FALSE, FALSE, FALSE, 0, 0 FROM ({{values}}) AS v"""
 
 
-def make(now: datetime) -> bool:
-    """Make the next group of the oldest open batch, unless enough of it waits; True when anything was made."""
-    found = query(_OPEN)
-    if not found:
-        return False
-    ((backlog,),) = query(_BACKLOG, [BATCH, written(now), AHEAD])
-    if backlog >= AHEAD:
-        return False
-    batch = Batch.objects.get(pk=found[0][0])
-    if batch.type not in known_types():
-        batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
+class Batches:
+    """Makes what open batches promise. Remembers who gets the batch at hand, until an endpoint changes."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, ...] = ()
+        self._getting: list[int] = []
+
+    def make(self, now: datetime) -> bool:
+        """Make the next group of the oldest open batch, unless enough of it waits; True when anything was made."""
+        found = query(_OPEN)
+        if not found or query(_BACKLOG, [BATCH, written(now), AHEAD - GROUP])[0][0] >= AHEAD - GROUP:
+            return False
+        ((batch, type, left),) = found
+        known = (batch, *query(_ENDPOINTS)[0])
+        if known != self._known:
+            if not self._prepare(batch):
+                return True
+            self._known = known
+        count = min(left, max(1, GROUP // max(1, len(self._getting))))
+        _make(batch, type, count, self._getting, now)
         return True
-    endpoints = _audience(batch)
-    count = min(batch.count - batch.made, max(1, min(GROUP, AHEAD - backlog) // max(1, len(endpoints))))
-    _make(batch, count, endpoints, now)
-    change("UPDATE simulator_batch SET made = made + %s WHERE id = %s", [count, found[0][0]])
-    return True
+
+    def _prepare(self, number: int) -> bool:
+        """Find out who gets it: those of its endpoints that are still there and not paused."""
+        batch = Batch.objects.get(pk=number)
+        if batch.type not in known_types():
+            batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
+            return False
+        chosen = batch.endpoints
+        if chosen is not None:
+            there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
+            chosen = [pk for pk in chosen if pk in there]
+        getting, _ = audience(batch.type, chosen)
+        self._getting = [ids.decode("ep", endpoint.pk) or 0 for endpoint in getting]
+        return True
 
 
-def _audience(batch: Batch) -> list[int]:
-    """Those of its endpoints that are still there and not paused, as numbers."""
-    chosen = batch.endpoints
-    if chosen is not None:
-        there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
-        chosen = [pk for pk in chosen if pk in there]
-    getting, _ = audience(batch.type, chosen)
-    return [ids.decode("ep", endpoint.pk) or 0 for endpoint in getting]
-
-
-def _make(batch: Batch, count: int, endpoints: list[int], now: datetime) -> None:
+def _make(batch: int, type: str, count: int, endpoints: list[int], now: datetime) -> None:
     events, at = ids.new_many(count), written(now)
-    batch_id = ids.decode("bat", batch.pk)
-    change_many(
-        _EVENT, ((event, batch.type, _body(batch.type, event, now), at, batch_id) for event in events)
-    )
+    change_many(_EVENT, ((event, type, _body(type, event, now), at, batch) for event in events))
     pairs: list[Any] = [(event, endpoint) for event in events for endpoint in endpoints]
     if pairs:
         rows = zip(ids.new_many(len(pairs)), feed.take(len(pairs)), pairs, strict=True)
-        change_many(_DELIVERY, ((id, seq, event, to, batch.type, at, at) for id, seq, (event, to) in rows))
+        change_many(_DELIVERY, ((id, seq, event, to, type, at, at) for id, seq, (event, to) in rows))
         feed.announce()
+    change("UPDATE simulator_batch SET made = made + %s WHERE id = %s", [count, batch])
 
 
 def _body(type: str, event: int, now: datetime) -> bytes:

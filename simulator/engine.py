@@ -21,7 +21,8 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import batches, claims, feed, ids, results, searchable, targets, transaction
+from . import claims, feed, ids, results, searchable, targets, transaction
+from .batches import Batches
 from .claims import Claim, Claims, Room
 from .line import Line
 from .results import Result
@@ -119,6 +120,7 @@ class Engine:
         self._transport = transport or Transport(guard=partial(targets.judge, own_listeners=listeners))
         self._database = ThreadPoolExecutor(1, "engine-database")
         self._claims = Claims()
+        self._batches = Batches()
         self._lines: defaultdict[int, Line] = defaultdict(Line)
         self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
         self._in_flight = 0
@@ -284,7 +286,7 @@ class Engine:
             results.interrupt_claims(given.abandoned, now)
             claims.release(given.released, now)
             results.reclaim(now)
-            more = not self._stopping and batches.make(now)
+            more = not self._stopping and self._batches.make(now)
             taken = self._claims.claim(room, now)
             if self._may_index(bool(taken or given.results or more)):
                 more |= searchable.index_some()
