@@ -56,6 +56,8 @@ class Server:
     def __init__(self, folder: Path, **env: str):
         self.data_dir = folder / "data"
         self.env = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(self.data_dir), **env}
+        # Not through manage.py: its bootstrap may want to install, and has tests of its own.
+        self.command = [sys.executable, "-m", "django"]
         self.host, self.port = "127.0.0.1", 0
         self.process: subprocess.Popen[bytes] | None = None
         self._output, self._errors = folder / "stdout.txt", folder / "stderr.txt"
@@ -75,9 +77,8 @@ class Server:
             options = ("--no-browser", *options)
         already = len(self.output)
         with open(self._output, "ab") as output, open(self._errors, "ab") as errors:
-            # Not through manage.py: its bootstrap may want to install, and has tests of its own.
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "up", *options],
+                [*self.command, "up", *options],
                 cwd=ROOT,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,241 @@
+"""What surrounds the engine goes wrong: a locked, full or lost database, a clock that is set, too few descriptors."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ..receiving import Answer, Received, Receiver
+from ..serving import Server
+from ..waiting import wait_until
+from .probe import Probe
+
+STALL_S = 0.1
+EVENT = {"type": "lead.qualified", "data": {"score": 87}}
+
+
+def database(server: Server) -> Path:
+    return server.data_dir / "simulator.sqlite3"
+
+
+def register(server: Server, receiver: Receiver, **settings: object) -> str:
+    body = {"url": receiver.url, "events": ["*"], "timeout": 30, **settings}
+    return server.api("POST", "/webhooks", json=body).json["id"]
+
+
+def status(server: Server, sent: dict) -> str:
+    return server.api("GET", f"/deliveries/{sent['deliveries'][0]['id']}").json["status"]
+
+
+def events(requests: list[Received]) -> list[str]:
+    return [request.headers["x-ultrareach-event-id"] for request in requests]
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Another process holds the write lock of the database."""
+    code = (
+        "import sqlite3, sys; rows = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "rows.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read(); rows.execute('ROLLBACK')"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "locked\n"
+        yield
+    finally:
+        holder.stdin.close()
+        holder.wait(5)
+        holder.stdout.close()
+
+
+def test_e13_a_database_locked_by_another_program_delays_and_loses_nothing(
+    server: Server, receiver: Receiver
+):
+    register(server, receiver)
+    receiver.answer(Answer(delay=0.5), 200)
+    first = server.api("POST", "/events", json=EVENT).json
+    receiver.wait_for(1)
+    with Probe(server) as probe, locked(database(server)):
+        refused = server.api("POST", "/events", json=EVENT)
+        assert refused.status == 503
+        assert refused.json["error"]["code"] == "DATABASE_LOCKED"
+        assert int(refused.headers["retry-after"]) >= 1
+        wait_until(lambda: server.get("/readyz").status == 503, 10, "/readyz to say so")
+    second = server.api("POST", "/events", json=EVENT).json
+    receiver.wait_for(2)
+    wait_until(lambda: {status(server, first), status(server, second)} == {"succeeded"}, 10, "both successes")
+    assert events(receiver.requests) == [first["event"]["id"], second["event"]["id"]], "nothing is sent twice"
+    assert server.get("/readyz").status == 200
+    assert probe.p95 <= STALL_S and probe.worst <= 5 * STALL_S, f"{probe.p95} {probe.worst}"
+
+
+@pytest.fixture
+def small_disk(make_server: Callable[..., Server]) -> Server:
+    """A server whose data folder is a disk of 4 MiB of its own, seen by nobody else."""
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("a disk of one's own needs root and unshare")
+    server = make_server(start=False)
+    server.data_dir.mkdir()
+    mount = f"mount -t tmpfs -o size=4m tmpfs '{server.data_dir}' && exec \"$@\""
+    server.command = ["unshare", "-m", "sh", "-c", mount, "sh", *server.command]
+    return server.start()
+
+
+def test_e15_a_full_disk_refuses_what_it_cannot_keep_and_resumes_by_itself(
+    small_disk: Server, receiver: Receiver
+):
+    server = small_disk
+    register(server, receiver)
+    large = {"type": "lead.qualified", "raw_body": "x" * 200_000}
+    receiver.answer(Answer(delay=0.5), 200)
+    accepted = [server.api("POST", "/events", json=EVENT).json["event"]["id"]]
+    receiver.wait_for(1)
+
+    def refused() -> bool:
+        reply = server.api("POST", "/events", json=large)
+        if reply.status == 202:
+            accepted.append(reply.json["event"]["id"])
+            return False
+        assert (reply.status, reply.json["error"]["code"]) == (503, "DISK_FULL"), reply.text
+        return True
+
+    ballast = Path(f"/proc/{server.process.pid}/root{server.data_dir}/ballast")
+    with Probe(server) as probe:
+        fill(ballast)
+        wait_until(refused, 15, "503 from a full disk")
+        wait_until(lambda: server.get("/readyz").status == 503, 10, "a result that cannot be recorded")
+        ballast.unlink()
+        began = time.monotonic()
+        wait_until(lambda: not refused(), 10, "202 after there is space again")
+        wait_until(lambda: events(receiver.requests) == accepted, 10, "every accepted event, once")
+        wait_until(lambda: server.get("/readyz").status == 200, 10, "/readyz")
+    assert time.monotonic() - began <= 10
+    assert probe.statuses == {200}
+
+
+def fill(ballast: Path) -> None:
+    with open(ballast, "wb", buffering=0) as file:
+        try:
+            while file.write(b"\0" * 65_536):
+                pass
+        except OSError:
+            pass  # full
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_e16_a_database_file_that_goes_away_ends_the_service(server: Server, replace: bool, tmp_path: Path):
+    if replace:
+        shutil.copy(database(server), tmp_path / "copy")
+        (tmp_path / "copy").rename(database(server))
+    else:
+        database(server).unlink()
+    told = wait_until(lambda: (r := server.get("/readyz")).status == 503 and r.json["troubles"], 3, "/readyz")
+    assert str(database(server)) in told[0]
+    assert server.api("POST", "/events", json=EVENT).status == 503
+    assert server.stop()[0] == 3
+    assert str(database(server)) in server.errors
+
+
+def test_e19_ten_thousand_overdue_at_the_start_share_what_is_in_flight(
+    make_server: Callable[..., Server], receiver: Receiver
+):
+    other = Receiver().start()
+    server = make_server(SIM_CONCURRENCY="20")
+    for to in (receiver, other):
+        paused = register(server, to, max_in_flight=100, status="paused")
+        assert server.api("POST", f"/webhooks/{paused}/test", json={}).status == 202
+    server.stop()
+    overdue(database(server), [9_500, 500])
+    server.start(ready=False)
+    most = 0
+
+    def done() -> bool:
+        nonlocal most
+        with closing(sqlite3.connect(database(server))) as rows:
+            query = "SELECT count(*), coalesce(sum(status = 'sending'), 0) FROM simulator_delivery WHERE due_at > 0"
+            unfinished, sending = rows.execute(query).fetchone()
+        most = max(most, sending)
+        return unfinished == 0
+
+    wait_until(lambda: server.output.count("Console ") == 2, 10, "its address")
+    with Probe(server, "/readyz") as probe:
+        wait_until(done, 40, "10,000 deliveries")
+    assert 0 < most <= 20
+    assert (len(receiver.requests), len(other.requests)) == (9_500, 500)
+    assert other.requests[-1].at < receiver.requests[4_750].at, "the small one did not get its turn"
+    assert probe.p95 <= 0.5
+    other.stop()
+
+
+def overdue(file: Path, counts: list[int]) -> None:
+    """Instead of the one delivery that each endpoint holds: so many, due an hour ago."""
+    an_hour_ago = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%d %H:%M:%S}"
+    with closing(sqlite3.connect(file)) as rows, rows:
+        rows.row_factory = sqlite3.Row
+        held = rows.execute("SELECT * FROM simulator_delivery ORDER BY id").fetchall()
+        rows.execute("DELETE FROM simulator_delivery")
+        rows.execute("UPDATE simulator_endpoint SET status = 'enabled', revision = revision + 1")
+        rows.execute("UPDATE simulator_seq SET n = n + ?", [sum(counts)])
+        seq = 0
+        for one, count in zip(held, counts, strict=True):
+            for number in range(count):
+                seq += 1
+                row = {**one, "id": one["id"] + number, "seq": seq, "lane": 1, "due_at": an_hour_ago}
+                rows.execute(
+                    f"INSERT INTO simulator_delivery ({','.join(row)}) VALUES ({','.join('?' * len(row))})",
+                    list(row.values()),
+                )
+
+
+def test_e22_one_endpoint_that_hangs_slows_no_other(server: Server, receiver: Receiver):
+    hung = Receiver().start()
+    hung.delay = 60
+    register(server, hung, max_in_flight=100, events=["message.received"])
+    register(server, receiver, events=["lead.qualified"])
+    before = arrivals(server, receiver)
+    server.api("POST", "/events/batch", json={"type": "message.received", "count": 100})
+    hung.wait_for(80)
+    with Probe(server) as probe:
+        during = arrivals(server, receiver)
+    assert during <= 2 * before + 0.05, f"{during} instead of {before}"
+    assert probe.worst <= 5 * STALL_S
+    hung.stop()
+
+
+def arrivals(server: Server, receiver: Receiver) -> float:
+    """p95 of the seconds from a call to its arrival at the receiver, 20 a second."""
+    seconds = []
+    for _ in range(40):
+        count, began = len(receiver.requests), time.time()
+        server.api("POST", "/events", json=EVENT)
+        receiver.wait_for(count + 1)
+        seconds.append(receiver.requests[count].at - began)
+        time.sleep(max(0.0, began + 0.05 - time.time()))
+    return sorted(seconds)[int(0.95 * len(seconds))]
+
+
+def test_e25_with_few_descriptors_it_waits_and_loses_nothing(
+    make_server: Callable[..., Server], receiver: Receiver
+):
+    server = make_server(start=False)
+    server.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *server.command]
+    server.start()
+    receiver.delay = 0.2
+    register(server, receiver, max_in_flight=500)
+    server.api("POST", "/events/batch", json={"type": "lead.qualified", "count": 500})
+    receiver.wait_for(500, within=20)
+    wait_until(lambda: not server.api("GET", "/deliveries?status=sending").json["data"], 10, "the end")
+    assert server.api("GET", "/deliveries?code=internal_error").json["data"] == []
+    assert len(set(events(receiver.requests))) == len(receiver.requests) == 500
