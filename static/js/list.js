@@ -1,8 +1,8 @@
-// The list: rows are keyed by id, changed in place, inserted in order, and held back while somebody is reading.
+// The list: follows the newest, holds still while somebody is reading, and keeps what came meanwhile behind the pill.
 import { localize } from "./clock.js";
 import { isPaused, togglePause, watch } from "./live.js";
+import { MOST, find, insert, mark, parse, renew, rows, trim } from "./rows.js";
 
-const MOST = 500;
 const ASKED = 200;
 const box = document.getElementById("list");
 const pill = document.querySelector(".pill");
@@ -10,39 +10,7 @@ const held = new Map(); // id → row that waits behind the pill
 let missed = false; // more came than is worth holding: the pill then loads the list anew
 let reading = Boolean(document.querySelector("#detail [data-open]")); // somebody chose a row
 
-const rows = () => box.querySelector(".rows");
-const find = (id) => rows().querySelector(`[data-delivery-id="${CSS.escape(id)}"]`);
 const isHeld = () => reading || box.scrollTop > 8 || box.contains(document.activeElement);
-
-function parse(html) {
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  localize(holder.content);
-  return holder.content.firstElementChild;
-}
-
-function renew(row, fresh) {
-  row.className = fresh.className;
-  Object.assign(row.dataset, fresh.dataset);
-  row.firstElementChild.replaceChildren(...fresh.firstElementChild.childNodes);
-}
-
-function insert(fresh) {
-  const list = rows();
-  const older = [...list.children].find((row) => !row.dataset.deliveryId || row.dataset.deliveryId < fresh.dataset.deliveryId);
-  // What is older than everything loaded belongs to a page that is not here yet.
-  if (older?.classList.contains("older")) return;
-  fresh.classList.add("fresh");
-  list.insertBefore(fresh, older ?? null);
-  mark();
-}
-
-function trim() {
-  const all = rows().querySelectorAll("[data-delivery-id]");
-  for (let index = all.length - 1; index >= MOST; index -= 1) {
-    if (!all[index].querySelector("[aria-current]")) all[index].remove();
-  }
-}
 
 // Too much happened to be told one by one while somebody reads: what stands here is asked for, the rest waits.
 async function refresh() {
@@ -55,7 +23,10 @@ async function refresh() {
   const holder = document.createElement("ol");
   holder.innerHTML = answer.ok ? await answer.text() : "";
   localize(holder);
-  for (const fresh of holder.children) renew(find(fresh.dataset.deliveryId), fresh);
+  for (const fresh of holder.children) {
+    const row = find(fresh.dataset.deliveryId);
+    if (row) renew(row, fresh);
+  }
 }
 
 // Older rows were loaded: the newest make room, and come back behind the pill.
@@ -105,11 +76,6 @@ export function follow() {
 
 const reload = () => document.getElementById("filter").dispatchEvent(new Event("reload"));
 
-export function mark(id = document.querySelector("#detail [data-open]")?.dataset.open) {
-  for (const link of rows().querySelectorAll("[aria-current]")) link.removeAttribute("aria-current");
-  if (id) find(id)?.firstElementChild.setAttribute("aria-current", "true");
-}
-
 export function open(id, chosenByPerson = true) {
   reading = chosenByPerson;
   document.dispatchEvent(new CustomEvent("delivery:open", { detail: id }));
@@ -122,6 +88,7 @@ if (box) {
   document.addEventListener("delivery:opened", ({ detail }) => mark(detail));
   document.addEventListener("delivery:closed", () => {
     reading = false;
+    if (box.contains(document.activeElement)) document.activeElement.blur();
     mark(null);
     follow();
   });

@@ -1,0 +1,41 @@
+// The rows by themselves: keyed by id, changed in place, inserted in order, never more than MOST.
+import { localize } from "./clock.js";
+
+export const MOST = 500;
+export const rows = () => document.querySelector("#list .rows");
+export const find = (id) => rows().querySelector(`[data-delivery-id="${CSS.escape(id)}"]`);
+
+export function parse(html) {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  localize(holder.content);
+  return holder.content.firstElementChild;
+}
+
+export function renew(row, fresh) {
+  row.className = fresh.className;
+  Object.assign(row.dataset, fresh.dataset);
+  row.firstElementChild.replaceChildren(...fresh.firstElementChild.childNodes);
+}
+
+export function insert(fresh) {
+  const list = rows();
+  const older = [...list.children].find((row) => !row.dataset.deliveryId || row.dataset.deliveryId < fresh.dataset.deliveryId);
+  // What is older than everything loaded belongs to a page that is not here yet.
+  if (older?.classList.contains("older")) return;
+  fresh.classList.add("fresh");
+  list.insertBefore(fresh, older ?? null);
+  mark();
+}
+
+export function trim() {
+  const all = rows().querySelectorAll("[data-delivery-id]");
+  for (let index = all.length - 1; index >= MOST; index -= 1) {
+    if (!all[index].querySelector("[aria-current]")) all[index].remove();
+  }
+}
+
+export function mark(id = document.querySelector("#detail [data-open]")?.dataset.open) {
+  for (const link of rows().querySelectorAll("[aria-current]")) link.removeAttribute("aria-current");
+  if (id) find(id)?.firstElementChild.setAttribute("aria-current", "true");
+}
