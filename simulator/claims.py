@@ -4,7 +4,6 @@ Everything here runs inside `writing()`, in the engine's own thread. A claim is 
 leaves: status `sending`, the attempt's number, the end of the lease in `due_at`, the Attempt row with the request.
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterable
@@ -18,22 +17,25 @@ from . import feed, ids
 from .lifecycle import Standing
 from .models import Delivery, Endpoint
 from .models.delivery import BATCH, CLICK, HELD, NORMAL
-from .rows import Rows, change_many, query, read, written
+from .rows import Rows, as_json, change_many, query, read, written
 from .target import Headers, Target
 
 log = logging.getLogger(__name__)
 
+LANES_IN_ORDER = (CLICK, NORMAL, BATCH)
 LEASE_MARGIN_S = 45.0  # beyond the deadline, because a result may wait 30 s for a locked database
 
 # One seek an endpoint instead of a scan of everything that waits ("loose index scan" over the `due` index).
-_BUSY = """
-WITH RECURSIVE busy(endpoint_id) AS (
-  SELECT min(endpoint_id) FROM simulator_delivery WHERE lane = %s AND due_at IS NOT NULL
-  UNION ALL
-  SELECT (SELECT min(d.endpoint_id) FROM simulator_delivery d
-          WHERE d.lane = %s AND d.due_at IS NOT NULL AND d.endpoint_id > busy.endpoint_id)
-  FROM busy WHERE busy.endpoint_id IS NOT NULL)
-SELECT endpoint_id FROM busy WHERE endpoint_id IS NOT NULL"""
+_BUSY_IN = """
+SELECT {lane} AS lane, e.id, e.revision FROM simulator_endpoint e WHERE e.id IN (
+  WITH RECURSIVE busy(id) AS (
+    SELECT min(endpoint_id) FROM simulator_delivery WHERE lane = {lane} AND due_at IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(d.endpoint_id) FROM simulator_delivery d
+            WHERE d.lane = {lane} AND d.due_at IS NOT NULL AND d.endpoint_id > busy.id)
+    FROM busy WHERE busy.id IS NOT NULL)
+  SELECT id FROM busy)"""
+_BUSY = " UNION ALL ".join(_BUSY_IN.format(lane=lane) for lane in LANES_IN_ORDER) + " ORDER BY 1, 2"
 _DUE = """
 SELECT d.id, d.endpoint_id, d.lane, d.event_id, d.type, e.body, d.attempt_count, d.failed_count, d.manual,
        d.resume_at, d.last_number = d.attempt_count AND d.last_error = 'interrupted'
@@ -58,7 +60,14 @@ UPDATE simulator_delivery AS d SET seq = column1, attempt_count = d.attempt_coun
                 THEN '{written(HELD)}' ELSE column2 END,
   finished_at = CASE WHEN d.cancelling THEN column2 END, cancelling = FALSE
 FROM ({{values}}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4"""
-_as_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+_WAITING = """
+SELECT d.id, d.failed_count, d.due_at, d.resume_at, e.retry_delays,
+       (SELECT max(a.retry_after_used) FROM simulator_attempt a WHERE a.delivery_id = d.id)
+FROM simulator_delivery d JOIN simulator_endpoint e ON e.id = d.endpoint_id
+WHERE d.status = 'pending' AND d.due_at > %s AND d.due_at < %s"""
+_PULL_IN = """
+UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, resume_at = column3
+FROM ({values}) AS v WHERE d.id = column4"""
 _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
 
@@ -109,17 +118,23 @@ class Claims:
 
     def claim(self, room: Room, now: datetime) -> list[Claim]:
         """Make as many due deliveries `sending` as there is room for: clicks before retries before batches."""
+        if room.clicks <= 0:
+            return []
         self._turn += 1
+        busy: dict[int, list[Target]] = {lane: [] for lane in LANES_IN_ORDER}
+        for lane, number, revision in query(_BUSY):
+            target = self._target(number, revision)
+            if target.sends:
+                busy[lane].append(target)
         found: list[tuple[Target, Any]] = []
-        for lane in (CLICK, NORMAL, BATCH):
-            found += self._due(lane, room, now)
+        for lane, waiting in busy.items():
+            found += self._due(lane, waiting, room, now)
         return self._take(found, now)
 
-    def _due(self, lane: int, room: Room, now: datetime) -> list[tuple[Target, Any]]:
+    def _due(self, lane: int, waiting: list[Target], room: Room, now: datetime) -> list[tuple[Target, Any]]:
         """The due rows of one lane, the endpoints in turn; what one leaves of its share the others may use."""
         found: list[tuple[Target, Any]] = []
         free = room.clicks if lane == CLICK else room.free
-        waiting = self._busy(lane) if free > 0 else []
         turn = self._turn % max(1, len(waiting))
         waiting = waiting[turn:] + waiting[:turn]
         seen = dict.fromkeys((target.id for target in waiting), 0)
@@ -138,13 +153,7 @@ class Claims:
             waiting = hungry
         return found
 
-    def _busy(self, lane: int) -> list[Target]:
-        """The endpoints with unfinished deliveries in this lane that may be sent to."""
-        targets = [self._target(number) for (number,) in query(_BUSY, [lane, lane])]
-        return [target for target in targets if target.sends]
-
-    def _target(self, number: int) -> Target:
-        ((revision,),) = query("SELECT revision FROM simulator_endpoint WHERE id = %s", [number])
+    def _target(self, number: int, revision: int) -> Target:
         known = self._targets.get(number)
         if known is None or known.revision != revision:
             known = self._targets[number] = Target(Endpoint.objects.get(pk=number), number)
@@ -193,7 +202,7 @@ def _prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
 
 
 def _intent(claim: Claim, now: Any) -> tuple[Any, ...]:
-    headers = _as_json(claim.headers)
+    headers = as_json(claim.headers)
     return claim.attempt, claim.delivery, claim.number, claim.trigger, now, claim.target.url, headers
 
 
@@ -220,6 +229,16 @@ def clock_set_back(now: datetime) -> float:
     """Seconds (≥ 0) by which the newest delivery lies in the future: the clock was set back while nobody ran."""
     newest = Delivery.objects.order_by("-id").values_list("created_at", flat=True).first()
     return max(0.0, (newest - now).total_seconds()) if newest else 0.0
+
+
+def pull_in(now: datetime, scale: float) -> None:
+    """The clock was set back while nobody ran: nothing waits longer than its own delay. Twice is once."""
+    pulled = []
+    for delivery, failed, due_at, resume_at, delays, asked in query(_WAITING, [written(now), written(HELD)]):
+        delay = ([0, *json.loads(delays)] + [0])[min(failed, len(json.loads(delays)) + 1)] * scale
+        latest = now + timedelta(seconds=max(delay, asked or 0))
+        pulled.append((delivery, read(due_at), read(resume_at), latest))
+    pairs = zip(feed.take(len(pulled)), pulled, strict=True)
 
 
 def next_due(now: datetime) -> datetime | None:

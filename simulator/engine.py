@@ -26,7 +26,7 @@ from .batches import Batches
 from .claims import Claim, Claims, Room
 from .line import Line
 from .results import Result
-from .surroundings import Clock, DatabaseFile, OpenFiles, Replaced
+from .surroundings import JUMP_S, Clock, DatabaseFile, OpenFiles, Replaced
 from .transaction import writing
 from .wire import LateAnswer, Outcome, Transport, internal_error, post
 
@@ -40,6 +40,7 @@ FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
 QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
 INDEX_S = 1.0
+RECLAIM_S = 5.0
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
 
@@ -130,7 +131,7 @@ class Engine:
         self._files = OpenFiles()
         self._clock = Clock()
         self._clock_set = 0.0
-        self._busy_at = self._indexed_at = 0.0
+        self._busy_at = self._indexed_at = self._reclaimed_at = 0.0
         self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
@@ -183,17 +184,19 @@ class Engine:
 
     async def _live(self) -> None:
         """Serve until told to stop; a bug in the loop costs half a second, never a delivery."""
+        stumbled = False
         while True:
             try:
+                if stumbled:
+                    await self._in_database(self._start_again)
+                    self._trouble = None
                 await self._serve()
                 return
             except Exception:
                 log.exception("The engine stumbled and starts again")
                 self._trouble = "The delivery engine stumbled over a fault of its own and is starting again."
+            stumbled = True
             await asyncio.sleep(RESTART_S)
-            with contextlib.suppress(DatabaseError):
-                await self._in_database(self._start_again)
-                self._trouble = None
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as self._attempts:
@@ -221,13 +224,13 @@ class Engine:
             given.released += line.stale()
         try:
             turn = await self._in_database(partial(self._commit, given, self._room(given)))
-        except asyncio.CancelledError:  # committed or not: recording twice changes nothing
-            self._next = given.before(self._next)
-            raise
         except (DatabaseError, Replaced) as error:
             self._next = given.before(self._next)
             await self._pause_for(error)
             return
+        except BaseException:  # a bug, or cancelled: committed or not, recording twice changes nothing
+            self._next = given.before(self._next)
+            raise
         self._trouble = None
         self._out.difference_update(given.ended())
         for claim in turn.claims:
@@ -285,7 +288,9 @@ class Engine:
             results.note_late(given.late)
             results.interrupt_claims(given.abandoned, now)
             claims.release(given.released, now)
-            results.reclaim(now)
+            if time.monotonic() - self._reclaimed_at > RECLAIM_S:
+                self._reclaimed_at = time.monotonic()
+                results.reclaim(now)
             more = not self._stopping and self._batches.make(now)
             taken = self._claims.claim(room, now)
             if self._may_index(bool(taken or given.results or more)):
@@ -305,17 +310,18 @@ class Engine:
     def _recover(self) -> None:
         with writing():
             now = datetime.now(UTC)
-            if behind := claims.clock_set_back(now):
-                claims.shift(-behind)
+            if claims.clock_set_back(now) > JUMP_S:
+                claims.pull_in(now, self._scale)
             results.recover(now)
 
     def _start_again(self) -> None:
-        given, self._next = self._next, Waiting()
         self._lines.clear()
         self._out.clear()
         with writing():
-            results.record(given.results, self._scale)
+            results.record(self._next.results, self._scale)
+            results.note_late(self._next.late)
             results.recover(datetime.now(UTC))
+        self._next = Waiting()
 
     def _close(self) -> None:
         unsent = [claim for line in self._lines.values() for claim in line.waiting]

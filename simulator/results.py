@@ -4,7 +4,6 @@ Everything here runs inside `writing()`, in the engine's own thread. The attempt
 whose delivery has gone on without it changes nothing.
 """
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from .claims import Claim
 from .lifecycle import INTERNAL_ERRORS_IN_A_ROW, INTERRUPTIONS_IN_A_ROW, Ending, ending
 from .models import Endpoint
 from .models.delivery import HELD, NORMAL
-from .rows import Rows, change_many, query, read, written
+from .rows import Rows, as_json, change_many, query, read, written
 from .wire import LateAnswer, Outcome, internal_error
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ FROM ({values}) AS v WHERE a.id = column1"""
 _OPEN = """
 SELECT d.id, a.id, a.started_at FROM simulator_delivery d
 LEFT JOIN simulator_attempt a ON a.delivery_id = d.id AND a.number = d.attempt_count
-WHERE d.status = 'sending'"""
+WHERE d.status = 'sending' AND d.due_at IS NOT NULL"""
 
 
 @dataclass(slots=True, eq=False)
@@ -152,12 +151,12 @@ def _answer(result: Result, end: Ending) -> tuple[Any, ...]:
         "failed" if out.error else "succeeded",
         written(datetime.fromtimestamp(out.started_at, UTC)),
         round(out.duration_ms, 3),
-        json.dumps({name: round(ms, 3) for name, ms in out.phases.items()}),
+        as_json({name: round(ms, 3) for name, ms in out.phases.items()}),
         out.remote_address,
         out.repeated,
         out.status_code,
         out.reason if answered else None,
-        json.dumps(out.headers) if answered else None,
+        as_json(out.headers) if answered else None,
         out.headers_dropped,
         out.body if answered else None,
         out.size if answered else None,

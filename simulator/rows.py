@@ -4,6 +4,7 @@ A group is one statement with a VALUES list, not `executemany`: SQLite gives up 
 instead of once a row, and the sending loop, which wants it back each time, made a row 5 times slower.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +15,7 @@ from django.db import connection
 
 Rows = list[tuple[Any, ...]]
 GROUP = 128
+as_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def query(sql: str, parameters: Sequence[Any] = ()) -> Rows:

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from . import failures, ids, searchable
 from .models import Delivery
-from .models.delivery import CANCELLED, FAILED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
+from .models.delivery import CANCELLED, FAILED, FINISHED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
@@ -87,7 +87,8 @@ def matching(filters: Filters) -> DeliveryQuerySet:
     """The deliveries that match, in no order."""
     found: DeliveryQuerySet = Delivery.objects.all()
     if filters.status:
-        found = found.filter(status=filters.status)
+        # The second condition is what the partial indexes are made for.
+        found = found.filter(status=filters.status, due_at__isnull=filters.status in FINISHED)
     if filters.type:
         found = found.filter(type=filters.type)
     if filters.endpoint:

@@ -1,7 +1,6 @@
 """One request: what was sent, what came back, and what went wrong. Two facts, kept apart."""
 
 from django.db import models
-from django.db.models import Q
 
 from ..ids import PublicId
 from .delivery import Delivery
@@ -51,7 +50,6 @@ class Attempt(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="one_attempt_a_number")]
-        indexes = [models.Index(fields=["id"], name="open_attempts", condition=Q(status="sending"))]
 
     def __str__(self) -> str:
         return f"attempt {self.number} {self.status}"

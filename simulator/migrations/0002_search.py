@@ -1,7 +1,6 @@
 """The full-text index over what was sent and what came back; see simulator/searchable.py."""
 
-from django.db import migrations, models
-from django.db.models import Q
+from django.db import migrations
 
 VIEW = """
 CREATE VIEW simulator_searchable AS
@@ -23,13 +22,8 @@ CREATE VIRTUAL TABLE simulator_search USING fts5(
 
 
 class Migration(migrations.Migration):
-    dependencies = [("simulator", "0003_batches")]
+    dependencies = [("simulator", "0001_initial")]
     operations = [
-        migrations.AddField("delivery", "indexed", models.BooleanField(default=False)),
-        migrations.AddIndex(
-            "delivery",
-            models.Index(fields=["id"], name="unindexed", condition=Q(indexed=False)),
-        ),
         migrations.RunSQL(VIEW, "DROP VIEW simulator_searchable"),
         migrations.RunSQL(INDEX, "DROP TABLE simulator_search"),
     ]
