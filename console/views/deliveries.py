@@ -10,8 +10,9 @@ from django.views.decorators.http import require_GET, require_POST
 from simulator.api import export
 from simulator.api.shapes import attempt_json, delivery_json, event_json
 from simulator.decoding import Headers
-from simulator.models import Attempt, Delivery
+from simulator.models import Activity, Attempt, Delivery
 from simulator.models.delivery import NotNow
+from simulator.transaction import writing
 
 from .. import bodies, detail, rows
 from ..filters import STATUSES, Filter
@@ -83,11 +84,24 @@ def show(request: HttpRequest, delivery: Delivery, template: str) -> HttpRespons
 @loads_delivery
 def act(request: HttpRequest, delivery: Delivery, verb: str) -> HttpResponse:
     """Retry now, cancel retries or resend; the answer is the detail of what there is to watch now."""
-    verbs = {"retry": delivery.retry, "cancel": delivery.cancel, "resend": delivery.resend}
+    verbs = {
+        "retry": ("retried", delivery.retry),
+        "cancel": ("cancelled", delivery.cancel),
+        "resend": ("resent", delivery.resend),
+    }
     if verb not in verbs:
         raise Http404(verb)
+    return _done(request, delivery, *verbs[verb])
+
+
+def _done(
+    request: HttpRequest, delivery: Delivery, word: str, action: Callable[[], Delivery | None]
+) -> HttpResponse:
+    """Do it and write down who did it, or say why not."""
     try:
-        made = verbs[verb]()
+        with writing():
+            made = action()
+            Activity.note("console", f"{word} delivery", delivery.pk, made.pk if made else "")
     except NotNow as error:
         return notice(request, str(error), status=409)
     return _detail(request, made or delivery)
@@ -104,10 +118,7 @@ def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     raw = request.POST.get("raw_body", "").replace("\r\n", "\n").encode(errors="replace")
     if raw == original.replace(b"\r\n", b"\n"):
         raw = original
-    try:
-        return _detail(request, delivery.resend(raw))
-    except NotNow as error:
-        return notice(request, str(error), status=409)
+    return _done(request, delivery, "resent", lambda: delivery.resend(raw))
 
 
 def _detail(request: HttpRequest, delivery: Delivery) -> HttpResponse:

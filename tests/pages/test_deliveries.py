@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from console import rows
-from simulator.models import Delivery, Endpoint
+from simulator.models import Activity, Delivery, Endpoint
 
 Make = Callable[..., Delivery]
 
@@ -96,6 +96,14 @@ def test_the_buttons_do_what_they_say(htmx: Client, attempted: Make) -> None:
     answer = htmx.post(f"/deliveries/{delivery.pk}/act/resend/")
     again = Delivery.objects.exclude(pk=delivery.pk).get()
     assert f'data-open="{again.pk}"' in answer.content.decode() and again.event_id == delivery.event_id
+    noted = (
+        Activity.objects.filter(subject=delivery.pk).order_by("pk").values_list("actor", "action", "detail")
+    )
+    assert list(noted) == [
+        ("console", "cancelled delivery", ""),
+        ("console", "retried delivery", ""),
+        ("console", "resent delivery", again.pk),
+    ]
 
 
 def test_what_cannot_be_done_now_is_said_beside_the_page(htmx: Client, attempted: Make) -> None:
