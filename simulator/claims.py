@@ -4,6 +4,7 @@ Everything here runs inside `writing()`, in the engine's own thread. A claim is 
 leaves: status `sending`, the attempt's number, the end of the lease in `due_at`, the Attempt row with the request.
 """
 
+import json
 import logging
 import time
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from typing import Any
 
 from django.db.models import F
 
-from . import feed, ids
+from . import feed, ids, retry
 from .lifecycle import Standing
 from .models import Delivery, Endpoint
 from .models.delivery import BATCH, CLICK, HELD, NORMAL
@@ -232,13 +233,17 @@ def clock_set_back(now: datetime) -> float:
 
 
 def pull_in(now: datetime, scale: float) -> None:
-    """The clock was set back while nobody ran: nothing waits longer than its own delay. Twice is once."""
+    """The clock was set back while nobody ran: nothing waits longer than its own delay. Doing it twice is no harm."""
+    waiting: Rows = query(_WAITING, [written(now), written(HELD)])
     pulled = []
-    for delivery, failed, due_at, resume_at, delays, asked in query(_WAITING, [written(now), written(HELD)]):
-        delay = ([0, *json.loads(delays)] + [0])[min(failed, len(json.loads(delays)) + 1)] * scale
-        latest = now + timedelta(seconds=max(delay, asked or 0))
-        pulled.append((delivery, read(due_at), read(resume_at), latest))
-    pairs = zip(feed.take(len(pulled)), pulled, strict=True)
+    for seq, row in zip(feed.take(len(waiting)), waiting, strict=True):
+        delivery, failed, due_at, resume_at, delays, asked = row
+        delay = retry.wait_after(failed, json.loads(delays), scale=scale) if failed else None
+        latest = now + timedelta(seconds=max(delay or 0, asked or 0))
+        moments = [moment and written(min(moment, latest)) for moment in (read(due_at), read(resume_at))]
+        pulled.append((seq, *moments, delivery))
+    change_many(_PULL_IN, pulled)
+    feed.announce()
 
 
 def next_due(now: datetime) -> datetime | None:
