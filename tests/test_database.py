@@ -1,0 +1,131 @@
+"""The database file at start: what is taken, what is refused, and that a refusal leaves it as it was."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from console.database import QUICK_CHECK_BYTES, Unusable, inspect, prepare
+
+ROW = b"a row of some length, so that there are pages to damage"
+
+
+def make(path: Path, rows: int = 5000) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute("CREATE TABLE made (row BLOB)")
+        writer.executemany("INSERT INTO made VALUES (?)", [(ROW,)] * rows)
+        writer.commit()
+    return path
+
+
+def damage(path: Path, at: int) -> Path:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xa5" * 20_000)
+    return path
+
+
+@pytest.mark.parametrize("name", ["simulator.sqlite3", "with space/a?mode=rw#b.sqlite3", "%2e/é.sqlite3"])
+def test_a_database_is_taken_wherever_it_lies(tmp_path: Path, name: str) -> None:
+    inspect(make(tmp_path / name))
+
+
+def test_a_file_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> None:
+    inspect(tmp_path / "simulator.sqlite3")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_a_database_without_tables(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    inspect(tmp_path / "empty")
+
+
+def folder(path: Path) -> Path:
+    (path / "folder").mkdir()
+    return path / "folder"
+
+
+def noise(path: Path) -> Path:
+    (path / "noise").write_bytes(bytes(range(256)) * 64)
+    return path / "noise"
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "cure"),
+    [
+        (folder, "is not a file. Move it away"),
+        (noise, "move it away to start with a new one"),
+        (lambda path: damage(make(path / "head"), at=0), "cannot be read as a database"),
+        (lambda path: damage(make(path / "middle"), at=100_000), "cannot be read as a database"),
+        (lambda path: make(path / "f").rename(path / "plain") / "below", "Choose another folder"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_cure(
+    tmp_path: Path, spoiled: Callable[[Path], Path], cure: str
+) -> None:
+    path = spoiled(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(Unusable) as refused:
+        inspect(path)
+    assert str(path) in str(refused.value) and cure in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_read_only_file_is_refused_although_it_could_be_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "simulator.sqlite3")
+    path.chmod(0o400)
+    with pytest.raises(Unusable, match=f"chmod u\\+w {path}"):
+        inspect(path)
+
+
+def test_a_large_database_does_not_keep_the_start_waiting(tmp_path: Path) -> None:
+    path = make(tmp_path / "large", rows=1)
+    with path.open("r+b") as file:
+        file.truncate(
+            QUICK_CHECK_BYTES + 4096
+        )  # more pages than the file says it has: only a full check sees it
+    inspect(path)
+
+
+@pytest.fixture
+def elsewhere(transactional_db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Django's database is a file that does not exist yet, and nobody waits for its lock."""
+    connection.close()
+    path = tmp_path / "simulator.sqlite3"
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(path))
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0)
+    yield path
+    connection.close()
+
+
+def applied(path: Path) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        return reader.execute("SELECT app, name, applied FROM django_migrations ORDER BY id").fetchall()
+
+
+def test_a_new_file_gets_its_tables_once_and_a_newer_one_is_refused(elsewhere: Path) -> None:
+    prepare(elsewhere)
+    made = applied(elsewhere)
+    assert ("simulator", "0001_initial") in {migration[:2] for migration in made}
+    prepare(elsewhere)
+    assert applied(elsewhere) == made
+
+    connection.cursor().execute(
+        "INSERT INTO django_migrations (app, name, applied) VALUES ('simulator', '9999_later', '2030-01-01')"
+    )
+    with pytest.raises(Unusable, match="9999_later.* Update the simulator") as refused:
+        prepare(elsewhere)
+    assert str(elsewhere) in str(refused.value)
+
+
+def test_a_file_that_somebody_else_holds_is_said_to_be_locked(elsewhere: Path) -> None:
+    with contextlib.closing(sqlite3.connect(elsewhere, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unusable, match="database is locked.*close what holds it"):
+            prepare(elsewhere)

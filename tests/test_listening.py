@@ -1,0 +1,91 @@
+"""Where the console listens: which port is taken, what is said when none is free, and how it is reached."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from console import listening
+from console.listening import CannotListen, bind, is_local, url
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody listens."""
+    with closing(bind("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("localhost", "http://127.0.0.1:"),
+        ("127.0.0.2", "http://127.0.0.2:"),
+        ("::1", "http://[::1]:"),
+        ("[::1]", "http://[::1]:"),
+    ],
+)
+def test_whoever_uses_the_address_reaches_the_socket(host: str, address: str) -> None:
+    with closing(bind(host, 0)) as bound:
+        where = url(bound)
+        assert where == f"{address}{bound.getsockname()[1]}"
+        *_, port = where.rpartition(":")
+        caller = socket.create_connection((bound.getsockname()[0], int(port)), 5)
+        answerer, _ = bound.accept()
+        with closing(caller), closing(answerer):
+            assert answerer.getpeername() == caller.getsockname()
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(taken: int) -> None:
+    with pytest.raises(CannotListen, match=f"127.0.0.1 port {taken}: .*in use.* --port"):
+        bind("127.0.0.1", taken)
+
+
+def test_without_a_port_the_first_free_one_is_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "DEFAULT_PORT", taken)
+    with closing(bind("127.0.0.1", None)) as bound:
+        assert taken < bound.getsockname()[1] < taken + listening.TRIED_PORTS
+
+
+def test_when_all_of_them_are_taken_it_says_which_were_tried(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "DEFAULT_PORT", taken)
+    monkeypatch.setattr(listening, "TRIED_PORTS", 1)
+    with pytest.raises(CannotListen, match=f"No port from {taken} to {taken} is free.*--port"):
+        bind("127.0.0.1", None)
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    with pytest.raises(CannotListen, match="Cannot listen on 192.0.2.1 port 8000: .*assign"):
+        bind("192.0.2.1", 8000)
+
+
+def test_after_an_end_with_open_connections_the_port_can_be_used_again_at_once() -> None:
+    with closing(bind("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+        caller = socket.create_connection(("127.0.0.1", port), 5)
+        answerer, _ = bound.accept()
+        answerer.close()  # who closes first keeps the address in TIME_WAIT
+        assert caller.recv(1) == b""
+        caller.close()
+    with closing(bind("127.0.0.1", port)) as again:
+        assert again.getsockname()[1] == port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.1", "127.255.0.9"])
+def test_what_only_this_machine_reaches_is_local(host: str) -> None:
+    assert is_local(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "192.0.2.1", "10.0.0.1", "::ffff:10.0.0.1"])
+def test_what_others_may_reach_is_not_local(host: str) -> None:
+    assert not is_local(host)
+
+
+@pytest.mark.parametrize("host", ["simulator.invalid", "a" * 64 + ".example", ""])
+def test_a_name_without_an_address_is_named_with_those_that_have_one(host: str) -> None:
+    with pytest.raises(CannotListen, match="Use 127.0.0.1, localhost or ::1"):
+        is_local(host)

@@ -1,0 +1,136 @@
+"""What the engine must notice about its surroundings, with clocks that the test sets."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from simulator import surroundings
+from simulator.surroundings import FILE_CHECK_S, FILES_CHECK_S, Clock, DatabaseFile, OpenFiles, Replaced
+
+
+class Clocks:
+    """The two clocks of a machine; stands in for the module `time`."""
+
+    wall, running = 1_738_896_900.0, 1000.0
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.running
+
+    def passes(self, seconds: float) -> None:
+        self.wall += seconds
+        self.running += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    made = Clocks()
+    monkeypatch.setattr(surroundings, "time", made)
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "simulator.sqlite3"
+    file.write_bytes(b"")
+    return file
+
+
+def replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"")
+    other.rename(path)
+
+
+@pytest.mark.parametrize("how", [Path.unlink, replace])
+def test_a_database_file_that_was_deleted_or_replaced_is_noticed_within_two_seconds(
+    path: Path, clocks: Clocks, how
+) -> None:
+    file = DatabaseFile(path)
+    file.check()
+    how(path)
+    clocks.passes(FILE_CHECK_S)
+    assert FILE_CHECK_S <= 2
+    with pytest.raises(Replaced, match=str(path)):
+        file.check()
+
+
+def test_between_two_looks_the_file_system_is_left_alone(path: Path, clocks: Clocks) -> None:
+    file = DatabaseFile(path)
+    file.check()
+    path.unlink()
+    clocks.passes(FILE_CHECK_S / 2)
+    file.check()
+
+
+def test_a_file_that_was_gone_is_not_trusted_again_when_it_comes_back(path: Path, clocks: Clocks) -> None:
+    file = DatabaseFile(path)
+    aside = path.with_name("aside")
+    path.rename(aside)
+    with pytest.raises(Replaced):
+        file.check()
+    aside.rename(path)
+    clocks.passes(FILE_CHECK_S)
+    with pytest.raises(Replaced):
+        file.check()
+
+
+def test_a_file_that_only_grows_is_the_same_file(path: Path, clocks: Clocks) -> None:
+    file = DatabaseFile(path)
+    path.write_bytes(b"rows")
+    clocks.passes(FILE_CHECK_S)
+    file.check()
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 5.0, -5.0])
+def test_a_clock_that_was_set_is_told_once_by_how_much(clocks: Clocks, jump: float) -> None:
+    clock = Clock()
+    clocks.passes(86_400)
+    assert clock.jumped() == 0.0
+    clocks.wall += jump
+    assert clock.jumped() == pytest.approx(jump)
+    clocks.passes(1)
+    assert clock.jumped() == 0.0
+
+
+def test_a_clock_that_is_trimmed_was_not_set_until_the_trims_add_up(clocks: Clocks) -> None:
+    clock = Clock()
+    told = []
+    for _ in range(5):
+        clocks.wall += 1.0
+        told.append(clock.jumped())
+    assert told == [0.0, 0.0, 0.0, 0.0, pytest.approx(5.0)]
+
+
+def test_every_open_file_leaves_one_less_for_attempts(clocks: Clocks, path: Path) -> None:
+    files = OpenFiles()
+    before = files.free()
+    with ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(path.open())
+        assert files.free() == before, "counted at most four times a second"
+        clocks.passes(FILES_CHECK_S)
+        assert files.free() == before - 20
+    clocks.passes(FILES_CHECK_S)
+    assert files.free() == before
+
+
+@contextmanager
+def limit_of_open_files(count: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_when_files_run_out_none_is_left_rather_than_less_than_none() -> None:
+    with limit_of_open_files(len(os.listdir("/dev/fd")) + surroundings.SPARE_FILES // 2):
+        assert OpenFiles().free() == 0

@@ -1,0 +1,109 @@
+"""How anything is written: in turn, whole or not at all, and not any more once that would go nowhere."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from simulator.models import Activity
+from simulator.transaction import Shut, shut, writing
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def open_again() -> Iterator[None]:
+    yield
+    shut(None)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers who wait for a twentieth of a second instead of five."""
+    monkeypatch.setattr("simulator.transaction.LOCK_WAIT_S", 0.05)
+
+
+def note(action: str) -> None:
+    with writing():
+        Activity.note("test", action)
+
+
+def noted() -> list[str]:
+    return sorted(Activity.objects.values_list("action", flat=True))
+
+
+def in_another_thread(step: Any, *arguments: Any) -> BaseException | None:
+    """What it raised, if it did."""
+
+    def run() -> None:
+        try:
+            step(*arguments)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).exception(10)
+
+
+def test_writers_in_many_threads_take_turns_and_none_is_refused() -> None:
+    together, inside = threading.Barrier(6), []
+
+    def write(number: int) -> None:
+        together.wait(5)
+        for _ in range(5):
+            with writing():
+                inside.append(number)
+                Activity.note("test", f"{number}")
+                inside.append(number)
+
+    with ThreadPoolExecutor(6) as threads:
+        refused = list(threads.map(lambda number: in_another_thread(write, number), range(6)))
+    assert refused == [None] * 6
+    assert inside[::2] == inside[1::2], "somebody entered before the one inside had left"
+    assert len(noted()) == 30
+
+
+def test_a_writer_who_waited_too_long_is_told_as_if_sqlite_had_said_it(impatient: None) -> None:
+    with writing():
+        error = in_another_thread(note, "too late")
+    assert isinstance(error, OperationalError) and str(error) == "database is locked"
+    assert noted() == []
+
+
+def test_the_turn_ends_only_after_the_commit(impatient: None) -> None:
+    told: list[BaseException | None] = []
+    with writing():
+        # Runs when SQLite itself is free again: only the lock of the process can still say no.
+        transaction.on_commit(lambda: told.append(in_another_thread(note, "too early")))
+        Activity.note("test", "committed")
+    assert [type(error) for error in told] == [OperationalError]
+    assert noted() == ["committed"]
+
+
+def test_what_fails_half_way_leaves_nothing_and_nobody_waiting() -> None:
+    with pytest.raises(ZeroDivisionError), writing():
+        Activity.note("test", "half")
+        1 / 0  # noqa: B018
+    assert in_another_thread(note, "next") is None
+    assert noted() == ["next"]
+
+
+def test_writing_within_writing_is_one_transaction() -> None:
+    with pytest.raises(ZeroDivisionError), writing():
+        note("inner")
+        1 / 0  # noqa: B018
+    assert noted() == []
+
+
+def test_when_it_is_shut_nothing_is_written_and_the_reason_is_given(open_again: None) -> None:
+    shut("The database file was deleted.")
+    with pytest.raises(Shut, match="The database file was deleted.") as refused:
+        note("refused")
+    assert isinstance(refused.value, OperationalError), "whoever survives a locked database survives this"
+    assert type(in_another_thread(note, "refused")) is Shut
+    shut(None)
+    note("accepted")
+    assert noted() == ["accepted"]
