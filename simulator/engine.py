@@ -28,7 +28,7 @@ from .line import Line
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile, OpenFiles, Replaced
 from .transaction import writing
-from .wire import LateAnswer, Outcome, Transport, internal_error, post
+from .wire import LateAnswer, Outcome, Transport, internal_error
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -366,9 +366,10 @@ class Engine:
         try:
             if claim.flaw:
                 raise claim.flaw
-            request = post(target.url, claim.headers, claim.body)
-            return await self._transport.exchange(
-                request,
+            return await self._transport.post(
+                target.url,
+                claim.headers,
+                claim.body,
                 owner=target.id,
                 timeout=target.timeout,
                 tls_verify=target.tls_verify,

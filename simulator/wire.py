@@ -5,7 +5,6 @@ attempt from dial to last byte, kept by one timer for all. An answer and an erro
 """
 
 import asyncio
-import functools
 import resource
 import time
 from collections import Counter
@@ -67,17 +66,6 @@ def internal_error(detail: str) -> Outcome:
     return Outcome(time.time(), error="internal_error", message=text)
 
 
-def post(url: str, headers: list[tuple[str, str]], body: bytes) -> httpx.Request:
-    """The request of an attempt. The headers are complete: nothing is added on the way out."""
-    # As a stream: with `content=` httpx works out default headers first, which costs four times the rest.
-    request = httpx.Request("POST", _url(url), headers=headers, stream=httpx.ByteStream(body))
-    request.read()
-    return request
-
-
-_url = functools.lru_cache(maxsize=1000)(httpx.URL)
-
-
 class Origin(NamedTuple):
     """What the wire needs of a URL, worked out once per URL."""
 
@@ -125,18 +113,41 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> Outcome:
         """Send one request and say how it went, `timeout` seconds from dial to last byte. Raises nothing that
         the wire could cause; cancelling closes the socket. `on_late` hears of an answer after the deadline."""
+        content = await request.aread()
         began = time.perf_counter()
+
+        def prepare() -> Sending:
+            origin = self._origin(str(request.url))
+            payload = _payload(request.method, _completed(request, origin, content), origin, content)
+            return Sending(origin, payload, owner, began, timeout, tls_verify, on_late)
+
+        return await self._outcome(prepare, began)
+
+    async def post(
+        self,
+        url: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        *,
+        owner: Hashable,
+        timeout: float,
+        tls_verify: bool = True,
+        on_late: Callable[[LateAnswer], None] | None = None,
+    ) -> Outcome:
+        """`exchange` of a POST whose headers are complete, past httpx's own objects: they cost a quarter of it."""
+        began = time.perf_counter()
+
+        def prepare() -> Sending:
+            origin = self._origin(url)
+            payload = _payload("POST", headers, origin, body)
+            return Sending(origin, payload, owner, began, timeout, tls_verify, on_late)
+
+        return await self._outcome(prepare, began)
+
+    async def _outcome(self, prepare: "Callable[[], Sending]", began: float) -> Outcome:
         outcome = Outcome(time.time())
         try:
-            try:
-                content = request.content
-            except httpx.RequestNotRead:
-                content = await request.aread()
-            origin = self._origin(request.url)
-            send = Sending(
-                origin, _payload(request, origin, content), owner, began, timeout, tls_verify, on_late
-            )
-            await self._attempt(send, outcome)
+            await self._attempt(prepare(), outcome)
         except WireFailure as failure:
             outcome.error, outcome.message, outcome.phase = failure.code, failure.message, failure.phase
         except Exception as error:  # noqa: BLE001  (the task's edge: every end has a code)
@@ -150,7 +161,7 @@ class Transport(httpx.AsyncBaseTransport):
         began = time.perf_counter()
         outcome = Outcome(time.time())
         try:
-            origin = self._origin(httpx.URL(url))
+            origin = self._origin(url)
             connection = await self._connect(outcome, origin, tls_verify, began + timeout)
             connection.abort()
         except WireFailure as failure:
@@ -327,13 +338,12 @@ class Transport(httpx.AsyncBaseTransport):
 
     # --- what is worked out once per URL
 
-    def _origin(self, url: httpx.URL) -> "Origin":
-        text = str(url)
-        origin = self._origins.get(text)
+    def _origin(self, url: str) -> "Origin":
+        origin = self._origins.get(url)
         if origin is None:
             if len(self._origins) > 10_000:
                 self._origins.clear()
-            origin = self._origins[text] = _origin(url)
+            origin = self._origins[url] = _origin(httpx.URL(url))
         return origin
 
 
@@ -366,24 +376,29 @@ def _origin(url: httpx.URL) -> Origin:
     return Origin(url.scheme, host, port, target.partition(b"?")[0].decode("ascii"), target, url.netloc)
 
 
-def _payload(request: httpx.Request, origin: Origin, content: bytes) -> bytes:
-    """The request as bytes: its headers as they are, and only what HTTP needs added."""
-    pairs = request.headers.raw
+def _completed(request: httpx.Request, origin: Origin, content: bytes) -> list[tuple[str, str]]:
+    """The request's headers as they are, and only what HTTP needs added."""
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+    # Transfer-Encoding is httpx's way to say that it did not know the length; it is known now.
+    pairs = [pair for pair in pairs if pair[0].lower() != "transfer-encoding"]
     names = {name.lower() for name, _ in pairs}
-    if b"transfer-encoding" in names:  # httpx's way to say that it did not know the length; it is known now
-        pairs = [pair for pair in pairs if pair[0].lower() != b"transfer-encoding"]
-    if b"host" not in names:
-        pairs.insert(0, (b"Host", origin.netloc))
-    if b"accept-encoding" not in names:
-        pairs.append((b"accept-encoding", b"identity"))
-    if b"content-length" not in names:
-        pairs.append((b"Content-Length", b"%d" % len(content)))
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), origin.target)]
-    lines += [b"%b: %b" % pair for pair in pairs]
-    head = b"\r\n".join(lines)
-    if head.count(b"\n") != len(pairs) or head.count(b"\r") != len(pairs) or b"\0" in head:
+    if "host" not in names:
+        pairs.insert(0, ("Host", origin.netloc.decode("ascii")))
+    if "accept-encoding" not in names:
+        pairs.append(("accept-encoding", "identity"))
+    if "content-length" not in names:
+        pairs.append(("Content-Length", str(len(content))))
+    return pairs
+
+
+def _payload(method: str, headers: list[tuple[str, str]], origin: Origin, content: bytes) -> bytes:
+    """The request as bytes."""
+    lines = [f"{method} {origin.target.decode('ascii')} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(headers) or head.count("\r") != len(headers) or "\0" in head:
         raise ValueError("a header holds a line break or NUL and cannot be sent")
-    return b"%b\r\n\r\n%b" % (head, content)
+    return head.encode("latin-1") + b"\r\n\r\n" + content
 
 
 def _record(outcome: Outcome, answer: Answer) -> None:

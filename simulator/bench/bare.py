@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from simulator.wire import Transport, post
+from simulator.wire import Transport
 
 WARM_UP_S = 0.2
 SECRET = b"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
@@ -63,7 +63,7 @@ async def transport(url: str, body: bytes, in_flight: int) -> AsyncIterator[list
     wire = Transport()
 
     async def send() -> int:
-        outcome = await wire.exchange(post(url, _headers(body), body), owner=1, timeout=15)
+        outcome = await wire.post(url, _headers(body), body, owner=1, timeout=15)
         return outcome.status_code or 0
 
     yield [send] * in_flight
