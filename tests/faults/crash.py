@@ -47,11 +47,11 @@ def witness(folder: Path) -> Iterator[tuple[str, Path]]:
 class Producer:
     """Posts events and batches, each until it gets its 202, whatever happens to the server meanwhile."""
 
-    def __init__(self, server: Server, endpoint: str, *, per_second: float):
+    def __init__(self, server: Server, endpoint: str, *, per_second: float, batch: int = BATCH):
         self.accepted: list[str] = []
         self.batches: dict[str, int] = {}
         self.refused: list[str] = []
-        self._endpoint, self._key, self._pause = endpoint, server.key, 1 / per_second
+        self.endpoint, self._key, self._pause, self._batch = endpoint, server.key, 1 / per_second, batch
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._produce, name="producer")
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
@@ -70,17 +70,16 @@ class Producer:
         count = 0
         while not self._stopping.wait(self._pause):
             count += 1
-            if count % SINGLES:
-                told = self._accepted("/events", {"type": "lead.qualified"}, f"event {count}")
+            if count % SINGLES or not self._batch:
+                told = self._accepted("/events", {"type": "lead.qualified"}, f"{self.endpoint} {count}")
                 self.accepted.append(told["event"]["id"])
             else:
-                told = self._accepted(
-                    "/events/batch", {"type": "property.matched", "count": BATCH}, f"batch {count}"
-                )
+                body = {"type": "property.matched", "count": self._batch}
+                told = self._accepted("/events/batch", body, f"{self.endpoint} {count}")
                 self.batches[told["batch_id"]] = told["count"]
 
     def _accepted(self, path: str, body: dict[str, object], once: str) -> dict:
-        content = json.dumps({**body, "endpoints": [self._endpoint]}).encode()
+        content = json.dumps({**body, "endpoints": [self.endpoint]}).encode()
         headers = {
             "Authorization": f"Bearer {self._key}",
             "Content-Type": "application/json",
@@ -190,7 +189,8 @@ def crash_loop(
     with witness(folder) as (url, log):
         server.start()
         try:
-            producer = Producer(server, _register(server, url), per_second=per_second)
+            endpoint = register(server, url)
+            producer = Producer(server, endpoint, per_second=per_second)
             producer.start()
             driver.starts.append((time.time(), time.time()))
             try:
@@ -206,10 +206,10 @@ def crash_loop(
         finally:
             if server.process.poll() is None:
                 server.kill()
-        found = Evidence.of(producer.accepted, producer.batches, log, driver.database)
+        found = Evidence.of(producer.accepted, producer.batches, log, driver.database, endpoint)
     return Run(found, kills, driver.starts, producer.refused, server.errors)
 
 
-def _register(server: Server, url: str) -> str:
-    endpoint = {"url": url, "events": ["*"], "secret": SECRET, "timeout": 10, "max_in_flight": 60}
+def register(server: Server, url: str, **settings: object) -> str:
+    endpoint = {"url": url, "events": ["*"], "secret": SECRET, "timeout": 10, "max_in_flight": 60, **settings}
     return server.api("POST", "/webhooks", json=endpoint).json["id"]

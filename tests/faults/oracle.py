@@ -8,10 +8,19 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+DELIVERIES = """
+SELECT e.id, e.body, e.batch_id, d.status, d.attempt_count
+FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id WHERE d.endpoint_id = ?"""
+ATTEMPTS = """
+SELECT d.event_id, a.number, a.status, a.status_code, a.repeated
+FROM simulator_attempt a JOIN simulator_delivery d ON d.id = a.delivery_id WHERE d.endpoint_id = ?"""
 
 
 def number(public_id: str) -> int:
@@ -46,27 +55,24 @@ class Evidence:
     attempts: dict[int, dict[int, tuple[str, int | None, bool]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, accepted: list[str], batches: dict[str, int], log: Path, database: Path) -> "Evidence":
+    def of(
+        cls, accepted: list[str], batches: dict[str, int], log: Path, database: Path, endpoint: str
+    ) -> "Evidence":
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         seen = [Seen(number(event), *rest) for event, *rest in lines]
         found = cls([number(one) for one in accepted], {number(k): n for k, n in batches.items()}, seen)
-        found._read(database)
+        found._read(database, number(endpoint))
         return found
 
-    def _read(self, database: Path) -> None:
-        with sqlite3.connect(database) as rows:
-            for event, body, batch in rows.execute("SELECT id, body, batch_id FROM simulator_event"):
+    def _read(self, database: Path, endpoint: int) -> None:
+        made: defaultdict[int, dict[int, tuple[str, int | None, bool]]] = defaultdict(dict)
+        with closing(sqlite3.connect(database)) as rows:
+            for event, body, batch, status, count in rows.execute(DELIVERIES, [endpoint]):
                 self.events[event] = hashlib.sha256(body).hexdigest(), batch
-            events, made = {}, defaultdict(dict)
-            query = "SELECT id, event_id, status, attempt_count FROM simulator_delivery"
-            for delivery, event, status, count in rows.execute(query):
-                events[delivery] = event
                 self.deliveries[event] = status, count
-            query = "SELECT delivery_id, number, status, status_code, repeated FROM simulator_attempt"
-            for delivery, attempt, status, code, repeated in rows.execute(query):
-                made[events[delivery]][attempt] = status, code, bool(repeated)
-            self.attempts = made
-        rows.close()
+            for event, attempt, status, code, repeated in rows.execute(ATTEMPTS, [endpoint]):
+                made[event][attempt] = status, code, bool(repeated)
+        self.attempts = made
 
 
 def violations(found: Evidence, *, in_flight_at_kills: int) -> dict[str, list[str]]:

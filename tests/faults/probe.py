@@ -14,6 +14,7 @@ class Probe:
     def __init__(self, server: Server, path: str = "/healthz", every: float = 0.02):
         self.seconds: list[float] = []
         self.statuses: set[int] = set()
+        self.broken = 0  # requests that got no answer
         self._path, self._every = path, every
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
         self._stopping = threading.Event()
@@ -31,9 +32,14 @@ class Probe:
     def _ask(self) -> None:
         while not self._stopping.wait(self._every):
             began = time.perf_counter()
-            self._connection.request("GET", self._path)
-            answer = self._connection.getresponse()
-            answer.read()
+            try:
+                self._connection.request("GET", self._path)
+                answer = self._connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException):
+                self.broken += 1  # it was killed, or has not started yet
+                self._connection.close()
+                continue
             self.seconds.append(time.perf_counter() - began)
             self.statuses.add(answer.status)
 
