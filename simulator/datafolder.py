@@ -94,7 +94,10 @@ def logging_config(format: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"no_secrets": {"()": "simulator.logs.NoSecrets"}},
+        "filters": {
+            "no_secrets": {"()": "simulator.logs.NoSecrets"},
+            "faults_only": {"()": "simulator.logs.FaultsOnly"},
+        },
         "formatters": {
             "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
             "json": {"()": "simulator.logs.JsonLines"},
@@ -107,5 +110,6 @@ def logging_config(format: str) -> dict[str, Any]:
             "simulator": {"level": "INFO"},
             "console": {"level": "INFO"},
             "django": {"level": "ERROR"},
+            "django.request": {"filters": ["faults_only"]},
         },
     }

@@ -22,6 +22,13 @@ class NoSecrets(logging.Filter):
         return True
 
 
+class FaultsOnly(logging.Filter):
+    """Lets only what was raised pass: a 500 that the built-in receiver answers on purpose is no fault of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(record.exc_info)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line, for log collectors: time, level, logger, message, traceback."""
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from simulator import datafolder
-from simulator.logs import JsonLines, NoSecrets, masked
+from simulator.logs import FaultsOnly, JsonLines, NoSecrets, masked
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
 
@@ -78,3 +78,14 @@ def test_every_entry_passes_the_mask(format: str):
     assert config["root"]["handlers"] == ["stderr"]
     assert config["handlers"]["stderr"]["filters"] == ["no_secrets"]
     assert config["handlers"]["stderr"]["formatter"] == format
+
+
+def test_an_answer_of_500_is_no_entry_and_an_exception_is() -> None:
+    said = logging.LogRecord(
+        "django.request", logging.ERROR, "", 0, "Internal Server Error: /receiver/", (), None
+    )
+    raised = logging.LogRecord(
+        "django.request", logging.ERROR, "", 0, "x", (), (ValueError, ValueError(), None)
+    )
+    assert not FaultsOnly().filter(said)
+    assert FaultsOnly().filter(raised)

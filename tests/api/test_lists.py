@@ -83,7 +83,7 @@ def plan(filters: search.Filters) -> str:
         (search.Filters(type="lead.qualified"), "by_type"),
         (search.Filters(code="404"), "by_status_code"),
         (search.Filters(code="refused"), "by_error"),
-        (search.Filters(endpoint="ep_00000000001", status="failed"), "by_endpoint_status"),
+        (search.Filters(endpoint="ep_00000000001", status="failed"), "by_status"),
     ],
 )
 def test_a_filter_is_answered_by_its_index_without_sorting(filters: search.Filters, index: str) -> None:
