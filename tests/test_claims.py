@@ -64,9 +64,10 @@ def test_a_claim_is_written_down_before_anything_is_sent() -> None:
     assert (one.body, one.flaw) == (b'{"id":"evt_1"}', None)
 
 
-def test_what_is_claimed_is_not_claimed_again() -> None:
+def test_what_is_claimed_is_not_claimed_again_not_even_when_its_lease_is_over() -> None:
     accept(endpoint(), 3)
-    assert [len(claim()), len(claim())] == [3, 0]
+    assert len(claim()) == 3
+    assert claim() == claim(now=soon() + timedelta(hours=1)) == [], "it must be reclaimed first"
 
 
 def test_what_is_not_due_yet_waits_and_says_until_when() -> None:

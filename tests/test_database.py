@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from console.database import QUICK_CHECK_BYTES, Unusable, inspect, prepare
+from console import database
+from console.database import Unusable, inspect, prepare
 
 ROW = b"a row of some length, so that there are pages to damage"
 
@@ -84,12 +85,11 @@ def test_a_read_only_file_is_refused_although_it_could_be_read(tmp_path: Path) -
         inspect(path)
 
 
-def test_a_large_database_does_not_keep_the_start_waiting(tmp_path: Path) -> None:
-    path = make(tmp_path / "large", rows=1)
-    with path.open("r+b") as file:
-        file.truncate(
-            QUICK_CHECK_BYTES + 4096
-        )  # more pages than the file says it has: only a full check sees it
+def test_a_large_database_is_not_read_to_its_end_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = damage(make(tmp_path / "large"), at=100_000)
+    monkeypatch.setattr(database, "QUICK_CHECK_BYTES", 100_000)
     inspect(path)
 
 

@@ -1,7 +1,9 @@
 """Ids: sortable, rising whatever the clock does, and never taken for those of another kind."""
 
+import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -61,13 +63,22 @@ def test_ids_rise_even_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch)
     assert made == sorted(set(made))
 
 
-def test_threads_that_make_ids_at_once_share_none() -> None:
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns after every few instructions instead of every 5 ms."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def test_threads_that_make_ids_at_once_share_none(restless: None) -> None:
     made: list[int] = []
     together = threading.Barrier(8)
 
     def make() -> None:
         together.wait(5)
-        for _ in range(50):
+        for _ in range(200):
             made.extend(ids.new_many(7))
 
     threads = [threading.Thread(target=make) for _ in range(8)]
@@ -75,7 +86,7 @@ def test_threads_that_make_ids_at_once_share_none() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(made)) == 8 * 50 * 7
+    assert len(set(made)) == 8 * 200 * 7
 
 
 def test_two_processes_that_start_in_one_millisecond_do_not_begin_with_the_same_id(

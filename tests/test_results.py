@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from simulator import claims, feed, results
 from simulator.claims import Claim, Claims, Room
 from simulator.models import Activity, Attempt, Delivery, Endpoint, Event
 from simulator.models.delivery import HELD
 from simulator.results import Result
+from simulator.rows import change
 from simulator.transaction import writing
 from simulator.wire import LateAnswer, Outcome
 
@@ -154,6 +156,22 @@ def test_one_result_that_cannot_be_written_is_our_own_error_and_harms_no_other(
     assert {d.pk: d.last_error for d in Delivery.objects.all()} == {odd.pk: "internal_error", fine.pk: None}
     assert "could not be written" in Attempt.objects.get(delivery=odd).error_message
     assert "could not be written" in caplog.text
+
+
+def test_a_database_that_cannot_be_written_is_nobodys_fault_and_the_group_can_be_tried_again(
+    endpoint: Endpoint,
+) -> None:
+    delivery = accept(endpoint)
+    [one] = claim()
+    change("PRAGMA query_only = ON")
+    try:
+        with pytest.raises(OperationalError, match="readonly"):
+            results.record([Result(one, answer())], 1.0)
+    finally:
+        change("PRAGMA query_only = OFF")
+    record((one, answer()))
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.last_error) == ("succeeded", None)
 
 
 def test_an_attempt_that_was_cut_off_is_due_again_with_its_budget_untouched(endpoint: Endpoint) -> None:

@@ -159,13 +159,14 @@ def test_below_the_api_nothing_is_ever_a_500(program: Program) -> None:
 
 
 @pytest.mark.parametrize("kind", [str, str.encode])
+@pytest.mark.parametrize("size", [MAX_FRAME + 1, MAX_SENT_FRAME + 1])
 def test_a_frame_beyond_the_limit_ends_its_socket_with_1009(
-    program: Program, kind: Callable[[str], str | bytes]
+    program: Program, kind: Callable[[str], str | bytes], size: int
 ) -> None:
     with program.talk() as talking:
         talking.send("1".ljust(MAX_FRAME))
         assert talking.recv(5) == "x"
-        talking.send(kind("1".ljust(MAX_FRAME + 1)))
+        talking.send(kind("1".ljust(size)))
         with pytest.raises(ConnectionClosed) as closed:
             talking.recv(5)
         assert closed.value.rcvd.code == 1009
