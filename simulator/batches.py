@@ -15,7 +15,7 @@ from .models.event_type import known_types, sample_of
 from .rows import change, change_many, query, written
 
 AHEAD = 512  # deliveries that wait in the batch lane
-GROUP = 128  # events made in one transaction: a click never waits for more than that
+GROUP = 64  # events made in one transaction: a click never waits for more than that
 
 _OPEN = """
 SELECT id, type, count - made FROM simulator_batch WHERE made < count AND stopped_at IS NULL ORDER BY id LIMIT 1"""
