@@ -12,7 +12,7 @@ urlpatterns = [
     path("readyz", health.ready, name="ready"),
     path("api/v1/", api.urls),
     path("receiver/", receive),
-    path("receiver/<path:path>", receive, name="receiver"),
+    path("receiver/<path:path>", receive),
     path("", include("console.pages")),
 ]
 

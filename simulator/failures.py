@@ -265,7 +265,9 @@ def hint_for(
 
 def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 500 and b'"FAIL_FIRST"' in body:
-        return "Nothing to fix: the built-in receiver fails on purpose here (fail_first). A retry will succeed."
+        return (
+            "Nothing to fix: the built-in receiver fails on purpose here (fail_first). A retry will succeed."
+        )
     if status == 403 and re.search(rb"csrf", body, re.IGNORECASE):
         return (
             "Your framework's CSRF check refused the request: exempt this view (in Django @csrf_exempt) and"
