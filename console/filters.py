@@ -1,14 +1,19 @@
 """Which deliveries a list shows: what the page's query string asks for. The query itself is simulator.search's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import or_
 from urllib.parse import urlencode
 
 from django.db.models import Q
 
-from simulator import search, searchable
+from simulator import failures, search, searchable
+from simulator.models import Delivery, Endpoint
 from simulator.models.delivery import DeliveryQuerySet
+from simulator.models.event_type import known_types
 
+Shape = Callable[[DeliveryQuerySet], DeliveryQuerySet]
 STATUSES = {
     "pending": "Waiting",
     "retrying": "Retrying",
@@ -46,6 +51,15 @@ class Filter:
 
     def deliveries(self) -> DeliveryQuerySet:
         """What it lets through, in no order."""
+        found = self._beside_text()
+        return found.filter(reduce(or_, _shown(self.q), searchable.containing(self.q))) if self.q else found
+
+    def newest(self, shape: Shape, cursor: str, count: int) -> list[Delivery]:
+        """The newest `count` of them, older than the delivery `cursor`; `shape` says what is read of each."""
+        rows, also = shape(self._beside_text()), _shown(self.q) if self.q else []
+        return search.newest(rows, self.q, cursor, count, also)
+
+    def _beside_text(self) -> DeliveryQuerySet:
         retrying = self.status == "retrying"
         asked = search.Filters(
             status="pending" if retrying else self.status or None,
@@ -53,17 +67,20 @@ class Filter:
             endpoint=self.endpoint or None,
         )
         found = search.matching(asked)
-        if retrying:
-            found = found.filter(attempt_count__gt=0)
-        return found.filter(_with_text(self.q)) if self.q else found
+        return found.filter(attempt_count__gt=0) if retrying else found
 
 
-def _with_text(text: str) -> Q:
-    """Beside the bodies and headers: what the row itself shows, and the ids."""
-    if text.startswith(("dlv_", "evt_")):
-        return Q(pk=text) | Q(event=text)
-    shown = Q(type__icontains=text) | Q(last_error__icontains=text)
-    shown |= Q(endpoint__url__icontains=text) | Q(endpoint__description__icontains=text)
+def _shown(text: str) -> list[Q]:
+    """Where a text may be beside the bodies and headers: in what the row itself shows, and in the ids."""
+    low = text.lower()
+    endpoints = Endpoint.objects.filter(Q(description__icontains=text))
+    places = [
+        Q(type__in=[type for type in known_types() if low in type.lower()]),
+        Q(last_error__in=[code for code in failures.CODES if low in code]),
+        Q(endpoint__in=list(endpoints.values_list("pk", flat=True))),
+    ]
     if text.isascii() and text.isdigit():
-        shown |= Q(last_status_code=int(text[:9]))
-    return shown | searchable.containing(text)
+        places.append(Q(last_status_code=int(text[:9])))
+    if text.startswith("evt_"):
+        places.append(Q(event=text))
+    return places

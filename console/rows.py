@@ -17,9 +17,9 @@ PAGE = 100
 MOST_NAMED = 200
 DOTS = 8  # more attempts than these are shown as numbers
 _KEPT = 4000  # rendered rows, about 1 KiB each
-_SHOWN = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
-_SHOWN += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
-_SHOWN += ("endpoint__url", "endpoint__description", "endpoint__retry_delays", "endpoint__revision")
+_COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
+_COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
+_COLUMNS += ("endpoint__url", "endpoint__description", "endpoint__retry_delays", "endpoint__revision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,7 @@ class Page:
 def page(filter: Filter, cursor: str = "") -> Page:
     """The newest PAGE rows, or those older than `cursor` (a delivery id)."""
     seq = feed.latest()
-    deliveries = shown(filter).order_by("-pk")
-    if cursor:
-        deliveries = deliveries.filter(pk__lt=cursor)
-    found = list(deliveries[: PAGE + 1])
+    found = filter.newest(_shown, cursor, PAGE + 1)
     more = len(found) > PAGE
     return Page([row(delivery) for delivery in found[:PAGE]], seq, found[PAGE - 1].pk if more else "")
 
@@ -49,7 +46,11 @@ def some(ids: list[str]) -> list[str]:
 
 def shown(filter: Filter) -> DeliveryQuerySet:
     """What the filter lets through, with what a row shows and no more."""
-    return filter.deliveries().select_related("endpoint").only(*_SHOWN)
+    return _shown(filter.deliveries())
+
+
+def _shown(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
+    return deliveries.select_related("endpoint").only(*_COLUMNS)
 
 
 def row(delivery: Delivery) -> str:

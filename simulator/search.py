@@ -1,7 +1,7 @@
 """Which deliveries somebody is looking for: filters from text, and the query they make. Knows no page and no API."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from .models.delivery import CANCELLED, FAILED, FINISHED, PENDING, SENDING, SUCC
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
+FIRST_LOOK = 2000  # hits of a text that are looked at before all of them are
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
 
@@ -117,3 +118,24 @@ def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | 
 
 def _id_at(moment: datetime, slack: timedelta) -> int:
     return min(ids.at(moment.timestamp() + slack.total_seconds()), (1 << 63) - 1)
+
+
+def newest(
+    rows: DeliveryQuerySet, q: str | None, cursor: str | None, count: int, also: Sequence[Q] = ()
+) -> list[Delivery]:
+    """The newest `count` of these rows, older than the delivery `cursor`, that contain `q` or fulfil one of `also`.
+
+    With a text each place where it may be is asked by itself and the answers are merged: together in one query they
+    would cost a look at every row, as soon as the text is rare in one place and common in another.
+    """
+    rows = rows.order_by("-pk")
+    rows = rows.filter(pk__lt=cursor) if cursor else rows
+    if not q:
+        return list(rows[:count])
+    before = (ids.decode("dlv", cursor) if cursor else None) or searchable.MAX_ID
+    found = list(rows.filter(searchable.indexed(q, before=before, most=FIRST_LOOK))[:count])
+    if len(found) < count:
+        found = list(rows.filter(searchable.indexed(q, before=before))[:count])
+    for place in [*searchable.beside(q), *also]:
+        found += rows.filter(place)[:count]
+    return sorted({each.pk: each for each in found}.values(), key=lambda each: each.pk, reverse=True)[:count]

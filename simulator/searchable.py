@@ -7,6 +7,8 @@ left out: they are three quarters of the text, and a person searches for the res
 """
 
 import re
+from functools import reduce
+from operator import or_
 
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
@@ -16,6 +18,7 @@ from .rows import change, query
 
 GROUP = 64
 SHORTEST = 3  # characters of a trigram
+MAX_ID = (1 << 63) - 1
 
 _UNINDEXED = """
 SELECT id FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL ORDER BY id LIMIT %s"""
@@ -45,31 +48,42 @@ def forget(number: int) -> None:
 
 def containing(text: str) -> Q:
     """Deliveries with this text in a body or header of request or response, ignoring the case of ASCII letters."""
-    like = f"%{text.translate(_WILD)}%"
+    return reduce(or_, beside(text), indexed(text))
+
+
+def indexed(text: str, *, before: int = MAX_ID, most: int = -1) -> Q:
+    """Those that the index knows; of ids below `before` the newest `most`, which it finds without reading the rest."""
     if len(text) < SHORTEST:
-        found = Q(pk__in=RawSQL(f"SELECT id FROM simulator_searchable WHERE {_LIKE}", [like]))
-    else:
-        phrase = '"' + text.replace('"', '""') + '"'
-        found = Q(pk__in=RawSQL(_INDEXED, [phrase])) | Q(pk__in=RawSQL(_FRESH, [like]))
-    return found | _in_standard_headers(text, like)
+        like = [f"%{text.translate(_WILD)}%"]
+        return Q(pk__in=RawSQL(f"SELECT id FROM simulator_searchable WHERE {_LIKE}", like))
+    phrase = '"' + text.replace('"', '""') + '"'
+    return Q(pk__in=RawSQL(_INDEXED, [phrase, before, most]))
 
 
-def _in_standard_headers(text: str, like: str) -> Q:
-    """What every request carries is not in the index: it is known anyway, or sought by its exact form."""
-    found = Q(
-        endpoint__in=RawSQL(f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}", [like])
-    )
+def beside(text: str) -> list[Q]:
+    """The other places where the text may be, each a quick look-up of its own: what is not indexed yet, and the
+    headers that every request has, which are known anyway or sought by their exact form."""
+    like = f"%{text.translate(_WILD)}%"
+    places = [
+        Q(pk__in=RawSQL(_FRESH, [like])),
+        Q(
+            endpoint__in=RawSQL(
+                f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}", [like]
+            )
+        ),
+    ]
     if text.lower() in _STANDARD:
-        found |= Q(attempt_count__gt=0)
+        places.append(Q(attempt_count__gt=0))
     if number := ids.decode("dlv", text):
-        found |= Q(pk=number)
+        places.append(Q(pk=number))
     if re.fullmatch(r"(v1=)?[0-9a-f]{10,64}", text):  # a timestamp or a part of a signature
-        found |= Q(pk__in=RawSQL(_SIGNED, [like]))
-    return found
+        places.append(Q(pk__in=RawSQL(_SIGNED, [like])))
+    return places
 
 
 _LIKE = "text LIKE %s ESCAPE '!'"
-_INDEXED = "SELECT rowid FROM simulator_search WHERE simulator_search MATCH %s"
+_INDEXED = """
+SELECT rowid FROM simulator_search WHERE simulator_search MATCH %s AND rowid < %s ORDER BY rowid DESC LIMIT %s"""
 _FRESH = (
     "SELECT id FROM simulator_searchable "
     f"WHERE id IN (SELECT id FROM simulator_delivery WHERE NOT indexed) AND {_LIKE}"

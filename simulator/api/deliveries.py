@@ -1,13 +1,16 @@
 """`/deliveries`: one event to one endpoint, and what was tried."""
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, cast
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from ninja.params.models import Query
 
 from .. import search
 from ..models import Activity, Delivery
+from ..models.delivery import DeliveryQuerySet
 from ..transaction import writing
 from .delivery_schemas import DeliveryOut, DeliveryWithAttempts
 from .errors import not_found
@@ -15,7 +18,7 @@ from .export import exported
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CREATES, TAKES_BODY, In, Page, optional, refused
-from .shapes import answer, delivery_json, delivery_with_attempts
+from .shapes import Json, answer, delivery_json, delivery_with_attempts
 
 router = Router(tags=["deliveries"])
 
@@ -38,6 +41,10 @@ class ResendIn(In):
     raw_body: str = optional(description="An edited body: it becomes a new event.")
 
 
+def _shaped(deliveries: list[Delivery]) -> list[Json]:
+    return [delivery_json(each) for each in deliveries]
+
+
 @router.get("", response={200: Page[DeliveryOut], **refused()}, operation_id="listDeliveries", summary="List")
 def index(
     request: HttpRequest,
@@ -52,8 +59,13 @@ def index(
     until: str | None = UNTIL,
 ) -> HttpResponse:
     """Newest first; every filter narrows."""
-    rows = search.matching(search.parsed(request.GET.dict())).rows()
-    return answer(page(rows, limit, cursor, lambda deliveries: [delivery_json(each) for each in deliveries]))
+    filters = search.parsed(request.GET.dict())
+    rows = search.matching(replace(filters, q=None)).rows()
+
+    def find(rows: QuerySet[Delivery], cursor: str | None, count: int) -> list[Delivery]:
+        return search.newest(cast(DeliveryQuerySet, rows), filters.q, cursor, count)
+
+    return answer(page(rows, limit, cursor, _shaped, find=find))
 
 
 @router.get(

@@ -29,18 +29,23 @@ LIMIT: Any = Query(50, ge=1, le=200, description="How many rows at most.")
 CURSOR: Any = Query(None, max_length=200, description="`next_cursor` of the page before.")
 
 
+def newest(rows: "QuerySet[Row]", cursor: str | None, count: int) -> list[Row]:
+    """The newest `count` rows older than the one that `cursor` names."""
+    rows = rows.order_by("-pk")
+    return list((rows.filter(pk__lt=cursor) if cursor else rows)[:count])
+
+
 def page(
     rows: "QuerySet[Row]",
     limit: int,
     cursor: str | None,
     shapes: Callable[[list[Row]], list[Json]],
     weigh: Callable[[Row], int] = lambda row: 0,
+    find: "Callable[[QuerySet[Row], str | None, int], list[Row]]" = newest,
 ) -> Json:
     """One page of the contract. `rows` need no order; `weigh` gives the bytes that showing a row will read."""
     name = rows.model._meta.model_name or ""
-    if cursor is not None:
-        rows = rows.filter(pk__lt=opened(name, cursor))
-    found = list(rows.order_by("-pk")[: limit + 1])
+    found = find(rows, None if cursor is None else opened(name, cursor), limit + 1)
     shown, weight = found[:limit], 0
     for count, row in enumerate(shown):
         weight += weigh(row)

@@ -47,7 +47,7 @@ def queries(client: Client, path: str) -> list[str]:
         ("/webhooks", 1),
         ("/events", 3),
         ("/deliveries", 1),
-        ("/deliveries?q=lead&status=pending&type=lead.qualified&code=5xx&since=2020-01-01T00:00:00Z", 1),
+        ("/deliveries?q=lead&status=pending&type=lead.qualified&code=5xx&since=2020-01-01T00:00:00Z", 4),
         ("/activity", 1),
         ("/event-types", 1),
     ],
