@@ -19,7 +19,7 @@ from .oracle import Evidence
 
 SECRET = "whsec_Y3Jhc2gtbG9vcC1vZi10aGUtc2ltdWxhdG9yLTMyYnk"
 CONCURRENCY = 100
-AT_LEAST = 20
+AT_LEAST = 20  # events, also in a run without kills
 EARLY = 8  # one start in so many is killed before it runs
 SINGLES, BATCH = 6, 80  # one batch of 80 among six calls
 
@@ -53,7 +53,7 @@ class Producer:
         self.refused: list[str] = []
         self.endpoint, self._key, self._pause, self._batch = endpoint, server.key, 1 / per_second, batch
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._produce, name="producer")
+        self._thread = threading.Thread(target=self._produce, name="producer", daemon=True)
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
 
     def start(self) -> None:
@@ -187,12 +187,11 @@ def crash_loop(
     driver = Driver(folder, seed, env)
     server = driver.server
     with witness(folder) as (url, log):
-        server.start()
         try:
+            server.start()
             endpoint = register(server, url)
             producer = Producer(server, endpoint, per_second=per_second)
             producer.start()
-            driver.starts.append((time.time(), time.time()))
             try:
                 for kill in range(kills):
                     driver.kill_and_restart(kill)
