@@ -7,11 +7,14 @@ from typing import Any
 from django import forms
 
 from simulator import catalog, sending
-from simulator.models import Delivery, Endpoint, IdempotencyKey
+from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
+from simulator.models.endpoint import PAUSED, audience
 from simulator.models.event_type import known_types
 from simulator.transaction import writing
 
 MAX_BODY = 1024 * 1024
+MOST_COPIES = 100_000
+HOW_MANY = f"Copies: a whole number, 1 to {MOST_COPIES:,}."
 
 
 def new_token() -> str:
@@ -46,6 +49,12 @@ class SendForm(forms.Form):
     token = forms.CharField(max_length=100)
     endpoint = forms.CharField(max_length=40)
     type = forms.CharField(max_length=100)
+    copies = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_COPIES,
+        error_messages={"invalid": HOW_MANY, "min_value": HOW_MANY, "max_value": HOW_MANY},
+    )
     data = forms.CharField(strip=False, required=False)
 
     def clean_type(self) -> str:
@@ -60,7 +69,13 @@ class SendForm(forms.Form):
             raise forms.ValidationError("This endpoint is gone. Choose another one.")
         return pk
 
+    def clean_copies(self) -> int:
+        return self.cleaned_data["copies"] or 1
+
     def clean_data(self) -> dict[str, Any]:
+        """Not asked for when each copy is a fresh sample."""
+        if self.cleaned_data.get("copies", 1) > 1:
+            return {}
         about = judged(self.cleaned_data["data"])
         if "problem" in about:
             place = f"Line {about['line']}, column {about['column']}: " if about.get("line") else ""
@@ -68,24 +83,42 @@ class SendForm(forms.Form):
         data: dict[str, Any] = about["data"]
         return data
 
-    def send(self) -> list[Delivery]:
-        """The deliveries this form made, now or when it was first sent."""
+    def clean(self) -> None:
+        """One event waits for a paused endpoint; a batch would be made for nobody."""
+        chosen = self.cleaned_data.get("endpoint")
+        if (
+            self.cleaned_data.get("copies", 1) > 1
+            and Endpoint.objects.filter(pk=chosen, status=PAUSED).exists()
+        ):
+            self.add_error("endpoint", "This endpoint is paused. Resume it before you send a batch.")
+
+    def send(self) -> list[Delivery] | Batch:
+        """What this form made, now or when it was first sent: one event's deliveries, or a batch."""
         token = self.cleaned_data["token"]
         with writing():
             known = IdempotencyKey.objects.filter(key=token, path="/send/").first()
             if known:
-                return list(Delivery.objects.filter(pk__in=known.answer.split()))
-            deliveries = self._send()
-            answer = " ".join(delivery.pk for delivery in deliveries)
+                batch = Batch.objects.filter(pk=known.answer).first()
+                return batch or list(Delivery.objects.filter(pk__in=known.answer.split()))
+            made = self._send()
+            answer = made.pk if isinstance(made, Batch) else " ".join(delivery.pk for delivery in made)
             IdempotencyKey.objects.create(key=token, path="/send/", sha256="", status_code=200, answer=answer)
-        return deliveries
+        return made
 
-    def _send(self) -> list[Delivery]:
+    def _send(self) -> list[Delivery] | Batch:
+        chosen, copies = self.cleaned_data["endpoint"], self.cleaned_data["copies"]
+        if copies > 1:
+            return self._send_batch(copies, None if chosen == "everyone" else [chosen])
         content = sending.Content(self.cleaned_data["type"], self.cleaned_data["data"])
-        chosen = self.cleaned_data["endpoint"]
         if chosen == "everyone":
             return sending.send(content, trigger="test").deliveries
         return [sending.send_test(Endpoint.objects.get(pk=chosen), content)]
+
+    def _send_batch(self, copies: int, chosen: list[str] | None) -> list[Delivery] | Batch:
+        """Nothing when nobody would get it."""
+        type = self.cleaned_data["type"]
+        getting, _ = audience(type, chosen)
+        return sending.send_batch(type, copies, chosen, actor="console") if getting else []
 
 
 class ReceiverForm(forms.Form):

@@ -20,7 +20,7 @@ from django.http import QueryDict
 from simulator import engine, feed
 from simulator.models import Delivery
 
-from . import detail, doorbell, header, rows
+from . import batches, detail, doorbell, header, rows
 from .filters import Filter
 from .reading import read
 
@@ -185,6 +185,7 @@ class Look:
         self.latest = feed.latest()
         self.troubles = engine.troubles()
         self.counters, self.banners = header.render()
+        self.batch = batches.render()
         self.changes: dict[tuple[Filter, int], Changes] = {}
 
     def since(self, filter: Filter | None, seq: int) -> Changes:
@@ -228,7 +229,7 @@ def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | No
     """
     look = _looked()
     changes = look.since(wish.filter, wish.since)
-    parts = {"counters": look.counters, "banners": look.banners}
+    parts = {"counters": look.counters, "banners": look.banners, "batch": look.batch}
     news = {name: None if told.get(name) == html else html for name, html in parts.items()}
     opened = _opened(wish, told)
     told.update(parts, troubles=look.troubles)

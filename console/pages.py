@@ -31,6 +31,7 @@ urlpatterns = [
     path("send/audience/", sending.who, name="audience"),
     path("send/reach/", sending.reach, name="reach"),
     path("send/receiver/", sending.receiver, name="receiver"),
+    path("send/batch/<str:batch_id>/stop/", sending.stop, name="batch-stop"),
     path("endpoints/", endpoints.index, name="endpoints"),
     path("endpoints/new/", endpoints.create, name="endpoint-new"),
     path("endpoints/<str:endpoint_id>/", endpoints.show, name="endpoint"),

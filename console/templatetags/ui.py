@@ -82,6 +82,12 @@ def size(count: int | None) -> str:
 
 
 @register.filter
+def grouped(number: int) -> str:
+    """20000 → "20,000"."""
+    return f"{number:,}"
+
+
+@register.filter
 def iso(moment: datetime | None) -> str:
     """With milliseconds and Z, as the API writes it; the browser turns it into local time."""
     if moment is None:

@@ -7,15 +7,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from simulator.models import Endpoint
+from simulator.models import Batch, Endpoint
 from simulator.models.endpoint import audience
 from simulator.models.event_type import known_types, sample_of
 from simulator.reach import reach as reach_url
 from simulator.sending import BadInput, checked_url
+from simulator.transaction import writing
 
-from .. import forms, verifying
+from .. import batches, forms, verifying
 from ..bodies import indented
 from ..forms import pretty
+from .page import notice
 
 EVERYONE = "everyone"
 YOURS = "http://localhost:3000/webhook"
@@ -35,6 +37,7 @@ def panel(request: HttpRequest) -> dict[str, Any]:
         "yours": YOURS,
         "has_own": any(endpoint.origin == Endpoint.REGISTERED for endpoint in endpoints),
         **_audience(endpoints[0].pk if endpoints else EVERYONE, type),
+        "batch": batches.at_hand(),
     }
 
 
@@ -44,10 +47,29 @@ def send(request: HttpRequest) -> HttpResponse:
     form = forms.SendForm(request.POST)
     if not form.is_valid():
         return render(request, "send/_outcome.html", {"form": form, "token": forms.new_token()}, status=400)
-    deliveries = form.send()
-    if not request.htmx and deliveries:  # type: ignore[attr-defined]
-        return redirect("delivery", deliveries[0].pk)
-    return render(request, "send/_outcome.html", {"sent": deliveries, "token": forms.new_token()})
+    made = form.send()
+    context = {"token": forms.new_token()}
+    if isinstance(made, Batch):
+        if not request.htmx:  # type: ignore[attr-defined]
+            return redirect("console")
+        return render(request, "send/_started.html", context | {"started": made, "batch": batches.at_hand()})
+    if not request.htmx and made:  # type: ignore[attr-defined]
+        return redirect("delivery", made[0].pk)
+    return render(request, "send/_outcome.html", context | {"sent": made})
+
+
+@require_POST
+def stop(request: HttpRequest, batch_id: str) -> HttpResponse:
+    """Make no more of it, and say how many were sent. One that has ended stays as it is."""
+    with writing():
+        batch = Batch.objects.filter(pk=batch_id).first()
+        if batch and batch.status == "running":
+            batch.stop(actor="console")
+    if batch is None:
+        return notice(request, "There is no such batch.", status=404)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("console")
+    return render(request, "send/_batch.html", {"batch": batches.standing(batch)})
 
 
 @require_GET

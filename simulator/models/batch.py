@@ -7,11 +7,29 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from .. import feed
+from .. import feed, ids
 from ..ids import PublicId
+from ..rows import query
 from ..transaction import writing
 from .activity import Activity
-from .delivery import BATCH, Delivery
+from .delivery import BATCH, UNFINISHED, Delivery
+
+# One statement, so that what it says never runs backwards while events are made and sent.
+_SENT = f"""
+SELECT made - (
+    SELECT count(DISTINCT d.event_id) FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
+    WHERE e.batch_id = b.id AND (
+        d.lane = {BATCH} AND d.due_at IS NOT NULL
+        OR d.due_at IS NULL AND d.status = 'cancelled' AND d.id > b.id AND d.attempt_count = 0))
+FROM simulator_batch b WHERE b.id = %s"""
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def running(self) -> "BatchQuerySet":
+        """Oldest first, which is the order in which they are made."""
+        waiting = Delivery.objects.filter(UNFINISHED, lane=BATCH, event__batch__isnull=False)
+        left = Q(made__lt=F("count")) | Q(pk__in=waiting.values("event__batch"))
+        return self.filter(left, stopped_at=None).order_by("pk")
 
 
 class Batch(models.Model):
@@ -27,6 +45,8 @@ class Batch(models.Model):
     endpoints: Any = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     stopped_at = models.DateTimeField(null=True)
+
+    objects = BatchQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -62,6 +82,12 @@ class Batch(models.Model):
         waiting: int = self._unfinished().count()
         return waiting
 
+    @property
+    def sent(self) -> int:
+        """How many of its events had their first attempt, at everyone who gets them."""
+        number = ids.decode("bat", self.pk)
+        return int(query(_SENT, [number])[0][0])
+
     def stop(self, *, actor: str = "api", why: str = "") -> None:
         """Make no more events, and cancel the deliveries that wait for their first attempt."""
         with writing():
@@ -69,6 +95,7 @@ class Batch(models.Model):
             self.stopped_at = timezone.now()
             self.save(update_fields=["stopped_at"])
             self._unfinished().cancel_all()
+            feed.announce()  # also when nothing was left to cancel
             Activity.note(actor, "stopped batch", self.pk, why or f"after {self.made} of {self.count}")
 
     def _unfinished(self) -> Any:

@@ -1,4 +1,5 @@
 // What a page needs. Each module is one behaviour; they talk through events on the document.
+import "./batch.js";
 import "./clock.js";
 import "./copy.js";
 import "./detail.js";

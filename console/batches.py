@@ -1,0 +1,45 @@
+"""How far a batch has come, as the send panel and the socket say it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from simulator.models import Batch
+
+RECENT = timedelta(days=1)  # an older one is history: the line is for who waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`status` is the batch's; `behind` counts the running ones whose turn comes after it."""
+
+    id: str
+    type: str
+    count: int
+    sent: int
+    status: str
+    behind: int = 0
+
+
+def at_hand() -> Standing | None:
+    """The one that is being made; when none is, how the newest one ended."""
+    running = list(Batch.objects.running())
+    if running:
+        return _standing(running[0], "running", len(running) - 1)
+    newest = Batch.objects.filter(created_at__gt=timezone.now() - RECENT).order_by("-pk").first()
+    return newest and standing(newest)
+
+
+def standing(batch: Batch) -> Standing:
+    return _standing(batch, batch.status)
+
+
+def _standing(batch: Batch, status: str, behind: int = 0) -> Standing:
+    """Counted after the status is known, so that what is called finished is counted to its end."""
+    return Standing(batch.pk, batch.type, batch.count, batch.sent, status, behind)
+
+
+def render() -> str:
+    return render_to_string("send/_batch.html", {"batch": at_hand()})

@@ -1,0 +1,35 @@
+// The batch line: counts on in place, so that Stop keeps its element under the finger and its focus.
+const place = document.getElementById("batch");
+const copies = document.getElementById("copies");
+
+function parse(html) {
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  return holder.content.firstElementChild;
+}
+
+function count(line, fresh) {
+  line.querySelector("progress").value = fresh.querySelector("progress").value;
+  line.querySelector(".said").replaceChildren(...fresh.querySelector(".said").childNodes);
+}
+
+function tell(html) {
+  const line = place.firstElementChild;
+  const fresh = parse(html);
+  const batch = fresh?.dataset.batch;
+  if (batch && batch === line?.dataset.batch) return count(line, fresh);
+  if (batch && batch === line?.dataset.ended) return; // said before it was stopped
+  if (!batch && line?.textContent === fresh?.textContent) return; // nothing that needs saying twice
+  const focused = line?.contains(document.activeElement);
+  place.replaceChildren(...(fresh ? [fresh] : []));
+  htmx.process(place);
+  if (focused) place.focus();
+}
+
+if (place) {
+  document.addEventListener("live:frame", ({ detail: frame }) => frame.batch !== null && tell(frame.batch));
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => detail.target === place && place.focus());
+  document.addEventListener("htmx:afterSwap", () => {
+    copies.setAttribute("aria-invalid", document.querySelector("#outcome [data-field=copies]") !== null);
+  });
+}
