@@ -31,7 +31,7 @@ def render(pk: str, number: int = 0) -> str | None:
 
 
 def context(delivery: Delivery, number: int = 0) -> dict[str, Any]:
-    attempts = list(delivery.attempts.defer("response_body").order_by("number"))
+    attempts = delivery.with_attempts("response_body")
     chosen = next((one for one in attempts if one.number == number), None)
     attempt = chosen or (attempts[-1] if attempts else None)
     now = timezone.now()

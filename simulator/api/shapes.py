@@ -128,8 +128,8 @@ _LAST = ("number", "status_code", "error", "duration_ms")
 
 
 def delivery_with_attempts(delivery: Delivery) -> Json:
+    attempts = delivery.with_attempts()
     event = event_json(delivery.event)
-    attempts = Attempt.objects.filter(delivery=delivery).order_by("number")
     return delivery_json(delivery) | {"attempts": attempts_json(attempts, event)}
 
 

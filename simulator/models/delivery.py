@@ -13,6 +13,7 @@ from ..transaction import writing
 from .endpoint import Endpoint
 
 if TYPE_CHECKING:
+    from .attempt import Attempt
     from .event import Event
 
 PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED = "pending", "sending", "succeeded", "failed", "cancelled"
@@ -147,6 +148,19 @@ class Delivery(models.Model):
     def next_attempt_at(self) -> datetime | None:
         """When the next attempt is due; None when none is, or when the endpoint is paused."""
         return self.due_at if self.status == PENDING and not self.held else None
+
+    def with_attempts(self, *unneeded: str) -> "list[Attempt]":
+        """Its attempts by number, without the `unneeded` columns; this row becomes what it was at that moment.
+
+        Row and attempts are two queries, and a result may be committed between them. Each such commit gives the
+        row a higher seq, so both are read again until it stands still.
+        """
+        while True:
+            attempts = list(self.attempts.defer(*unneeded).order_by("number"))
+            seq = Delivery.objects.filter(pk=self.pk).values_list("seq", flat=True).first()
+            if seq in (self.seq, None):
+                return attempts
+            self.refresh_from_db()
 
     def retry(self) -> None:
         """Attempt now, whatever the timetable says; a failure leaves the timetable as it was."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from console import detail
+from simulator.api import shapes
 from simulator.models import Delivery
 
 Make = Callable[..., Delivery]
@@ -16,6 +17,26 @@ def shown(delivery: Delivery, number: int = 0) -> str:
 
 def test_there_is_none_for_an_unknown_delivery(db: None) -> None:
     assert detail.render("dlv_00000000000") is None
+
+
+def test_a_result_that_comes_between_the_two_queries_is_told_whole(attempted: Make, deliver: Make) -> None:
+    delivery = deliver()
+    seen = Delivery.objects.get(pk=delivery.pk)  # the first query; then the result is committed
+    attempted("succeeded", delivery=delivery)
+    told = detail.context(seen)
+    assert [(seen.status, attempt.status) for attempt in told["attempts"]] == [("succeeded", "succeeded")]
+    assert "answered 200" in told["verdict"].sentence
+
+
+def test_the_api_never_shows_an_ended_attempt_of_a_delivery_that_is_still_sending(
+    attempted: Make, deliver: Make
+) -> None:
+    delivery = deliver()
+    seen = Delivery.objects.select_related("event", "endpoint").get(pk=delivery.pk)
+    attempted("failed", delivery=delivery, status_code=500, error="status")
+    told = shapes.delivery_with_attempts(seen)
+    assert (told["status"], told["last_attempt"]["status_code"]) == ("failed", 500)
+    assert [attempt["status"] for attempt in told["attempts"]] == ["failed"]
 
 
 def test_every_failure_has_its_hint(attempted: Make) -> None:
