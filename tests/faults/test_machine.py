@@ -24,7 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from simulator import batches, claims, results
+from simulator import claims, results
+from simulator.batches import Batches
 from simulator.claims import Claim, Claims, Room
 from simulator.models import Attempt, Batch, Delivery, Endpoint, Event
 from simulator.models.delivery import HELD, NotNow
@@ -62,7 +63,7 @@ class Deliveries(RuleBasedStateMachine):
         self.out: dict[Claim, tuple[float, float]] = {}  # by the wall clock, and by a clock that nobody sets
         self.past: list[Claim] = []
         self.elapsed = 0.0
-        self.claims = Claims()
+        self.claims, self.batches = Claims(), Batches()
         self.events: set[str] = set()
         self.secrets: dict[str, list[tuple[str, datetime]]] = {}
         self.before: dict[str, dict[str, Any]] = {}
@@ -130,7 +131,7 @@ class Deliveries(RuleBasedStateMachine):
         with writing():
             now = timezone.now()
             results.reclaim(now)
-            batches.make(now)
+            self.batches.make(now)
             taken = self.claims.claim(self.room(), now)
         self.taken_from_the_engine()
         for claim in taken:
@@ -184,7 +185,7 @@ class Deliveries(RuleBasedStateMachine):
     def crash(self) -> None:
         self.past += self.out
         self.out.clear()
-        self.claims = Claims()
+        self.claims, self.batches = Claims(), Batches()
         with writing():
             if behind := claims.clock_set_back(timezone.now()):
                 claims.shift(-behind)
