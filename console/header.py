@@ -26,7 +26,7 @@ def counters() -> dict[str, Any]:
 
 
 def context() -> dict[str, Any]:
-    return {"counters": counters(), "banners": words.banners(engine.troubles())}
+    return {"counters": counters(), "banners": words.banners(engine.troubles(), engine.notices())}
 
 
 def render() -> tuple[str, str]:

@@ -86,6 +86,7 @@ def test_status_lines(code: int | None, reason: str | None, said: str) -> None:
 
 def test_banners_name_troubles_first_and_a_scaled_timetable() -> None:
     assert words.banners([]) == []
+    assert words.banners([], ["The clock was set."]) == [("notice", "The clock was set.")]
     with override_settings(SIM_RETRY_SCALE=0.05):
         kinds = [kind for kind, _ in words.banners(["the disk is full"])]
         assert kinds == ["trouble", "scale"]
