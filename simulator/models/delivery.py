@@ -1,10 +1,11 @@
 """One event to one endpoint. The rows are the queue: every one that is not finished has a `due_at`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from .. import feed, ids, searchable
@@ -149,16 +150,16 @@ class Delivery(models.Model):
         """When the next attempt is due; None when none is, or when the endpoint is paused."""
         return self.due_at if self.status == PENDING and not self.held else None
 
-    def with_attempts(self, *unneeded: str) -> "list[Attempt]":
+    def with_attempts(self, *unneeded: str) -> "Sequence[Attempt]":
         """Its attempts by number, without the `unneeded` columns; this row becomes what it was at that moment.
 
         Row and attempts are two queries, and a result may be committed between them. Each such commit gives the
-        row a higher seq, so both are read again until it stands still.
+        row a higher seq, so the attempts bring along the seq they belong to.
         """
         while True:
-            attempts = list(self.attempts.defer(*unneeded).order_by("number"))
-            seq = Delivery.objects.filter(pk=self.pk).values_list("seq", flat=True).first()
-            if seq in (self.seq, None):
+            found = self.attempts.annotate(then=F("delivery__seq")).defer(*unneeded).order_by("number")
+            attempts = list(found)
+            if all(attempt.then == self.seq for attempt in attempts):
                 return attempts
             self.refresh_from_db()
 
