@@ -148,9 +148,9 @@ def test_an_environment_made_for_the_tests_serves_up_at_once(clone: Clone) -> No
     assert clone.start("up") == (0, "django 1 up\n", "")
 
 
-def test_in_ci_the_whole_suite_uses_both_cores_and_a_part_of_it_one(set_up_clone: Clone) -> None:
-    assert set_up_clone.start("test", CI="true")[1].endswith("-n 2\n")
-    assert set_up_clone.start("test", "tests/test_retry.py", CI="true")[1].endswith("tests/test_retry.py\n")
+def test_the_whole_suite_uses_both_cores_and_a_part_of_it_one(set_up_clone: Clone) -> None:
+    assert set_up_clone.start("test")[:2] == (5, f"pytest {set_up_clone.root} -n 2 -m not alone\n")
+    assert set_up_clone.start("test", "tests/test_retry.py")[1].endswith("tests/test_retry.py\n")
 
 
 def test_a_changed_lock_is_installed_into_the_same_environment(set_up_clone: Clone) -> None:

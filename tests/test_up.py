@@ -88,6 +88,7 @@ def processor_seconds(server: Server) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.alone
 def test_a_later_start_is_ready_within_two_seconds_of_a_free_processor(running: Server):
     running.restart()
     assert processor_seconds(running) <= 1.5  # 0.7 when this was written, and 0.75 s by the clock
@@ -374,6 +375,7 @@ def make_newer(path: Path) -> None:
         writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("spoil", "cure"),
     [

@@ -73,6 +73,7 @@ async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(
     assert result["mib"] <= 9
 
 
+@pytest.mark.alone
 async def test_r04_a_flood_of_interim_answers_takes_a_tenth_of_a_core_at_most(
     receiver: FaultReceiver,
 ) -> None:
@@ -103,6 +104,7 @@ def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 
+@pytest.mark.alone
 async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
     receiver: FaultReceiver, transport: Transport
 ) -> None:
@@ -121,6 +123,7 @@ async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
     assert meanwhile <= 2 * baseline + 50
 
 
+@pytest.mark.alone
 async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address() -> None:
     done = asyncio.Event()
     loop = asyncio.get_running_loop()

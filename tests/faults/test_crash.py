@@ -13,6 +13,7 @@ def judged(run: Run) -> dict[str, list[str]]:
     return violations(run.evidence, in_flight_at_kills=run.kills * CONCURRENCY)
 
 
+@pytest.mark.alone
 def test_nothing_is_lost_whatever_kills_the_process(
     tmp_path: Path, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ):

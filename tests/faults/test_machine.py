@@ -40,7 +40,7 @@ TIMEOUT = 15
 FINISHED = ("succeeded", "failed", "cancelled")
 SHOWN = ("status", "attempt_count", "finished_at", "last_number", "last_status_code", "last_error")
 # By hand: SIM_TEST_EXAMPLES=2000
-EXAMPLES = int(os.environ.get("SIM_TEST_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SIM_TEST_EXAMPLES", "150" if os.environ.get("CI") == "true" else "50"))
 
 Rows = dict[str, dict[str, Any]]
 which = st.integers(0, 7)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ..conftest import IN_CI
 from .soak import Soak
 
 
 def test_under_steady_load_with_misbehaviour_and_a_kill_every_promise_is_kept(tmp_path: Path):
-    assert Soak(tmp_path, timings=False).play(seconds=16, kills=1) == []
+    assert Soak(tmp_path, timings=False).play(seconds=16 if IN_CI else 6, kills=1) == []
