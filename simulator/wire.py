@@ -410,6 +410,7 @@ def _record(outcome: Outcome, answer: Answer) -> None:
         phases["wait"] = ((answer.answered_at or answer.ended_at) - sent) * 1000
     outcome.error, outcome.message, outcome.phase = answer.error, answer.message, answer.phase
     outcome.body = bytes(answer.body) or answer.first
+    outcome.size = len(outcome.body)  # of what is no HTTP; an answer counts its own
     status = answer.status
     if status is None:
         return

@@ -94,7 +94,7 @@ def test_what_is_no_http_is_shown_without_a_status(
     assert attempt["error"]["code"] == "bad_response"
     assert attempt["response"]["status_code"] is None
     assert attempt["response"]["body"].startswith("220 smtp ready")
-    assert len(attempt["response"]["body"]) <= 1024
+    assert attempt["response"]["size"] == len(attempt["response"]["body"]) == 1024
 
 
 def test_filters_narrow_the_list(api: Server, endpoint: Json, receiver: Receiver, ended: Any) -> None:
