@@ -13,18 +13,18 @@ RECENT = timedelta(days=1)  # an older one is history: the line is for who waits
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status` is the batch's; `behind` counts the running ones whose turn comes after it."""
+    """`status` is the batch's; `others` counts the younger ones that run."""
 
     id: str
     type: str
     count: int
     sent: int
     status: str
-    behind: int = 0
+    others: int = 0
 
 
 def at_hand() -> Standing | None:
-    """The one that is being made; when none is, how the newest one ended."""
+    """The oldest that runs; when none is, how the newest one ended."""
     running = list(Batch.objects.running())
     if running:
         return _standing(running[0], "running", len(running) - 1)
@@ -36,9 +36,9 @@ def standing(batch: Batch) -> Standing:
     return _standing(batch, batch.status)
 
 
-def _standing(batch: Batch, status: str, behind: int = 0) -> Standing:
+def _standing(batch: Batch, status: str, others: int = 0) -> Standing:
     """Counted after the status is known, so that what is called finished is counted to its end."""
-    return Standing(batch.pk, batch.type, batch.count, batch.sent, status, behind)
+    return Standing(batch.pk, batch.type, batch.count, batch.sent, status, others)
 
 
 def render() -> str:

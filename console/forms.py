@@ -8,7 +8,7 @@ from django import forms
 
 from simulator import catalog, sending
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
-from simulator.models.endpoint import PAUSED, audience
+from simulator.models.endpoint import audience
 from simulator.models.event_type import known_types
 from simulator.transaction import writing
 
@@ -83,15 +83,6 @@ class SendForm(forms.Form):
         data: dict[str, Any] = about["data"]
         return data
 
-    def clean(self) -> None:
-        """One event waits for a paused endpoint; a batch would be made for nobody."""
-        chosen = self.cleaned_data.get("endpoint")
-        if (
-            self.cleaned_data.get("copies", 1) > 1
-            and Endpoint.objects.filter(pk=chosen, status=PAUSED).exists()
-        ):
-            self.add_error("endpoint", "This endpoint is paused. Resume it before you send a batch.")
-
     def send(self) -> list[Delivery] | Batch:
         """What this form made, now or when it was first sent: one event's deliveries, or a batch."""
         token = self.cleaned_data["token"]
@@ -108,17 +99,18 @@ class SendForm(forms.Form):
     def _send(self) -> list[Delivery] | Batch:
         chosen, copies = self.cleaned_data["endpoint"], self.cleaned_data["copies"]
         if copies > 1:
-            return self._send_batch(copies, None if chosen == "everyone" else [chosen])
+            return self._send_batch(copies, chosen)
         content = sending.Content(self.cleaned_data["type"], self.cleaned_data["data"])
         if chosen == "everyone":
             return sending.send(content, trigger="test").deliveries
         return [sending.send_test(Endpoint.objects.get(pk=chosen), content)]
 
-    def _send_batch(self, copies: int, chosen: list[str] | None) -> list[Delivery] | Batch:
-        """Nothing when nobody would get it."""
+    def _send_batch(self, copies: int, chosen: str) -> list[Delivery] | Batch:
+        """Nothing when nobody would get it; a chosen endpoint that is paused gets it when it is resumed."""
         type = self.cleaned_data["type"]
-        getting, _ = audience(type, chosen)
-        return sending.send_batch(type, copies, chosen, actor="console") if getting else []
+        if chosen != "everyone":
+            return sending.send_batch(type, copies, [chosen], actor="console")
+        return sending.send_batch(type, copies, actor="console") if audience(type)[0] else []
 
 
 class ReceiverForm(forms.Form):

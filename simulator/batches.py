@@ -18,7 +18,8 @@ AHEAD = 512  # deliveries that wait in the batch lane
 GROUP = 64  # events made in one transaction: a click never waits for more than that
 
 _OPEN = """
-SELECT id, type, count - made FROM simulator_batch WHERE made < count AND stopped_at IS NULL ORDER BY id LIMIT 1"""
+SELECT id, type, count - made FROM simulator_batch
+WHERE made < count AND stopped_at IS NULL AND id > %s ORDER BY id LIMIT 1"""
 _ENDPOINTS = (
     "SELECT count(*), sum(revision) FROM simulator_endpoint"  # differs after any change to any of them
 )
@@ -33,29 +34,36 @@ SELECT v.*, 'pending', 'api', {BATCH}, FALSE, FALSE, FALSE, 0, 0 FROM ({{values}
 
 
 class Batches:
-    """Makes what open batches promise. Remembers who gets the batch at hand, until an endpoint changes."""
+    """Makes what open batches promise. Remembers who gets the batch at hand, until an endpoint changes.
+
+    A batch that only paused endpoints would get is held, as their deliveries are, and the next one has its turn.
+    """
 
     def __init__(self) -> None:
         self._known: tuple[object, ...] = ()
         self._getting: list[int] = []
+        self._held = 0  # up to this one all open batches are held
 
     def make(self, now: datetime) -> bool:
         """Make the next group of the oldest open batch, unless enough of it waits; True when anything was made."""
-        found = query(_OPEN)
+        if self._held and self._known[1:] != query(_ENDPOINTS)[0]:
+            self._held = 0
+        found = query(_OPEN, [self._held])
         if not found or query(_BACKLOG, [BATCH, written(now), AHEAD - GROUP])[0][0] >= AHEAD - GROUP:
             return False
         ((batch, type, left),) = found
         known = (batch, *query(_ENDPOINTS)[0])
         if known != self._known:
-            if not self._prepare(batch):
-                return True
+            ready = self._prepare(batch)
             self._known = known
+            if not ready:
+                return True
         count = min(left, max(1, GROUP // max(1, len(self._getting))))
         _make(batch, type, count, self._getting, now)
         return True
 
     def _prepare(self, number: int) -> bool:
-        """Find out who gets it: those of its endpoints that are still there and not paused."""
+        """Find out who gets it: those of its endpoints that are still there and not paused. False when it is not to be made now."""
         batch = Batch.objects.get(pk=number)
         if batch.type not in known_types():
             batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
@@ -64,7 +72,13 @@ class Batches:
         if chosen is not None:
             there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
             chosen = [pk for pk in chosen if pk in there]
-        getting, _ = audience(batch.type, chosen)
+            if not chosen:
+                batch.stop(actor="engine", why="its endpoints were deleted")
+                return False
+        getting, skipped = audience(batch.type, chosen)
+        if not getting and any(why == "paused" for _, why in skipped):
+            self._held = number
+            return False
         self._getting = [ids.decode("ep", endpoint.pk) or 0 for endpoint in getting]
         return True
 

@@ -1,5 +1,6 @@
 """Batches: every event of a 202 is made and delivered, bounded ahead, and can be stopped."""
 
+import asyncio
 import json
 
 import pytest
@@ -46,6 +47,48 @@ async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, rec
     await engine.drain()
     assert await in_db(lambda: Delivery.objects.of(other).count()) == 0
     assert await in_db(lambda: Event.objects.count()) == 5
+
+
+async def test_a_batch_to_a_paused_endpoint_waits_and_the_next_one_does_not(engine, endpoint, receiver):  # noqa: F811
+    other = await in_db(lambda: Endpoint.register(url=receiver.url + "/other", events=["*"]))
+    await in_db(endpoint.pause)
+    first = await in_db(lambda: Batch.start("lead.qualified", 300, [endpoint.pk]))
+    await in_db(lambda: Batch.start("lead.qualified", 200, [other.pk]))
+    await receiver.received(200, within=20)
+    assert await in_db(lambda: Delivery.objects.of(endpoint).count()) == 0
+    assert await in_db(lambda: Batch.objects.get(pk=first.pk).status) == "running"
+    await in_db(endpoint.resume)
+    await receiver.received(500, within=20)
+
+
+async def test_a_batch_whose_endpoint_pauses_goes_on_when_it_is_resumed(engine, endpoint, receiver):  # noqa: F811
+    receiver.answer(410)  # pauses it
+    batch = await in_db(lambda: Batch.start("lead.qualified", 1000, [endpoint.pk]))
+    await receiver.received(1)
+    other = await in_db(lambda: Endpoint.register(url=receiver.url, events=["*"]))
+    receiver.answer(200)
+    await in_db(lambda: Batch.start("message.received", 100, [other.pk]))
+    async with asyncio.timeout(20):
+        while await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) < 100:
+            pass
+    held = await in_db(lambda: Batch.objects.get(pk=batch.pk))
+    assert held.made < 1000 and await in_db(lambda: held.sent) < 100
+
+    await in_db(lambda: Endpoint.objects.get(pk=endpoint.pk).resume())
+    await engine.drain()
+    assert len({json.loads(request.body)["id"] for request in receiver.requests}) == 1100
+    assert await in_db(lambda: Batch.objects.get(pk=batch.pk).status) == "finished"
+
+
+async def test_a_batch_whose_endpoint_is_deleted_stops_and_says_why(engine, endpoint, receiver):  # noqa: F811
+    receiver.delay = 30
+    batch = await in_db(lambda: Batch.start("lead.qualified", 2000, [endpoint.pk]))
+    await receiver.received(1)
+    await in_db(endpoint.remove)
+    async with asyncio.timeout(5):
+        while await in_db(lambda: Batch.objects.get(pk=batch.pk).status) != "stopped":
+            pass
+    assert await in_db(lambda: Activity.objects.filter(actor="engine", detail__contains="deleted").exists())
 
 
 async def test_a_batch_whose_type_was_deleted_stops_and_says_why(engine, endpoint, receiver):  # noqa: F811

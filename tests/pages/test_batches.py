@@ -86,11 +86,14 @@ def test_the_same_form_twice_starts_one_batch(htmx: Client, endpoint: Endpoint) 
     assert Batch.objects.get().pk in first and Batch.objects.get().pk in second
 
 
-def test_a_batch_to_a_paused_endpoint_or_to_nobody_is_not_started(htmx: Client, endpoint: Endpoint) -> None:
+def test_a_batch_to_nobody_is_not_started_and_one_to_a_paused_endpoint_waits(
+    htmx: Client, endpoint: Endpoint
+) -> None:
     endpoint.pause()
-    assert "is paused" in htmx.post("/send/", form(endpoint, 5)).content.decode()
     assert "nothing was sent" in htmx.post("/send/", form("everyone", 5)).content.decode()
     assert not Batch.objects.exists()
+    html = htmx.post("/send/", form(endpoint, 5, token="t2")).content.decode()
+    assert "0 of 5 sent" in html and Batch.objects.get().status == "running"
 
 
 def test_sent_is_what_had_its_first_attempt_at_everyone(
@@ -150,7 +153,7 @@ def test_the_page_shows_the_batch_at_hand_and_how_the_last_one_ended(
 ) -> None:
     Batch.start("message.received", 5, [endpoint.pk])
     html = client.get("/").content.decode()
-    assert f'data-batch="{batch.pk}"' in html and "+1 behind it" in html
+    assert f'data-batch="{batch.pk}"' in html and "+1 more" in html
     for each in Batch.objects.all():
         each.stop()
     assert "Stopped: 0 of 5 sent" in client.get("/").content.decode()
