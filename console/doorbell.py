@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from simulator import feed
 
-INTERVAL_S = 0.05  # the first ring is heard at once, then at most one in this time
+INTERVAL_S = 0.02  # the first ring is heard at once, then at most one in this time
 
 
 class Bell:

@@ -30,6 +30,8 @@ TOP_LEVEL = {"manage.py", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENS
     "tests",
 }
 MAY_SLEEP = {"tests/waiting.py", "tests/receiving.py"}
+# What paces a load, or kills at random moments, waits for nothing: the time itself is the point.
+MAY_SLEEP |= {f"tests/faults/{name}.py" for name in ("crash", "planted", "soak", "streams", "test_database")}
 THIS_MACHINE = re.compile(r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+)/")
 REGISTRY = re.compile(
     r"py(?:pi)\.org|python(?:hosted)\.org|npm(?:js)\.(?:org|com)|--(?:extra-)?index[-]url", re.IGNORECASE
