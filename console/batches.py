@@ -25,11 +25,12 @@ class Standing:
 
 def at_hand() -> Standing | None:
     """The oldest that runs; when none is, how the newest one ended."""
-    running = list(Batch.objects.running())
-    if running:
+    newest = Batch.objects.order_by("-pk").first()
+    if newest is None:
+        return None
+    if running := list(Batch.objects.running()):
         return _standing(running[0], "running", len(running) - 1)
-    newest = Batch.objects.filter(created_at__gt=timezone.now() - RECENT).order_by("-pk").first()
-    return newest and standing(newest)
+    return standing(newest) if newest.created_at > timezone.now() - RECENT else None
 
 
 def standing(batch: Batch) -> Standing:

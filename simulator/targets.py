@@ -137,7 +137,7 @@ def _port(parts: SplitResult) -> int | None:
 
 _LOCAL_SUFFIXES = (
     *(".localhost", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".private", ".home.arpa"),
-    *(".test", ".invalid", ".example"),
+    *(".test", ".invalid"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The httpx transport: one request in, one Outcome out. The only module that imports httpx; knows no row.
+"""The httpx transport: one request in, one Outcome out. But for the bench the only one to import httpx; knows no row.
 
 Connections belong to an owner (an endpoint) and to the very URL they were judged for; one deadline covers an
 attempt from dial to last byte, kept by one timer for all. An answer and an error are two facts of an Outcome.

@@ -156,6 +156,7 @@ def test_a10_a_local_address_may_be_http_in_any_spelling(host: str) -> None:
     "host",
     [
         "example.com",
+        "hooks.example",
         "93.184.216.34",
         "0x5db8d822",
         "1572395042",
