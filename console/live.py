@@ -42,13 +42,15 @@ class Misuse(Exception):
 
 @dataclass(slots=True)
 class Wish:
-    """What one page shows. `filter` is None for a page without a list; `attempt` 0 is the newest."""
+    """What one page shows. `filter` is None for a page without a list; `attempt` 0 is the newest; `seen` is the seq
+    at which the open detail was rendered: the list may have gone on while it was on its way."""
 
     round: int
     since: int
     filter: Filter | None
     open: str | None
     attempt: int
+    seen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             raise Misuse
         if "subscribe" in said:
             self._wish, self._awaited = _wish(said["subscribe"]), None
-            self._told = {"open": (self._wish.open, self._wish.attempt, self._wish.since)}
+            self._told = {"open": (self._wish.open, self._wish.attempt, self._wish.seen)}
         elif _whole(said["ack"]) == self._awaited and self._wish:
             self._wish.since, self._awaited = said["ack"], None
         self._bell.ring()
@@ -145,7 +147,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
 
 
 def _wish(said: Any) -> Wish:
-    if not isinstance(said, dict) or set(said) != {"round", "since", "filter", "open", "attempt"}:
+    if not isinstance(said, dict) or set(said) != {"round", "since", "filter", "open", "attempt", "seen"}:
         raise Misuse
     for name in ("filter", "open"):
         if not isinstance(said[name], str | None):
@@ -154,9 +156,8 @@ def _wish(said: Any) -> Wish:
         filter = None if said["filter"] is None else Filter.of(QueryDict(said["filter"]))
     except Exception as error:  # QueryDict has several ways to say no
         raise Misuse from error
-    return Wish(
-        _whole(said["round"]), _whole(said["since"]), filter, said["open"] or None, _whole(said["attempt"])
-    )
+    round, since, attempt, seen = (_whole(said[name]) for name in ("round", "since", "attempt", "seen"))
+    return Wish(round, since, filter, said["open"] or None, attempt, seen)
 
 
 def _whole(number: Any) -> int:

@@ -37,9 +37,17 @@ class Page:
         self.gone: list[str] = []
         self.frames: list[dict[str, Any]] = []
 
-    def show(self, since: int, filter: str | None = "", open: str | None = None, attempt: int = 0) -> "Page":
+    def show(
+        self,
+        since: int,
+        filter: str | None = "",
+        open: str | None = None,
+        attempt: int = 0,
+        seen: int | None = None,
+    ) -> "Page":
         self.round += 1
         wish = {"round": self.round, "since": since, "filter": filter, "open": open, "attempt": attempt}
+        wish["seen"] = since if seen is None else seen
         self.client.send(json.dumps({"subscribe": wish}))
         return self
 
@@ -191,9 +199,9 @@ def test_the_counters_follow(server: Server, endpoint: dict[str, Any], receiver:
         '{"ack":-1}',
         '{"ack":1,"subscribe":{}}',
         '{"subscribe":{}}',
-        '{"subscribe":{"round":1,"since":1.5,"filter":"","open":null,"attempt":0}}',
-        '{"subscribe":{"round":1,"since":1,"filter":7,"open":null,"attempt":0}}',
-        '{"subscribe":{"round":1,"since":1,"filter":"","open":null,"attempt":9223372036854775808}}',
+        '{"subscribe":{"round":1,"since":1.5,"filter":"","open":null,"attempt":0,"seen":0}}',
+        '{"subscribe":{"round":1,"since":1,"filter":7,"open":null,"attempt":0,"seen":0}}',
+        '{"subscribe":{"round":1,"since":1,"filter":"","open":null,"attempt":9223372036854775808,"seen":0}}',
         b"\x00\x01",
         "[" * 10_000,
     ],
@@ -233,3 +241,14 @@ def test_strange_filters_and_unknown_deliveries_are_no_reason_to_fall(server: Se
     )
     frame = live.take()
     assert frame["detail"] is None
+
+
+def test_a_detail_fetched_before_the_list_went_on_is_brought_up_to_date(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver
+):
+    before = now(server)
+    delivery = send_test(server, endpoint)
+    receiver.wait_for(1)
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded")
+    live = page(server).show(now(server), open=delivery, seen=before + 1)
+    assert 'data-status="succeeded"' in live.take()["detail"]

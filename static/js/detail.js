@@ -46,8 +46,8 @@ const load = (id, attempt = 0) =>
   htmx.ajax("GET", `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`, { target: pane, swap: "innerHTML" });
 
 function opened() {
-  const { open, chosen } = article().dataset;
-  watch({ open, attempt: Number(chosen) });
+  const { open, chosen, seq } = article().dataset;
+  watch({ open, attempt: Number(chosen), seen: Number(seq) }); // the list may be further than what was just fetched
   document.dispatchEvent(new CustomEvent("delivery:opened", { detail: open }));
   address();
 }
