@@ -107,12 +107,12 @@ class Receiver:
         self._started.set()
         await self._stopping.wait()
         server.close()
-        for _ in range(4):  # a connection accepted a moment ago takes a few turns to begin
-            await asyncio.sleep(0)
+        await _some_turns()  # a connection accepted a moment ago takes a few to begin
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
         await server.wait_closed()
+        await _some_turns()  # and one that was just closed a few to end
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -124,7 +124,7 @@ class Receiver:
             pass  # the sender went away, or the test is over
         finally:
             self._talks.discard(task)
-            writer.close()
+            writer.transport.abort() if self._stopping.is_set() else writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Read one request and answer it; False when the connection ends with it."""
@@ -143,6 +143,11 @@ class Receiver:
         writer.write(answer.encoded() if isinstance(answer, Answer) else answer)
         await writer.drain()
         return isinstance(answer, Answer) and headers.get("connection", "").lower() != "close"
+
+
+async def _some_turns() -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
 
 
 def _parsed(head: bytes) -> tuple[str, str, list[tuple[str, str]]]:
