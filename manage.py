@@ -27,8 +27,9 @@ def main(argv):
         # pytest itself, not a Django command: its options are not Django's, and it has to begin before Django.
         os.chdir(ROOT)
         if len(argv) == 2:  # the whole suite: on both cores, then one by one what judges the clock
-            run_first([PYTHON, "-m", "pytest", "-n", "2", "-m", "not alone"])
-            argv = argv + ["-m", "alone"]
+            size = "" if os.environ.get("CI") == "true" else " and not long"
+            run_first([PYTHON, "-m", "pytest", "-n", "2", "-m", "not alone" + size])
+            argv = argv + ["-m", "alone" + size]
         run([PYTHON, "-m", "pytest"] + argv[2:])
     if os.path.realpath(sys.prefix) != os.path.realpath(VENV):
         run([PYTHON, os.path.join(ROOT, "manage.py")] + argv[1:])

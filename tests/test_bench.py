@@ -104,6 +104,7 @@ def is_spread(summary: dict[str, float]) -> bool:
     return 0 < summary["p50"] <= summary["p95"] <= summary["p99"] <= summary["max"] and summary["n"] >= 1
 
 
+@pytest.mark.long
 def test_it_measures_everything_it_promises_and_leaves_nothing_behind(run):
     bench = run("--quick", "--json")
     code, output = bench.finish()
@@ -147,6 +148,7 @@ def test_it_measures_everything_it_promises_and_leaves_nothing_behind(run):
     assert bench.left_processes() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_in_the_middle_it_ends_its_processes_and_removes_its_folder(run, number: int, expected: int):
     bench = run("--quick")
@@ -262,6 +264,7 @@ def test_a_process_that_ends_is_a_failure_in_one_line(tmp_path: Path):
     gone.end()
 
 
+@pytest.mark.long
 def test_a_filled_history_is_what_the_product_itself_would_have_written(server):
     endpoint = server.api("GET", "/webhooks").json["data"][0]["id"]
     server.stop()

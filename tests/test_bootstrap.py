@@ -149,7 +149,9 @@ def test_an_environment_made_for_the_tests_serves_up_at_once(clone: Clone) -> No
 
 
 def test_the_whole_suite_uses_both_cores_and_a_part_of_it_one(set_up_clone: Clone) -> None:
-    assert set_up_clone.start("test")[:2] == (5, f"pytest {set_up_clone.root} -n 2 -m not alone\n")
+    ran = f"pytest {set_up_clone.root} -n 2 -m not alone"
+    assert set_up_clone.start("test", CI="true")[:2] == (5, f"{ran}\n")
+    assert set_up_clone.start("test")[:2] == (5, f"{ran} and not long\n")
     assert set_up_clone.start("test", "tests/test_retry.py")[1].endswith("tests/test_retry.py\n")
 
 

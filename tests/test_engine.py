@@ -334,7 +334,9 @@ async def test_every_step_of_a_delivery_has_a_higher_seq(engine, endpoint):
 async def test_claims_made_ahead_are_given_back_when_the_endpoint_becomes_slow(engine, endpoint, receiver):
     await in_db(lambda: endpoint.change(max_in_flight=2))
     deliveries = await in_db(lambda: [accept(endpoint, trigger="api") for _ in range(60)])
-    await engine.drain()  # not only received: the last one must have been answered before the receiver slows down
+    await (
+        engine.drain()
+    )  # not only received: the last one must have been answered before the receiver slows down
     receiver.delay = 30
     await in_db(lambda: [accept(endpoint, trigger="api") for _ in range(60)])
 

@@ -35,6 +35,7 @@ def test_nothing_is_lost_whatever_kills_the_process(
     assert worst[1] <= 1.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "bug, kills, promise",
     [

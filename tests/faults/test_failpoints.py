@@ -14,6 +14,8 @@ from ..waiting import wait_until
 from . import stages
 from .planted import planted
 
+pytestmark = pytest.mark.long
+
 EVENT = {"type": "lead.qualified", "data": {"score": 87}}
 
 

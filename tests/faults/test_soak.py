@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from ..conftest import IN_CI
+import pytest
+
 from .soak import Soak
 
 
+@pytest.mark.long
 def test_under_steady_load_with_misbehaviour_and_a_kill_every_promise_is_kept(tmp_path: Path):
-    assert Soak(tmp_path, timings=False).play(seconds=16 if IN_CI else 6, kills=1) == []
+    assert Soak(tmp_path, timings=False).play(seconds=16, kills=1) == []
