@@ -8,6 +8,8 @@ from .crash import CONCURRENCY, Run, crash_loop
 from .oracle import duplicates, violations
 from .planted import planted
 
+pytestmark = pytest.mark.long
+
 
 def judged(run: Run) -> dict[str, list[str]]:
     return violations(run.evidence, in_flight_at_kills=run.kills * CONCURRENCY)
@@ -35,7 +37,6 @@ def test_nothing_is_lost_whatever_kills_the_process(
     assert worst[1] <= 1.0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "bug, kills, promise",
     [

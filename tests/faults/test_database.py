@@ -17,6 +17,8 @@ from ..serving import Server
 from ..waiting import wait_until
 from .probe import Probe
 
+pytestmark = pytest.mark.long
+
 STALL_S = 0.1
 EVENT = {"type": "lead.qualified", "data": {"score": 87}}
 

@@ -33,6 +33,8 @@ from simulator.results import Result
 from simulator.transaction import writing
 from simulator.wire import Outcome
 
+pytestmark = pytest.mark.long
+
 START = datetime(2026, 3, 29, tzinfo=UTC)
 CONCURRENCY, CLICKS = 4, 2
 LONGEST_WAIT = timedelta(hours=1)  # of Retry-After; the timetables of the machine are shorter

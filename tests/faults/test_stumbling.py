@@ -19,7 +19,7 @@ from ..receiving import Answer, Receiver
 from ..test_engine import attempts, endpoint, ends, engine, in_db, sent, waiting  # noqa: F401
 from ..waiting import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 DELAY_S = 1.0  # 50 s on the timetable, at the engine's scale
 
 

@@ -10,6 +10,8 @@ from ..receiving import Answer, Receiver
 from ..serving import Server
 from ..waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 EVENTS = 125  # to eight endpoints each
 ENDPOINTS: list[dict[str, Any]] = [
     {"signature": "ultrareach"},
