@@ -15,12 +15,12 @@ import pytest
 
 from .waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 MANAGE = Path(__file__).parent.parent / "manage.py"
 BARE_PYTHON = os.path.realpath(sys.executable)
 DJANGO = """
 import sys
-
-pytestmark = pytest.mark.long
 def execute_from_command_line(argv):
     if "ctrl-c" in argv:
         raise KeyboardInterrupt
