@@ -151,12 +151,7 @@ def newer(seq: int) -> tuple[str, int] | tuple[None, None]:
         deliveries = newer_deliveries(0, BATCH)
     elif not deliveries:
         return None, None
-    texts, size, last = [], 0, 0
-    for delivery in deliveries:
-        text = as_json(delivery)
-        size += len(text)
-        if texts and size > MAX_FRAME:
-            break
-        texts.append(text)
-        last = delivery["seq"]
-    return f'{{"seq":{last},"deliveries":[{",".join(texts)}]{_RESET if reset else ""}}}', last
+    while len(text := as_json(deliveries)) > MAX_FRAME and len(deliveries) > 1:
+        deliveries = deliveries[: len(deliveries) // 2]
+    last = deliveries[-1]["seq"] if deliveries else 0
+    return f'{{"seq":{last},"deliveries":{text}{_RESET if reset else ""}}}', last

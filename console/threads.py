@@ -6,10 +6,15 @@ and one shared thread would let a slow query hold up every page.
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
 from django.db import connections
+
+from simulator import engine
+
+from .security import RECEIVER
 
 KEPT = 8
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -24,9 +29,12 @@ class Threads:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         thread = self._free.pop() if self._free else ThreadPoolExecutor(1, "request")
+        # What is sent to the built-in receiver is bulk itself, if a batch is.
+        waits = nullcontext() if scope["path"].startswith(RECEIVER) else engine.attending()
         try:
-            async with ThreadSensitiveContext(executor=thread):
-                await self._application(scope, receive, send)
+            with waits:
+                async with ThreadSensitiveContext(executor=thread):
+                    await self._application(scope, receive, send)
         finally:
             if len(self._free) < KEPT:
                 self._free.append(thread)

@@ -1,98 +1,163 @@
 """Makes the events of open batches, a group at a time, no faster than they are delivered. Knows no loop.
 
-Runs inside `writing()`, in the engine's own thread. What is made ahead is bounded, so that a batch of 100,000
-costs no memory, does not fill the queue, and can be stopped at once.
+A group is drawn up beforehand, its samples made and its attempts signed, without a look at the database; then one
+step in the engine's own thread, inside `writing()`, writes what still holds of it: events, deliveries, and the
+attempts for which there is room, claimed as they are born. So a batch of 100,000 costs no memory, does not fill the
+queue, and can be stopped at once.
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from . import catalog, feed, ids
+from .claims import Claim, Room, intend, intent, lease, prepared
 from .models import Batch, Endpoint
 from .models.delivery import BATCH
 from .models.endpoint import audience
-from .models.event_type import known_types, sample_of
+from .models.event_type import known_types, sampler
 from .rows import change, change_many, query, written
+from .target import Target, Targets
 
 AHEAD = 512  # deliveries that wait in the batch lane
-GROUP = 64  # events made in one transaction: a click never waits for more than that
+GROUP = 128  # deliveries made in one transaction: a click never waits for more than that
 
-_OPEN = """
-SELECT id, type, count - made FROM simulator_batch
-WHERE made < count AND stopped_at IS NULL AND id > %s ORDER BY id LIMIT 1"""
+# The oldest open batch, the state of the endpoints, and how much of the lane waits.
+_STATE = """
+SELECT b.id, b.count - b.made, (SELECT count(*) FROM simulator_endpoint),
+  (SELECT sum(revision) FROM simulator_endpoint),
+  (SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting)
+FROM simulator_batch b WHERE b.made < b.count AND b.stopped_at IS NULL AND b.id > %s ORDER BY b.id LIMIT 1"""
 _ENDPOINTS = (
     "SELECT count(*), sum(revision) FROM simulator_endpoint"  # differs after any change to any of them
 )
-_BACKLOG = """
-SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting"""
 _EVENT = """
 INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"""
 _DELIVERY = f"""
-INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, due_at, created_at, status, trigger, lane,
-                                manual, cancelling, indexed, attempt_count, failed_count)
-SELECT v.*, 'pending', 'api', {BATCH}, FALSE, FALSE, FALSE, 0, 0 FROM ({{values}}) AS v"""
+INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, created_at, status, due_at, attempt_count,
+                                trigger, lane, manual, cancelling, indexed, failed_count)
+SELECT v.*, 'api', {BATCH}, FALSE, FALSE, FALSE, 0 FROM ({{values}}) AS v"""
+Row = tuple[Any, ...]
+
+
+class Open(NamedTuple):
+    """The batch at hand, and who gets it as long as no endpoint changes."""
+
+    number: int
+    type: str
+    sample: Callable[[], dict[str, Any]]
+    targets: list[Target]
+    endpoints: Row
+
+
+class Group(NamedTuple):
+    """Events that are drawn up and not written yet; for each the claims of its deliveries, with their attempts."""
+
+    batch: Open
+    events: list[Row]
+    births: list[list[tuple[Claim, Row]]]
 
 
 class Batches:
-    """Makes what open batches promise. Remembers who gets the batch at hand, until an endpoint changes.
+    """Makes what open batches promise. Remembers the one at hand.
 
     A batch that only paused endpoints would get is held, as their deliveries are, and the next one has its turn.
     """
 
-    def __init__(self) -> None:
-        self._known: tuple[object, ...] = ()
-        self._getting: list[int] = []
+    def __init__(self, targets: Targets | None = None) -> None:
+        self._targets = targets or Targets()
+        self._open: Open | None = None
+        self._left = 0
         self._held = 0  # up to this one all open batches are held
+        self._held_by: Row = ()
+        self.more = False  # there is something to make, and room for it
 
-    def make(self, now: datetime) -> bool:
-        """Make the next group of the oldest open batch, unless enough of it waits; True when anything was made."""
-        if self._held and self._known[1:] != query(_ENDPOINTS)[0]:
+    def draw_up(self, room: Room, now: datetime) -> Group | None:
+        """The next events of the batch at hand, as many as there is room to send. Asks no database."""
+        batch, count = self._open, self._fitting(room)
+        if batch is None or count <= 0:
+            return None
+        at, events, births = written(now), [], []
+        numbers = iter(ids.new_many(2 * count * len(batch.targets)))
+        for event in ids.new_many(count):
+            body = catalog.envelope(ids.encode("evt", event), batch.type, now, batch.sample())
+            events.append((event, batch.type, body, at, batch.number))
+            due = (None, BATCH, event, batch.type, body, 0, 0, False, None, False)
+            claims = [prepared(to, (next(numbers), *due), next(numbers), now) for to in batch.targets]
+            births.append([(claim, intent(claim, at)) for claim in claims])
+        return Group(batch, events, births)
+
+    def make(self, group: Group | None, room: Room, now: datetime) -> list[Claim]:
+        """Write what still holds of the group; returns what of it is claimed. Finds out what is to be made next."""
+        self.more = False
+        if self._held and self._held_by != query(_ENDPOINTS)[0]:
             self._held = 0
-        found = query(_OPEN, [self._held])
-        if not found or query(_BACKLOG, [BATCH, written(now), AHEAD - GROUP])[0][0] >= AHEAD - GROUP:
-            return False
-        ((batch, type, left),) = found
-        known = (batch, *query(_ENDPOINTS)[0])
-        if known != self._known:
-            ready = self._prepare(batch)
-            self._known = known
-            if not ready:
-                return True
-        count = min(left, max(1, GROUP // max(1, len(self._getting))))
-        _make(batch, type, count, self._getting, now)
-        return True
+        found = query(_STATE, [BATCH, written(now), AHEAD, self._held])
+        if not found:
+            self._open = None
+            return []
+        ((number, self._left, *endpoints, waiting),) = found
+        if self._open is None or (self._open.number, self._open.endpoints) != (number, tuple(endpoints)):
+            self._open = self._opened(number, tuple(endpoints))
+            self.more = True
+            return []
+        if waiting >= AHEAD:
+            return []
+        taken = self._write(group, room, now) if group and group.batch is self._open else []
+        self.more = self._fitting(room) > 0
+        return taken
 
-    def _prepare(self, number: int) -> bool:
-        """Find out who gets it: those of its endpoints that are still there and not paused. False when it is not to be made now."""
+    def _fitting(self, room: Room) -> int:
+        """How many events of the batch at hand can be made now: somebody is to have room for each."""
+        if self._open is None:
+            return 0
+        if not self._open.targets:
+            return min(self._left, GROUP)
+        widest = max(room.of(target) for target in self._open.targets)
+        return min(self._left, widest, room.free, max(1, GROUP // len(self._open.targets)))
+
+    def _write(self, group: Group, room: Room, now: datetime) -> list[Claim]:
+        count = min(len(group.events), self._fitting(room))
+        if count <= 0:
+            return []
+        self._left -= count
+        rows, taken, attempts = [], [], []
+        births = list(chain.from_iterable(group.births[:count]))
+        at = written(now)
+        for seq, (claim, row) in zip(feed.take(len(births)), births, strict=True):
+            to = claim.target
+            if room.free > 0 and room.of(to) > 0:
+                room.take(to, 1)
+                taken.append(claim)
+                attempts.append(row)
+                state = ("sending", lease(to, now), 1)
+            else:
+                state = ("pending", at, 0)
+            rows.append((claim.delivery, seq, claim.event, to.id, group.batch.type, at, *state))
+        change_many(_EVENT, group.events[:count])
+        change_many(_DELIVERY, rows)
+        intend(attempts)
+        change("UPDATE simulator_batch SET made = made + %s WHERE id = %s", [count, group.batch.number])
+        feed.announce()
+        return taken
+
+    def _opened(self, number: int, endpoints: Row) -> Open | None:
+        """Who gets it: those of its endpoints that are still there and not paused. None when it is not to be made now."""
         batch = Batch.objects.get(pk=number)
         if batch.type not in known_types():
             batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
-            return False
+            return None
         chosen = batch.endpoints
         if chosen is not None:
             there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
             chosen = [pk for pk in chosen if pk in there]
             if not chosen:
                 batch.stop(actor="engine", why="its endpoints were deleted")
-                return False
+                return None
         getting, skipped = audience(batch.type, chosen)
         if not getting and any(why == "paused" for _, why in skipped):
-            self._held = number
-            return False
-        self._getting = [ids.decode("ep", endpoint.pk) or 0 for endpoint in getting]
-        return True
-
-
-def _make(batch: int, type: str, count: int, endpoints: list[int], now: datetime) -> None:
-    events, at = ids.new_many(count), written(now)
-    change_many(_EVENT, ((event, type, _body(type, event, now), at, batch) for event in events))
-    pairs: list[Any] = [(event, endpoint) for event in events for endpoint in endpoints]
-    if pairs:
-        rows = zip(ids.new_many(len(pairs)), feed.take(len(pairs)), pairs, strict=True)
-        change_many(_DELIVERY, ((id, seq, event, to, type, at, at) for id, seq, (event, to) in rows))
-        feed.announce()
-    change("UPDATE simulator_batch SET made = made + %s WHERE id = %s", [count, batch])
-
-
-def _body(type: str, event: int, now: datetime) -> bytes:
-    return catalog.envelope(ids.encode("evt", event), type, now, sample_of(type))
+            self._held, self._held_by = number, endpoints
+            return None
+        targets = [self._targets.of(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
+        return Open(number, batch.type, sampler(batch.type), targets, endpoints)

@@ -16,10 +16,10 @@ from django.db.models import F
 
 from . import feed, ids, retry
 from .lifecycle import Standing
-from .models import Delivery, Endpoint
+from .models import Delivery
 from .models.delivery import BATCH, CLICK, HELD, NORMAL
 from .rows import Rows, as_json, change_many, query, read, written
-from .target import Headers, Target
+from .target import Headers, Target, Targets
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class Claim:
     """One attempt that is ours to make. `flaw` is what kept it from being prepared: recorded, not sent."""
 
     delivery: int
+    event: int
     attempt: int
     number: int
     lane: int
@@ -111,10 +112,10 @@ class Room:
 
 
 class Claims:
-    """Claims due deliveries. Remembers the prepared targets, and whose turn it is among them."""
+    """Claims due deliveries. Remembers whose turn it is among the endpoints."""
 
-    def __init__(self) -> None:
-        self._targets: dict[int, Target] = {}
+    def __init__(self, targets: Targets | None = None) -> None:
+        self._targets = targets or Targets()
         self._turn = 0
 
     def claim(self, room: Room, now: datetime) -> list[Claim]:
@@ -124,7 +125,7 @@ class Claims:
         self._turn += 1
         busy: dict[int, list[Target]] = {lane: [] for lane in LANES_IN_ORDER}
         for lane, number, revision in query(_BUSY):
-            target = self._target(number, revision)
+            target = self._targets.of(number, revision)
             if target.sends:
                 busy[lane].append(target)
         found: list[tuple[Target, Any]] = []
@@ -154,37 +155,34 @@ class Claims:
             waiting = hungry
         return found
 
-    def _target(self, number: int, revision: int) -> Target:
-        known = self._targets.get(number)
-        if known is None or known.revision != revision:
-            known = self._targets[number] = Target(Endpoint.objects.get(pk=number), number)
-        return known
-
     def _take(self, found: list[tuple[Target, Any]], now: datetime) -> list[Claim]:
         if not found:
             return []
         attempts = ids.new_many(len(found))
         claims = [
-            _prepared(target, row, attempt, now)
+            prepared(target, row, attempt, now)
             for (target, row), attempt in zip(found, attempts, strict=True)
         ]
-        leases = {target.id: _lease(target, now) for target, _ in found}
+        leases = {target.id: lease(target, now) for target, _ in found}
         pairs = zip(feed.take(len(claims)), claims, strict=True)
         change_many(_TAKE, ((seq, leases[c.target.id], c.number, c.delivery) for seq, c in pairs))
         at = written(now)
-        change_many(_INTENT, [_intent(claim, at) for claim in claims])
+        intend([intent(claim, at) for claim in claims])
         feed.announce()
         return claims
 
 
-def _lease(target: Target, now: datetime) -> Any:
+def lease(target: Target, now: datetime) -> Any:
+    """Until when an attempt that is claimed now is nobody else's, as a column holds it."""
     return written(now + timedelta(seconds=target.timeout + LEASE_MARGIN_S))
 
 
-def _prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
+def prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
+    """The claim of a due row (as `_DUE` selects it) with its headers, signed now. Asks no database."""
     delivery, _, lane, event, type, body, count, failed, manual, resume_at, recovers = row
     claim = Claim(
         delivery=delivery,
+        event=event,
         attempt=attempt,
         number=count + 1,
         lane=lane,
@@ -202,9 +200,15 @@ def _prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
     return claim
 
 
-def _intent(claim: Claim, now: Any) -> tuple[Any, ...]:
+def intent(claim: Claim, at: str | None) -> tuple[Any, ...]:
+    """The row of its attempt, for `intend`; `at` is now, as a column holds it."""
     headers = as_json(claim.headers)
-    return claim.attempt, claim.delivery, claim.number, claim.trigger, now, claim.target.url, headers
+    return claim.attempt, claim.delivery, claim.number, claim.trigger, at, claim.target.url, headers
+
+
+def intend(intents: Iterable[tuple[Any, ...]]) -> None:
+    """Write the attempts down, before their first byte leaves."""
+    change_many(_INTENT, intents)
 
 
 def release(claims: Iterable[Claim], now: datetime) -> None:

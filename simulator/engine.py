@@ -11,7 +11,8 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -21,12 +22,14 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import claims, feed, ids, results, searchable, targets, transaction
-from .batches import Batches
+from . import batches, claims, feed, ids, results, searchable, transaction
+from . import targets as allowed
 from .claims import Claim, Claims, Room
+from .courtesy import Courtesy
 from .line import Line
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile, OpenFiles, Replaced
+from .target import Targets
 from .transaction import writing
 from .wire import LateAnswer, Outcome, Transport, internal_error
 
@@ -34,8 +37,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_S = 0.5
-GATHER_S = 0.004  # results wait this long for company before they are committed
-GATHER_RESULTS = 64
+STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
+GATHER_S = 0.01  # results wait this long for company before they are committed
+GATHER_RESULTS = 80
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
 QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
@@ -66,6 +70,11 @@ def abandon(endpoint_id: str, within: float = 2.0) -> None:
     if _current is not None and number is not None:
         with contextlib.suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(_current.abandon(number), _current.loop).result(within)
+
+
+def attending() -> AbstractContextManager[None]:
+    """While this lasts a person waits: what is sent in bulk stands back. On the engine's loop only."""
+    return contextlib.nullcontext() if _current is None else _current._courtesy.attending()
 
 
 def transport() -> Transport | None:
@@ -118,10 +127,12 @@ class Engine:
         # One endpoint never gets it all: a tenth, ten at most, is left to the others when it hangs.
         self._share = self._concurrency - min(OTHERS_KEEP, self._concurrency // 10)
         self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
-        self._transport = transport or Transport(guard=partial(targets.judge, own_listeners=listeners))
+        self._transport = transport or Transport(guard=partial(allowed.judge, own_listeners=listeners))
         self._database = ThreadPoolExecutor(1, "engine-database")
-        self._claims = Claims()
-        self._batches = Batches()
+        targets = Targets()
+        self._claims = Claims(targets)
+        self._batches = batches.Batches(targets)
+        self._courtesy = Courtesy(lambda: self._bell.set())
         self._lines: defaultdict[int, Line] = defaultdict(Line)
         self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
         self._in_flight = 0
@@ -208,8 +219,7 @@ class Engine:
     async def abandon(self, number: int) -> None:
         """Its endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
         line = self._lines[number]
-        self._next.released += line.waiting
-        line.waiting.clear()
+        self._next.released += line.withdraw()
         for attempt in tuple(line.attempts):
             attempt.cancel()
         while not line.idle or any(claim.target.id == number for claim in self._out):
@@ -221,9 +231,10 @@ class Engine:
     async def _turn(self) -> None:
         given, self._next = self._next, Waiting()
         for line in self._lines.values():
+            self._pump(line)
             given.released += line.stale()
         try:
-            turn = await self._in_database(partial(self._commit, given, self._room(given)))
+            turn = await self._at_once(self._step(given))
         except (DatabaseError, Replaced) as error:
             self._next = given.before(self._next)
             await self._pause_for(error)
@@ -251,6 +262,15 @@ class Engine:
             self._trouble = f"The database cannot be written ({error}). Nothing is sent until it can."
         await asyncio.sleep(POLL_S)
 
+    def _step(self, given: Waiting) -> Callable[[], Turn]:
+        """The group commit, with all that needs no database drawn up: the writer's thread is left to SQLite, which
+        gives up the GIL, so that this loop goes on sending meanwhile."""
+        room = self._room(given)
+        group = results.draw_up(given.results, self._scale)
+        bulk = not self._courtesy.asked and not self._stopping
+        births = self._batches.draw_up(room, datetime.now(UTC)) if bulk else None
+        return partial(self._commit, given, group, births, room, bulk)
+
     def _room(self, given: Waiting) -> Room:
         free = 0 if self._stopping else self._concurrency - len(self._out) + len(given.ended())
         clicks = 0 if self._stopping else free + FOR_CLICKS
@@ -277,22 +297,37 @@ class Engine:
     async def _in_database(self, step: Callable[[], T]) -> T:
         return await self.loop.run_in_executor(self._database, step)
 
-    def _commit(self, given: Waiting, room: Room) -> Turn:
+    async def _at_once(self, step: Callable[[], T]) -> T:
+        """`_in_database`, for a step of a few ms: the loop stands still for it, as long as it takes no longer.
+
+        Two threads that both have Python to run pass the GIL back and forth at every socket call and statement, and
+        each time a sleeping thread has to be woken: that cost a third of all processor time.
+        """
+        done = self._database.submit(step)
+        wait([done], STANDSTILL_S)
+        return await asyncio.wrap_future(done)
+
+    def _commit(
+        self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: bool
+    ) -> Turn:
         self._file.check()
         with writing():
             now = datetime.now(UTC)
             if jump := self._clock.jumped():
                 self._clock_set = jump
                 claims.shift(jump)
-            results.record(given.results, self._scale)
+            results.write(group, self._scale)
             results.note_late(given.late)
             results.interrupt_claims(given.abandoned, now)
             claims.release(given.released, now)
             if time.monotonic() - self._reclaimed_at > RECLAIM_S:
                 self._reclaimed_at = time.monotonic()
                 results.reclaim(now)
-            more = not self._stopping and self._batches.make(now)
             taken = self._claims.claim(room, now)
+            more = False
+            if bulk:
+                taken += self._batches.make(births, room, now)
+                more = self._batches.more
             if self._may_index(bool(taken or given.results or more)):
                 more |= searchable.index_some()
             return Turn(taken, now if more else claims.next_due(now))
@@ -324,7 +359,7 @@ class Engine:
         self._next = Waiting()
 
     def _close(self) -> None:
-        unsent = [claim for line in self._lines.values() for claim in line.waiting]
+        unsent = [claim for line in self._lines.values() for claim in line.withdraw()]
         with writing():
             now = datetime.now(UTC)
             results.record(self._next.results, self._scale)
@@ -337,28 +372,30 @@ class Engine:
 
     def _pump(self, line: Line) -> None:
         """Start what the endpoint's limit allows."""
-        while claim := line.next():
-            self._in_flight += 1
-            attempt = self._attempts.create_task(self._attempt(claim, line))
-            line.attempts.add(attempt)
-            attempt.add_done_callback(line.attempts.discard)
+        while claim := line.next(bulk=not self._courtesy.asked):
+            slot = self._attempts.create_task(self._attempt(claim, line))
+            line.attempts.add(slot)
+            slot.add_done_callback(line.attempts.discard)
 
-    async def _attempt(self, claim: Claim, line: Line) -> None:
-        try:
-            outcome = await self._send(claim)
-        except asyncio.CancelledError:
-            line.ended(None)
-            self._in_flight -= 1
-            self._next.abandoned.append(claim)
-            raise
-        line.ended(outcome.duration_ms / 1000)
-        self._in_flight -= 1
-        self._next.results.append(Result(claim, outcome))
-        self._pump(line)
-        if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
-            self._bell.set()
-        elif len(self._next.results) == 1:
-            self.loop.call_later(GATHER_S, self._bell.set)
+    async def _attempt(self, claim: Claim | None, line: Line) -> None:
+        """One slot of the endpoint: an attempt, and then the next one that waits."""
+        while claim:
+            self._in_flight += 1
+            try:
+                outcome = await self._send(claim)
+            except asyncio.CancelledError:
+                line.ended(None)
+                self._next.abandoned.append(claim)
+                raise
+            finally:
+                self._in_flight -= 1
+            line.ended(outcome.duration_ms / 1000)
+            self._next.results.append(Result(claim, outcome))
+            claim = line.next(bulk=not self._courtesy.asked)
+            if not (self._in_flight or claim) or len(self._next.results) >= GATHER_RESULTS:
+                self._bell.set()
+            elif len(self._next.results) == 1:
+                self.loop.call_later(GATHER_S, self._bell.set)
 
     async def _send(self, claim: Claim) -> Outcome:
         """The outcome, whatever happens: a bug on the way costs this attempt, not the loop."""

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import deque
+from itertools import chain
 
-from .claims import Claim
+from .claims import LANES_IN_ORDER, Claim
+from .models.delivery import BATCH
 
 AHEAD_S = (
     0.02  # claim what it answers within about two group commits, so that a fast receiver never waits for one
@@ -17,7 +19,7 @@ class Line:
     """Never more than the endpoint's limit in flight; what was claimed ahead waits here, bounded and briefly."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Claim] = deque()
+        self._lanes: tuple[deque[Claim], ...] = tuple(deque() for _ in LANES_IN_ORDER)
         self.attempts: set[asyncio.Task[None]] = set()
         self.in_flight = 0
         self._limit = 0
@@ -33,15 +35,17 @@ class Line:
         """Append a claim; True when the endpoint was edited since the one before, so that nothing old is reused."""
         target = claim.target
         edited = self._revision not in (None, target.revision)
-        self.waiting.append(claim)
+        self._lanes[claim.lane].append(claim)
         self._limit, self._revision = target.max_in_flight, target.revision
         return edited
 
-    def next(self) -> Claim | None:
-        """The claim to send now, if the endpoint's limit allows one."""
-        if self.waiting and self.in_flight < self._limit:
-            self.in_flight += 1
-            return self.waiting.popleft()
+    def next(self, *, bulk: bool = True) -> Claim | None:
+        """The claim to send now, if the endpoint's limit allows one: clicks before retries before `bulk`."""
+        if self.in_flight < self._limit:
+            for waiting in self._lanes if bulk else self._lanes[:BATCH]:
+                if waiting:
+                    self.in_flight += 1
+                    return waiting.popleft()
         return None
 
     def ended(self, seconds: float | None) -> None:
@@ -52,18 +56,25 @@ class Line:
         known = seconds if self._pace_s is None else self._pace_s
         self._pace_s = known + (seconds - known) * NEWEST_WEIGHS
 
+    def withdraw(self) -> list[Claim]:
+        """What waits, taken out of the line."""
+        taken = list(chain.from_iterable(self._lanes))
+        for waiting in self._lanes:
+            waiting.clear()
+        return taken
+
     def stale(self) -> list[Claim]:
-        """What was claimed ahead and has waited too long, taken out of the line; the pace is unlearned with it."""
-        if not self.waiting or time.monotonic() - self.waiting[0].claimed_at < STALE_S:
+        """The same when some of it has waited too long; the pace is unlearned with it."""
+        oldest = min((waiting[0].claimed_at for waiting in self._lanes if waiting), default=None)
+        if oldest is None or time.monotonic() - oldest < STALE_S:
             return []
-        given_back, self.waiting = list(self.waiting), deque()
         self._pace_s = None
-        return given_back
+        return self.withdraw()
 
     @property
     def out(self) -> int:
         """Claims that are in flight or wait to be sent."""
-        return self.in_flight + len(self.waiting)
+        return self.in_flight + sum(map(len, self._lanes))
 
     @property
     def idle(self) -> bool:

@@ -51,7 +51,7 @@ def envelope(
     body = {
         "id": event_id,
         "type": type,
-        "created": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created": created.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z",
         "data": override(data, overrides) if overrides else data,
         "version": VERSION,
     }

@@ -6,7 +6,7 @@ whose delivery has gone on without it changes nothing.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from .rows import Rows, as_json, change_many, query, read, written
 from .wire import LateAnswer, Outcome, internal_error
 
 log = logging.getLogger(__name__)
+Row = tuple[Any, ...]
 
 _ANSWER = """
 UPDATE simulator_attempt AS a SET status = column2, started_at = column3, duration_ms = column4, phases = column5,
@@ -78,47 +79,97 @@ class Result:
     ended: float = field(default_factory=time.monotonic)
 
 
+@dataclass(slots=True)
+class Group:
+    """Results that are drawn up and not written yet. A row of `won` and `lost` has its place in the group for a seq."""
+
+    results: Sequence[Result]
+    answers: list[Row] = field(default_factory=list)
+    won: list[Row] = field(default_factory=list)
+    lost: list[Row] = field(default_factory=list)
+    unclear: list[tuple[int, Result]] = field(
+        default_factory=list
+    )  # place and result: the attempts before decide
+
+
+def draw_up(results: Sequence[Result], scale: float) -> Group:
+    """What is to be written of these results. Asks no database: a poisoned row must not hold up the others."""
+    group, now = Group(results), datetime.now(UTC)
+    for place, result in enumerate(results):
+        if result.outcome.error == "internal_error":
+            group.unclear.append((place, result))
+            continue
+        try:
+            _draw_up(group, result, place, now, scale)
+        except Exception as flaw:
+            log.exception("A result could not be written")
+            group.unclear.append((place, _unwritable(result, flaw)))
+    return group
+
+
+def _draw_up(
+    group: Group, result: Result, place: int, now: datetime, scale: float, *, braked: bool = False
+) -> None:
+    ended_at = now - timedelta(seconds=time.monotonic() - result.ended)
+    end = _ending(result, ended_at, scale, braked)
+    answer = _answer(result, end)
+    if end.status == "succeeded":
+        group.won.append(_won(result, place, ended_at))
+    else:
+        group.lost.append(_lost(result, end, place, ended_at))
+    group.answers.append(answer)
+
+
 def record(results: Sequence[Result], scale: float) -> None:
-    """Write a group of results. One that cannot be written is recorded as our own error, alone."""
-    if not results:
+    """Draw up and write a group of results."""
+    write(draw_up(results, scale), scale)
+
+
+def write(group: Group, scale: float) -> None:
+    """Write a group. A result that cannot be written is recorded as our own error, alone."""
+    if not group.results:
         return
     try:
         with transaction.atomic():
-            _record(results, scale)
+            _write(group, scale)
     except DatabaseError:
         raise  # locked, full, gone: nobody's fault here; the engine keeps the group and tries again
     except Exception as flaw:
-        log.exception("A group of %d results could not be written", len(results))
-        if len(results) > 1:
-            for result in results:
-                record([result], scale)
-        else:
-            claim = results[0].claim
-            _record([Result(claim, internal_error(f"its result could not be written: {flaw}"))], scale)
+        log.exception("A group of %d results could not be written", len(group.results))
+        for result in group.results:
+            alone = [result] if len(group.results) > 1 else [_unwritable(result, flaw)]
+            write(draw_up(alone, scale), scale)
 
 
-def _record(results: Sequence[Result], scale: float) -> None:
-    answers, won, lost, held, now = [], [], [], [], datetime.now(UTC)
-    for result, seq in zip(results, feed.take(len(results)), strict=True):
-        ended_at = now - timedelta(seconds=time.monotonic() - result.ended)
-        end = _ending(result, ended_at, scale)
-        answers.append(_answer(result, end))
-        if end.status == "succeeded":
-            won.append(_won(result, seq, ended_at))
-        else:
-            lost.append(_lost(result, end, seq, ended_at))
-            held.append((result.claim.delivery, written(HELD)))
-    counted = change_many(_WON, won) + change_many(_LOST, lost)
-    change_many(_ANSWER, answers)
-    change_many(_HOLD, held)
-    for target in {result.claim.target for result in results if result.outcome.status_code == 410}:
+def _unwritable(result: Result, flaw: Exception) -> Result:
+    return Result(result.claim, internal_error(f"its result could not be written: {flaw}"), result.ended)
+
+
+def _write(group: Group, scale: float) -> None:
+    first = feed.take(len(group.results))[0]
+    for place, result in group.unclear:
+        claim = result.claim
+        braked = _last_ones(claim.delivery, claim.number) == "internal_error"
+        _draw_up(group, result, place, datetime.now(UTC), scale, braked=braked)
+    change_many(_ANSWER, group.answers)
+    counted = change_many(_WON, _numbered(group.won, first)) + change_many(
+        _LOST, _numbered(group.lost, first)
+    )
+    change_many(_HOLD, ((row[0], written(HELD)) for row in group.lost))
+    for target in {result.claim.target for result in group.results if result.outcome.status_code == 410}:
         _pause(target.id)
-    if counted < len(results):
-        log.warning("%d late results changed nothing: their deliveries had gone on", len(results) - counted)
-    feed.announce(due=bool(lost))
+    if counted < len(group.results):
+        log.warning(
+            "%d late results changed nothing: their deliveries had gone on", len(group.results) - counted
+        )
+    feed.announce(due=bool(group.lost))
 
 
-def _ending(result: Result, ended_at: datetime, scale: float) -> Ending:
+def _numbered(rows: Iterable[Row], first: int) -> Iterable[Row]:
+    return ((delivery, number, first + place, *rest) for delivery, number, place, *rest in rows)
+
+
+def _ending(result: Result, ended_at: datetime, scale: float, braked: bool) -> Ending:
     outcome, claim = result.outcome, result.claim
     return ending(
         claim.standing,
@@ -127,8 +178,7 @@ def _ending(result: Result, ended_at: datetime, scale: float) -> Ending:
         retry_after=outcome.retry_after,
         ended_at=ended_at,
         scale=scale,
-        braked=outcome.error == "internal_error"
-        and _last_ones(claim.delivery, claim.number) == "internal_error",
+        braked=braked,
     )
 
 
@@ -170,16 +220,16 @@ def _answer(result: Result, end: Ending) -> tuple[Any, ...]:
     )
 
 
-def _won(result: Result, seq: int, ended_at: datetime) -> tuple[Any, ...]:
+def _won(result: Result, place: int, ended_at: datetime) -> tuple[Any, ...]:
     out, claim = result.outcome, result.claim
-    return claim.delivery, claim.number, seq, out.status_code, round(out.duration_ms, 3), written(ended_at)
+    return claim.delivery, claim.number, place, out.status_code, round(out.duration_ms, 3), written(ended_at)
 
 
-def _lost(result: Result, end: Ending, seq: int, ended_at: datetime) -> tuple[Any, ...]:
+def _lost(result: Result, end: Ending, place: int, ended_at: datetime) -> tuple[Any, ...]:
     out, claim = result.outcome, result.claim
     last = (out.status_code, out.error, round(out.duration_ms, 3))
     due_at, at = written(end.due_at), written(ended_at)
-    return (claim.delivery, claim.number, seq, end.status, due_at, at, end.failed_count, *last)
+    return (claim.delivery, claim.number, place, end.status, due_at, at, end.failed_count, *last)
 
 
 def _pause(number: int) -> None:

@@ -4,7 +4,6 @@ A group is one statement with a VALUES list, not `executemany`: SQLite gives up 
 instead of once a row, and the sending loop, which wants it back each time, made a row 5 times slower.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,10 +11,15 @@ from itertools import chain
 from typing import Any
 
 from django.db import connection
+from pydantic_core import to_json
 
 Rows = list[tuple[Any, ...]]
-GROUP = 64
-as_json = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+GROUP = 128
+
+
+def as_json(value: Any) -> str:
+    """JSON for a column or a frame, compact. By pydantic's encoder: the standard one takes three times as long."""
+    return to_json(value).decode()
 
 
 def query(sql: str, parameters: Sequence[Any] = ()) -> Rows:

@@ -59,6 +59,19 @@ class Target:
         return self._signer
 
 
+class Targets:
+    """Those in use, each prepared anew when its endpoint has a new revision."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Target] = {}
+
+    def of(self, number: int, revision: int) -> Target:
+        known = self._known.get(number)
+        if known is None or known.revision != revision:
+            known = self._known[number] = Target(Endpoint.objects.get(pk=number), number)
+        return known
+
+
 def _opening(url: str) -> Headers:
     return [
         ("host", host_header(url)),

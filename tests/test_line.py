@@ -8,6 +8,7 @@ from simulator.claims import Claim
 from simulator.lifecycle import Standing
 from simulator.line import STALE_S, Line
 from simulator.models import Endpoint
+from simulator.models.delivery import BATCH, CLICK, NORMAL
 from simulator.target import Target
 
 pytestmark = pytest.mark.django_db
@@ -19,10 +20,10 @@ def target() -> Target:
     return Target(Endpoint.register(url="http://127.0.0.1/", events=["*"], max_in_flight=LIMIT), 1)
 
 
-def claim(target: Target, number: int = 1, *, age: float = 0.0) -> Claim:
+def claim(target: Target, number: int = 1, *, age: float = 0.0, lane: int = NORMAL) -> Claim:
     standing = Standing(target.delays, 0, manual=False, resume_at=None)
     made_at = time.monotonic() - age
-    return Claim(number, number, 1, 1, "automatic", target, b"{}", standing, claimed_at=made_at)
+    return Claim(number, 1, number, 1, lane, "automatic", target, b"{}", standing, claimed_at=made_at)
 
 
 def filled(target: Target, count: int) -> Line:
@@ -105,3 +106,19 @@ def test_an_edited_endpoint_is_told_once_and_its_new_limit_holds(target: Target)
     line = Line()
     assert [line.add(claim(one)) for one in (target, target, edited, edited)] == [False, False, True, False]
     assert line.next() and not line.next()
+
+
+def test_a_click_overtakes_what_was_claimed_before_it_and_bulk_lets_everything_pass(target: Target) -> None:
+    line = Line()
+    for number, lane in enumerate([BATCH, NORMAL, BATCH, CLICK]):
+        line.add(claim(target, number, lane=lane))
+    assert [line.next().delivery for _ in range(3)] == [3, 1, 0]
+
+
+def test_bulk_waits_in_the_line_while_it_is_asked_to(target: Target) -> None:
+    line = Line()
+    line.add(claim(target, 0, lane=BATCH))
+    assert line.next(bulk=False) is None and line.out == 1
+    line.add(claim(target, 1, lane=CLICK))
+    assert line.next(bulk=False).delivery == 1
+    assert line.next().delivery == 0

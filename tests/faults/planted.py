@@ -104,10 +104,11 @@ def serialised_again_and_signed() -> None:
 
 
 def _rewrite(*, before_signing: bool) -> None:
+    from simulator.batches import Batches
     from simulator.claims import Claims
     from simulator.target import Target
 
-    claim, headers = Claims.claim, Target.headers
+    claim, make, headers = Claims.claim, Batches.make, Target.headers
 
     def again(body: bytes) -> bytes:
         return json.dumps(json.loads(body), indent=1).encode()
@@ -116,13 +117,17 @@ def _rewrite(*, before_signing: bool) -> None:
         made = headers(self, event, type, delivery, number, again(body) if before_signing else body, now)
         return [(name, str(len(again(body))) if name == "content-length" else value) for name, value in made]
 
-    def other_bodies(*args: Any) -> list[Any]:
-        claims = claim(*args)
-        for one in claims:
-            one.body = again(one.body)
-        return claims
+    def with_other_bodies(step: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        def stepped(*args: Any) -> list[Any]:
+            claims = step(*args)
+            for one in claims:
+                one.body = again(one.body)
+            return claims
 
-    Target.headers, Claims.claim = other_headers, other_bodies
+        return stepped
+
+    Target.headers = other_headers
+    Claims.claim, Batches.make = with_other_bodies(claim), with_other_bodies(make)
 
 
 def stages() -> None:

@@ -34,6 +34,7 @@ def _reached(stage: str) -> None:
 def watch() -> None:
     """In the server: ask at every stage whether it is the armed one."""
     from simulator import results
+    from simulator.batches import Batches
     from simulator.claims import Claims
     from simulator.models import Event
 
@@ -50,7 +51,8 @@ def watch() -> None:
 
     Event.accept = marked(Event.accept, "event", lambda *_: True)
     Claims.claim = marked(Claims.claim, "claim", lambda claims, *_: claims)
-    results.record = marked(results.record, "result", lambda _, given, scale: given)
+    Batches.make = marked(Batches.make, "claim", lambda claims, *_: claims)
+    results.write = marked(results.write, "result", lambda _, group, scale: group.results)
     _watch_commits(written)
     _watch_bytes()
 

@@ -130,11 +130,12 @@ class Deliveries(RuleBasedStateMachine):
     @rule()
     def turn(self) -> None:
         """What one turn of the engine does when no attempt has ended."""
+        now, room = timezone.now(), self.room()
+        births = self.batches.draw_up(room, now)
         with writing():
-            now = timezone.now()
             results.reclaim(now)
-            self.batches.make(now)
-            taken = self.claims.claim(self.room(), now)
+            taken = self.claims.claim(room, now)
+            taken += self.batches.make(births, room, now)
         self.taken_from_the_engine()
         for claim in taken:
             self.check_signature(claim, now)

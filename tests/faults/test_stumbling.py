@@ -117,15 +117,15 @@ async def test_e24_an_answer_that_came_before_the_bug_is_recorded_after_it(
     receiver.answer(Answer(delay=0.3), 200)
     delivery = await sent(endpoint)
     await receiver.received(1)
-    record = results.record
+    write = results.write
 
-    def record_and_stumble(*args: Any) -> None:
-        record(*args)
-        if args[0]:
-            monkeypatch.setattr(results, "record", record)
+    def write_and_stumble(group: results.Group, scale: float) -> None:
+        write(group, scale)
+        if group.results:
+            monkeypatch.setattr(results, "write", write)
             raise RuntimeError("a bug")
 
-    monkeypatch.setattr(results, "record", record_and_stumble)
+    monkeypatch.setattr(results, "write", write_and_stumble)
     await ends(delivery, "succeeded")
     assert [attempt.status for attempt in await attempts(delivery)] == ["succeeded"]
     assert len(receiver.requests) == 1

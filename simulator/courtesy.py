@@ -1,0 +1,54 @@
+"""Who goes first: what a person waits for, before bulk. Knows no request and no row; lives on the engine's loop.
+
+A page or a click takes a few ms of this process; while a batch is sent beside it, it takes twenty. So bulk stands still
+while somebody waits, for at most half of the time, so that nobody's polling can keep a batch from getting on.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+MOST_S = 0.1  # at a stretch
+
+
+class Courtesy:
+    """`resume` is called when bulk may go on."""
+
+    def __init__(self, resume: Callable[[], object]) -> None:
+        self._resume = resume
+        self._waiting = 0
+        self._began = self._ended = time.monotonic()
+        self._saved = MOST_S  # seconds that bulk may stand still, earned by as many in which it need not
+        self._limit: asyncio.TimerHandle | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Somebody waits, and bulk has not stood still for long."""
+        return self._limit is not None
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """Somebody waits for what is done inside."""
+        self._waiting += 1
+        if self._waiting == 1:
+            self._begin()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._end()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        self._saved = min(MOST_S, self._saved + self._began - self._ended)
+        self._limit = asyncio.get_running_loop().call_later(self._saved, self._end)
+
+    def _end(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+            self._ended = time.monotonic()
+            self._saved = max(0.0, self._saved - (self._ended - self._began))
+            self._resume()

@@ -1,0 +1,70 @@
+"""Courtesy: bulk stands still while somebody waits, for half of the time at most."""
+
+import asyncio
+import time
+
+import pytest
+
+from simulator import courtesy
+from simulator.courtesy import Courtesy
+
+
+class Bulk:
+    """What stands back: how often it was told to go on."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        self.courtesy = Courtesy(self.go_on)
+
+    def go_on(self) -> None:
+        self.told += 1
+
+
+@pytest.fixture
+async def bulk() -> Bulk:
+    return Bulk()
+
+
+async def test_bulk_stands_still_as_long_as_somebody_waits(bulk: Bulk):
+    assert not bulk.courtesy.asked
+    with bulk.courtesy.attending():
+        assert bulk.courtesy.asked
+        with bulk.courtesy.attending():
+            pass
+        assert bulk.courtesy.asked and not bulk.told, "the first one still waits"
+    assert not bulk.courtesy.asked and bulk.told == 1
+
+
+async def test_it_goes_on_too_when_what_they_wait_for_fails(bulk: Bulk):
+    with pytest.raises(RuntimeError), bulk.courtesy.attending():
+        raise RuntimeError
+    assert not bulk.courtesy.asked and bulk.told == 1
+
+
+async def test_whoever_waits_for_long_does_not_hold_it_up(bulk: Bulk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(courtesy, "MOST_S", 0.02)
+    bulk = Bulk()
+    began = time.monotonic()
+    with bulk.courtesy.attending():
+        async with asyncio.timeout(5):
+            while bulk.courtesy.asked:
+                await asyncio.sleep(0)
+        assert bulk.told == 1 and time.monotonic() - began >= 0.02
+    assert bulk.told == 1, "it is told once"
+
+
+async def test_whoever_asks_all_the_time_gets_half_of_it(bulk: Bulk, monkeypatch: pytest.MonkeyPatch):
+    clock = 1000.0
+    monkeypatch.setattr(courtesy.time, "monotonic", lambda: clock)
+    bulk = Bulk()
+    stood = 0.0
+    for _ in range(1000):  # 9 ms of each 10 ms somebody waits
+        with bulk.courtesy.attending():
+            saved = bulk.courtesy._saved
+            stood += min(saved, 0.009)
+            clock += min(saved, 0.009)
+            if saved < 0.009:
+                bulk.courtesy._end()
+                clock += 0.009 - saved
+        clock += 0.001
+    assert stood <= 0.5 * (clock - 1000) + courtesy.MOST_S
