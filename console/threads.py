@@ -6,17 +6,16 @@ and one shared thread would let a slow query hold up every page.
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
-from django.db import connections
-
-from simulator import engine
-
-from .security import RECEIVER
+from django.core.signals import request_started
+from django.db import close_old_connections, connections, reset_queries
 
 KEPT = 8
+# Before each request Django would go to its thread only to look after the connection: it does so after each, too.
+request_started.disconnect(close_old_connections)
+request_started.disconnect(reset_queries)
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -29,12 +28,9 @@ class Threads:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         thread = self._free.pop() if self._free else ThreadPoolExecutor(1, "request")
-        # What is sent to the built-in receiver is bulk itself, if a batch is.
-        waits = nullcontext() if scope["path"].startswith(RECEIVER) else engine.attending()
         try:
-            with waits:
-                async with ThreadSensitiveContext(executor=thread):
-                    await self._application(scope, receive, send)
+            async with ThreadSensitiveContext(executor=thread):
+                await self._application(scope, receive, send)
         finally:
             if len(self._free) < KEPT:
                 self._free.append(thread)

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from . import catalog, feed, ids
 from .claims import Claim, Room, intend, intent, lease, prepared
-from .models import Batch, Endpoint
-from .models.delivery import BATCH
+from .models import Batch, Endpoint, delivery, event
+from .models.delivery import BATCH, PENDING, SENDING
 from .models.endpoint import audience
 from .models.event_type import known_types, sampler
-from .rows import change, change_many, query, written
+from .rows import change, query, written
 from .target import Target, Targets
 
 AHEAD = 512  # deliveries that wait in the batch lane
@@ -32,12 +32,6 @@ FROM simulator_batch b WHERE b.made < b.count AND b.stopped_at IS NULL AND b.id 
 _ENDPOINTS = (
     "SELECT count(*), sum(revision) FROM simulator_endpoint"  # differs after any change to any of them
 )
-_EVENT = """
-INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"""
-_DELIVERY = f"""
-INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, created_at, status, due_at, attempt_count,
-                                trigger, lane, manual, cancelling, indexed, failed_count)
-SELECT v.*, 'api', {BATCH}, FALSE, FALSE, FALSE, 0 FROM ({{values}}) AS v"""
 Row = tuple[Any, ...]
 
 
@@ -80,10 +74,10 @@ class Batches:
             return None
         at, events, births = written(now), [], []
         numbers = iter(ids.new_many(2 * count * len(batch.targets)))
-        for event in ids.new_many(count):
-            body = catalog.envelope(ids.encode("evt", event), batch.type, now, batch.sample())
-            events.append((event, batch.type, body, at, batch.number))
-            due = (None, BATCH, event, batch.type, body, 0, 0, False, None, False)
+        for number in ids.new_many(count):
+            body = catalog.envelope(ids.encode("evt", number), batch.type, now, batch.sample())
+            events.append((number, batch.type, body, at, batch.number))
+            due = (None, BATCH, number, batch.type, body, 0, 0, False, None, False)
             claims = [prepared(to, (next(numbers), *due), next(numbers), now) for to in batch.targets]
             births.append([(claim, intent(claim, at)) for claim in claims])
         return Group(batch, events, births)
@@ -131,12 +125,12 @@ class Batches:
                 room.take(to, 1)
                 taken.append(claim)
                 attempts.append(row)
-                state = ("sending", lease(to, now), 1)
+                state = (SENDING, lease(to, now), 1)
             else:
-                state = ("pending", at, 0)
-            rows.append((claim.delivery, seq, claim.event, to.id, group.batch.type, at, *state))
-        change_many(_EVENT, group.events[:count])
-        change_many(_DELIVERY, rows)
+                state = (PENDING, at, 0)
+            rows.append((claim.delivery, seq, claim.event, to.id, group.batch.type, at, "api", BATCH, *state))
+        event.insert(group.events[:count])
+        delivery.insert(rows)
         intend(attempts)
         change("UPDATE simulator_batch SET made = made + %s WHERE id = %s", [count, group.batch.number])
         feed.announce()

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 POLL_S = 0.5
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
-GATHER_S = 0.01  # results wait this long for company before they are committed
+GATHER_S = 0.015  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
@@ -305,7 +305,7 @@ class Engine:
         """
         done = self._database.submit(step)
         wait([done], STANDSTILL_S)
-        return await asyncio.wrap_future(done)
+        return done.result() if done.done() else await asyncio.wrap_future(done)
 
     def _commit(
         self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: bool
