@@ -13,6 +13,7 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed")
+BYTECODE = os.path.join(VENV, "bytecode")
 ENVIRONMENT = 3  # the exit code of every command when the machine lacks something
 
 
@@ -23,6 +24,7 @@ def main(argv):
         prepare(lock_file("test" if testing else "run"))
     except OSError as error:
         give_up(f"Setting up failed: {error}.")
+    keep_bytecode()
     if testing:
         # pytest itself, not a Django command: its options are not Django's, and it has to begin before Django.
         os.chdir(ROOT)
@@ -45,6 +47,14 @@ def refuse_an_unfit_python():
 
 def minor_version():
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def keep_bytecode():
+    """Where none is to be written: write it into .venv, or every start would compile a thousand modules again."""
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = BYTECODE
 
 
 def run_first(command):

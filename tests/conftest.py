@@ -33,6 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_unconfigure() -> None:
+    _folder.cleanup()
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A receiver on a free port that remembers every request; see tests/receiving.py."""

@@ -106,13 +106,12 @@ class Receiver:
         self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stopping.wait()
-        server.close()
-        await _some_turns()  # a connection accepted a moment ago takes a few to begin
+        await stop_accepting(server)
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
         await server.wait_closed()
-        await _some_turns()  # and one that was just closed a few to end
+        await some_turns()  # one that was just closed takes a few to end
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -145,7 +144,15 @@ class Receiver:
         return isinstance(answer, Answer) and headers.get("connection", "").lower() != "close"
 
 
-async def _some_turns() -> None:
+async def stop_accepting(server: asyncio.Server) -> None:
+    """Close the port when what was accepted has begun: asyncio would lose those connections without closing them."""
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    await some_turns()
+    server.close()
+
+
+async def some_turns() -> None:
     for _ in range(6):
         await asyncio.sleep(0)
 

@@ -132,6 +132,12 @@ class Server:
         finally:
             connection.close()
 
+    def fill(self, endpoint: str, count: int) -> None:
+        """That many deliveries to the endpoint, made by a batch; returns when all have ended."""
+        order = {"type": "lead.qualified", "count": count, "endpoints": [endpoint]}
+        path = f"/events/batch/{self.api('POST', '/events/batch', order).json['batch_id']}"
+        wait_until(lambda: self.api("GET", path).json["status"] == "finished", 20, f"{count} deliveries")
+
     def get(self, path: str, **headers: str) -> Reply:
         return self.request("GET", path, **headers)
 

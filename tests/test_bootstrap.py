@@ -37,7 +37,8 @@ class Clone:
         self.locks = root / "simulator" / "locks"
         self.wheels = root.parent / "wheels"
         self.stamp = root / ".venv" / "installed"
-        self.environment = {name: value for name, value in os.environ.items() if name != "CI"} | {
+        theirs = ("CI", "PYTHONPYCACHEPREFIX")  # how the suite itself was started
+        self.environment = {name: value for name, value in os.environ.items() if name not in theirs} | {
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(self.wheels),
@@ -124,16 +125,28 @@ def test_the_first_command_on_a_bare_python_sets_up_and_then_runs(clone: Clone) 
     assert clone.start("send", "lead.qualified") == (0, "django 1 send lead.qualified\n", "")
 
 
-def test_a_later_start_costs_less_than_50_ms(set_up_clone: Clone) -> None:
-    def fastest(python: str | Path) -> float:
-        taken = []
-        for _ in range(7):
-            began = time.perf_counter()
-            assert set_up_clone.start("help", python=python)[0] == 0
-            taken.append(time.perf_counter() - began)
-        return min(taken)
+def test_a_later_start_costs_at_most_two_starts_of_a_bare_python(set_up_clone: Clone) -> None:
+    def seconds(command: list[str | Path]) -> float:
+        began = time.perf_counter()
+        subprocess.run(command, env=set_up_clone.environment, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began
 
-    assert fastest(BARE_PYTHON) - fastest(set_up_clone.root / ".venv/bin/python") < 0.05
+    manage, inside = set_up_clone.root / "manage.py", set_up_clone.root / ".venv/bin/python"
+    bare, through, direct = (
+        min(taken)
+        for taken in zip(
+            *(
+                [
+                    seconds([BARE_PYTHON, "-c", "import subprocess, hashlib"]),
+                    seconds([BARE_PYTHON, manage, "help"]),
+                    seconds([inside, manage, "help"]),
+                ]
+                for _ in range(10)
+            ),
+            strict=True,
+        )
+    )
+    assert through - direct <= 2 * bare  # 0.8 when this was written: the first interpreter, and the exec
 
 
 def test_the_first_test_run_adds_its_tools_and_its_environment_then_serves_every_command(
@@ -155,6 +168,21 @@ def test_the_whole_suite_uses_both_cores_and_a_part_of_it_one(set_up_clone: Clon
     assert set_up_clone.start("test", CI="true")[:2] == (5, f"{ran}\n")
     assert set_up_clone.start("test")[:2] == (5, f"{ran} and not long\n")
     assert set_up_clone.start("test", "tests/test_retry.py")[1].endswith("tests/test_retry.py\n")
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["by the system's python", "by the environment's"])
+def test_where_no_bytecode_is_to_be_written_it_is_kept_inside_the_environment(
+    set_up_clone: Clone, inside: bool
+) -> None:
+    def bytecode() -> set[Path]:
+        return set(set_up_clone.root.glob("**/*.pyc"))
+
+    python = set_up_clone.root / ".venv/bin/python" if inside else BARE_PYTHON
+    before = bytecode()
+    assert set_up_clone.start("up", python=python, PYTHONDONTWRITEBYTECODE="1")[0] == 0
+    written = bytecode() - before
+    assert any("django/core/management" in str(file) for file in written)
+    assert all(set_up_clone.root / ".venv/bytecode" in file.parents for file in written)
 
 
 def test_a_changed_lock_is_installed_into_the_same_environment(set_up_clone: Clone) -> None:

@@ -5,11 +5,14 @@ Knows nothing of our pages and starts no server.
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, WebSocket, async_playwright
 
+HERE = Path(__file__).parent
 ABSENT = "browser tests did not run: no Chromium on this machine"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -59,6 +62,13 @@ class Complaints:
             self.heard.append(f"request to another host: {url}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for all tests of this folder: a browser cannot change loops, and starting one takes a second."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if any(ABSENT in str(report.longrepr) for report in skipped):
@@ -74,9 +84,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session", scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """A Chromium of the test's own, 0.6 s: asyncio loops are per test, and a browser cannot change loops."""
+    """One Chromium for all; what a test does in it stays in a context of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield browser
@@ -91,15 +101,16 @@ def complaints() -> Iterator[Complaints]:
     assert complaints.open() == []
 
 
-@pytest.fixture
-async def new_tab(browser: Browser, complaints: Complaints) -> Callable[[], Awaitable[Page]]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def new_tab(browser: Browser, complaints: Complaints) -> AsyncIterator[Callable[[], Awaitable[Page]]]:
     """`await new_tab()` is one more tab of the same person: same cookies, 1280×800, same complaints."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
     complaints.listen(context)
-    return context.new_page
+    yield context.new_page
+    await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def browser_page(new_tab: Callable[[], Awaitable[Page]]) -> Page:
     """A fresh page on nothing yet."""
     return await new_tab()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page
 
 from .conftest import Complaints
@@ -27,7 +28,7 @@ FILES = {
 }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site() -> AsyncIterator[str]:
     """A strict site: every fault of MISBEHAVIOUR has a page of its name, `/` is a clean one."""
     pages = {f"/{fault}": html for fault, (html, _) in MISBEHAVIOUR.items()} | {"/": "<p>well</p>"}

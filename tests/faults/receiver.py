@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from ..receiving import some_turns, stop_accepting
+
 MIB = 1024 * 1024
 
 
@@ -120,14 +122,13 @@ async def listening(
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
-        await asyncio.sleep(0)  # a connection accepted just now gets its task
+        await stop_accepting(server)
         for task in talks:
             task.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
         for writer in writers:
             writer.transport.abort()
-        await asyncio.sleep(0)  # the sockets close
+        await some_turns()  # the sockets close
 
 
 @dataclass

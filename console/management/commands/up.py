@@ -44,6 +44,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         self._options = options
+        # What a start makes stays, what an attempt makes is soon gone, and neither leaves cycles to look for.
+        gc.set_threshold(50_000, 20, 50)
         with ExitStack() as held:
             lock, bound = self._prepare(held)
             try:
@@ -115,7 +117,6 @@ class Command(BaseCommand):
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             # The loop and the engine's database thread share one GIL: at Python's 5 ms either could wait that long.
             sys.setswitchinterval(0.001)
-            gc.set_threshold(50_000, 20, 50)  # an attempt makes many short-lived objects and no cycles
             gc.collect()
             gc.freeze()  # what lives now lives to the end: not looking at it again keeps pages from waiting
 
