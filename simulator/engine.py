@@ -68,8 +68,11 @@ def abandon(endpoint_id: str, within: float = 2.0) -> None:
     """
     number = ids.decode("ep", endpoint_id)
     if _current is not None and number is not None:
-        with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_current.abandon(number), _current.loop).result(within)
+        ended = asyncio.run_coroutine_threadsafe(_current.abandon(number), _current.loop)
+        try:
+            ended.result(within)
+        except TimeoutError:
+            ended.cancel()
 
 
 def attending() -> AbstractContextManager[None]:
@@ -219,12 +222,14 @@ class Engine:
     async def abandon(self, number: int) -> None:
         """Its endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
         line = self._lines[number]
-        self._next.released += line.withdraw()
-        for attempt in tuple(line.attempts):
-            attempt.cancel()
-        while not line.idle or any(claim.target.id == number for claim in self._out):
+        while True:
+            self._next.released += line.withdraw()
+            for slot in line.attempts:
+                slot.cancel()
+            if line.idle and not any(claim.target.id == number for claim in self._out):
+                return
             self._bell.set()
-            await asyncio.shield(self._turned)
+            await asyncio.shield(self._turned)  # a claim of the turn under way may still come
 
     # -- one turn ------------------------------------------------------------------------------------------------
 
@@ -373,29 +378,35 @@ class Engine:
     def _pump(self, line: Line) -> None:
         """Start what the endpoint's limit allows."""
         while claim := line.next(bulk=not self._courtesy.asked):
+            self._in_flight += 1
             slot = self._attempts.create_task(self._attempt(claim, line))
-            line.attempts.add(slot)
-            slot.add_done_callback(line.attempts.discard)
+            line.attempts[slot] = claim
+            slot.add_done_callback(partial(self._left, line))
 
     async def _attempt(self, claim: Claim | None, line: Line) -> None:
         """One slot of the endpoint: an attempt, and then the next one that waits."""
+        slot = asyncio.current_task()
+        assert slot is not None
         while claim:
-            self._in_flight += 1
-            try:
-                outcome = await self._send(claim)
-            except asyncio.CancelledError:
-                line.ended(None)
-                self._next.abandoned.append(claim)
-                raise
-            finally:
-                self._in_flight -= 1
+            line.attempts[slot] = claim
+            outcome = await self._send(claim)
             line.ended(outcome.duration_ms / 1000)
+            self._in_flight -= 1
             self._next.results.append(Result(claim, outcome))
             claim = line.next(bulk=not self._courtesy.asked)
-            if not (self._in_flight or claim) or len(self._next.results) >= GATHER_RESULTS:
+            self._in_flight += claim is not None
+            if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
                 self._bell.set()
             elif len(self._next.results) == 1:
                 self.loop.call_later(GATHER_S, self._bell.set)
+
+    def _left(self, line: Line, slot: asyncio.Task[None]) -> None:
+        """A slot has ended. Cancelled, perhaps before its first step, it leaves its claim behind."""
+        claim = line.attempts.pop(slot)
+        if slot.cancelled():
+            line.ended(None)
+            self._in_flight -= 1
+            self._next.abandoned.append(claim)
 
     async def _send(self, claim: Claim) -> Outcome:
         """The outcome, whatever happens: a bug on the way costs this attempt, not the loop."""

@@ -20,7 +20,7 @@ class Line:
 
     def __init__(self) -> None:
         self._lanes: tuple[deque[Claim], ...] = tuple(deque() for _ in LANES_IN_ORDER)
-        self.attempts: set[asyncio.Task[None]] = set()
+        self.attempts: dict[asyncio.Task[None], Claim] = {}  # slots in use, each with its claim in flight
         self.in_flight = 0
         self._limit = 0
         self._revision: int | None = None

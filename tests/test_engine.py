@@ -12,11 +12,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from simulator import claims, results
+from simulator import claims, ids, results
 from simulator import engine as engine_module
 from simulator.claims import Claims, Room
 from simulator.engine import Engine
-from simulator.models import Activity, Attempt, Delivery, Endpoint, Event
+from simulator.line import Line
+from simulator.models import Activity, Attempt, Batch, Delivery, Endpoint, Event
 from simulator.transaction import writing
 
 from .receiving import Answer, Receiver
@@ -364,3 +365,44 @@ async def test_what_is_shown_of_an_attempt_is_json_that_was_on_the_wire(engine, 
     assert request.pairs[-1] == ("X-Mine", "yes")
     assert "x-ultrareach-event" not in request.headers
     assert json.loads(json.dumps(attempt.request_headers)) == [list(pair) for pair in request.pairs]
+
+
+async def test_a_slot_that_is_cancelled_before_its_first_step_leaves_its_claim_to_be_recorded(
+    engine, endpoint, receiver, monkeypatch
+):
+    pump = engine._pump
+
+    def pump_and_cancel(line: Line) -> None:
+        pump(line)
+        if line.attempts:
+            monkeypatch.setattr(engine, "_pump", pump)
+            for slot in line.attempts:
+                slot.cancel()
+
+    monkeypatch.setattr(engine, "_pump", pump_and_cancel)
+    delivery = await sent(endpoint)
+    await engine.drain()
+    assert [a.status for a in await in_db(lambda: list(delivery.attempts.order_by("number")))] == [
+        "interrupted",
+        "succeeded",
+    ]
+    assert engine._in_flight == 0 and not engine._out
+
+
+async def test_after_a_deletion_nothing_is_sent_although_a_claim_was_on_its_way(engine, endpoint, receiver):
+    """However the deletion falls into a turn of the engine, and whatever the batch has ready."""
+    receiver.delay = 0.2
+    for moment in range(8):
+        one = await in_db(lambda: Endpoint.register(url=receiver.url, events=["*"]))
+        number = ids.decode("ep", one.pk)
+        await in_db(lambda one=one: Batch.start("lead.qualified", 100, [one.pk]))
+        await asyncio.sleep(moment * 0.003)  # no condition: any moment will do
+        await in_db(one.remove)
+        async with asyncio.timeout(2):
+            await engine.abandon(number)
+        sent = len(receiver.requests)
+        line = engine._lines[number]
+        assert line.idle and not line.attempts
+        for _ in range(5):
+            await asyncio.shield(engine._turned)
+        assert len(receiver.requests) == sent and engine._in_flight == 0
