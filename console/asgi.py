@@ -16,20 +16,26 @@ from simulator import engine
 from . import urls  # noqa: F401
 from .files import files
 from .live import ConsoleConsumer
-from .security import RECEIVER, Application, Receive, Scope, Send, doors, pages_only, refuse_socket
+from .security import API, RECEIVER, Application, Receive, Scope, Send, doors, pages_only, refuse_socket
 from .stream import stream
 from .threads import Threads
 
 
 def attended(application: Application) -> Application:
-    """Somebody waits for the answer, and bulk stands back meanwhile; but the built-in receiver is where bulk may go."""
+    """While a person waits for a page or for what they clicked, bulk stands back."""
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        waited_for = nullcontext() if scope["path"].startswith(RECEIVER) else engine.attending()
-        with waited_for:
+        with engine.attending() if _somebody_waits(scope["path"]) else nullcontext():
             await application(scope, receive, send)
 
     return run
+
+
+def _somebody_waits(path: str) -> bool:
+    """Not a program that asks how its batch gets on, nor the built-in receiver to which the batch may go."""
+    if path.startswith(API):
+        return path.endswith(("/test", "/retry", "/resend"))
+    return not path.startswith((RECEIVER, "/healthz", "/readyz"))
 
 
 sockets = URLRouter(

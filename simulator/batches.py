@@ -67,9 +67,9 @@ class Batches:
         self._held_by: Row = ()
         self.more = False  # there is something to make, and room for it
 
-    def draw_up(self, room: Room, now: datetime) -> Group | None:
-        """The next events of the batch at hand, as many as there is room to send. Asks no database."""
-        batch, count = self._open, self._fitting(room)
+    def draw_up(self, room: Room, now: datetime, most: int = GROUP) -> Group | None:
+        """The next events of the batch at hand, at most as many as there is room to send. Asks no database."""
+        batch, count = self._open, min(most, self._fitting(room))
         if batch is None or count <= 0:
             return None
         at, events, births = written(now), [], []

@@ -1,7 +1,7 @@
 """Who goes first: what a person waits for, before bulk. Knows no request and no row; lives on the engine's loop.
 
 A page or a click takes a few ms of this process; while a batch is sent beside it, it takes twenty. So bulk stands still
-while somebody waits, for at most half of the time, so that nobody's polling can keep a batch from getting on.
+while somebody waits, for at most nine tenths of the time, so that nobody's polling can keep a batch from getting on.
 """
 
 import asyncio
@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-MOST_S = 0.1  # at a stretch
+MOST_S = 0.25  # at a stretch
+EARNS = 9  # seconds of standing still for each second in which bulk may go on
+RECENT_S = 1.0
 
 
 class Courtesy:
@@ -19,13 +21,18 @@ class Courtesy:
         self._resume = resume
         self._waiting = 0
         self._began = self._ended = time.monotonic()
-        self._saved = MOST_S  # seconds that bulk may stand still, earned by as many in which it need not
+        self._saved = MOST_S  # seconds that bulk may stand still, earned in those in which it need not
         self._limit: asyncio.TimerHandle | None = None
 
     @property
     def asked(self) -> bool:
         """Somebody waits, and bulk has not stood still for long."""
         return self._limit is not None
+
+    @property
+    def recent(self) -> bool:
+        """Somebody is about: bulk is to move in small steps, for the next one who comes has to wait for its end."""
+        return self.asked or time.monotonic() - self._ended < RECENT_S
 
     @contextmanager
     def attending(self) -> Iterator[None]:
@@ -42,7 +49,7 @@ class Courtesy:
 
     def _begin(self) -> None:
         self._began = time.monotonic()
-        self._saved = min(MOST_S, self._saved + self._began - self._ended)
+        self._saved = min(MOST_S, self._saved + EARNS * (self._began - self._ended))
         self._limit = asyncio.get_running_loop().call_later(self._saved, self._end)
 
     def _end(self) -> None:

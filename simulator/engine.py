@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_S = 0.5
+STEP = 16  # events of a batch in a turn while people are about
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.015  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
@@ -235,6 +236,8 @@ class Engine:
 
     async def _turn(self) -> None:
         given, self._next = self._next, Waiting()
+        if self._courtesy.asked and not self._stopping:  # what somebody waits for is not to wait for these
+            given.results, self._next.results = [], given.results
         for line in self._lines.values():
             self._pump(line)
             given.released += line.stale()
@@ -255,7 +258,8 @@ class Engine:
                 self._transport.forget(claim.target.id)
         for number in {claim.target.id for claim in turn.claims}:
             self._pump(self._lines[number])
-        await self._rest(turn.next_due)
+        if not await self._index(busy=bool(turn.claims or given.results)):
+            await self._rest(turn.next_due)
 
     async def _pause_for(self, error: Exception) -> None:
         """Never send what cannot be recorded: claim nothing, keep the results, try again soon."""
@@ -273,7 +277,8 @@ class Engine:
         room = self._room(given)
         group = results.draw_up(given.results, self._scale)
         bulk = not self._courtesy.asked and not self._stopping
-        births = self._batches.draw_up(room, datetime.now(UTC)) if bulk else None
+        most = STEP if self._courtesy.recent else batches.GROUP
+        births = self._batches.draw_up(room, datetime.now(UTC), most) if bulk else None
         return partial(self._commit, given, group, births, room, bulk)
 
     def _room(self, given: Waiting) -> Room:
@@ -329,23 +334,23 @@ class Engine:
                 self._reclaimed_at = time.monotonic()
                 results.reclaim(now)
             taken = self._claims.claim(room, now)
-            more = False
             if bulk:
                 taken += self._batches.make(births, room, now)
-                more = self._batches.more
-            if self._may_index(bool(taken or given.results or more)):
-                more |= searchable.index_some()
-            return Turn(taken, now if more else claims.next_due(now))
+            return Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
 
-    def _may_index(self, busy: bool) -> bool:
-        """Text search can wait: it is indexed when nothing else is to do, or a group a second."""
+    async def _index(self, *, busy: bool) -> bool:
+        """Text search can wait: it is indexed when nothing else is to do, or a group a second; True when there is more."""
         now = time.monotonic()
         if busy:
             self._busy_at = now
-        if now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
+        if self._courtesy.asked or now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
             return False
         self._indexed_at = now
-        return True
+        try:
+            return await self._in_database(searchable.index_some)
+        except DatabaseError as error:
+            await self._pause_for(error)
+            return False
 
     def _recover(self) -> None:
         with writing():
@@ -396,9 +401,14 @@ class Engine:
             claim = line.next(bulk=not self._courtesy.asked)
             self._in_flight += claim is not None
             if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
-                self._bell.set()
+                self._gathered()
             elif len(self._next.results) == 1:
-                self.loop.call_later(GATHER_S, self._bell.set)
+                self.loop.call_later(GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        """There are results to record; while somebody waits they are kept until that is over."""
+        if not self._courtesy.asked or self._stopping:
+            self._bell.set()
 
     def _left(self, line: Line, slot: asyncio.Task[None]) -> None:
         """A slot has ended. Cancelled, perhaps before its first step, it leaves its claim behind."""

@@ -15,8 +15,9 @@ from django.db.models.expressions import RawSQL
 
 from . import ids
 from .rows import change, query
+from .transaction import writing
 
-GROUP = 64
+GROUP = 32  # a click does not wait longer than for these
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
@@ -31,12 +32,13 @@ _MARK = "UPDATE simulator_delivery SET indexed = %s WHERE id IN ({ids})"
 
 
 def index_some() -> bool:
-    """Index a group of ended deliveries; True when there were any. Inside `writing()`."""
-    ended = [id for (id,) in query(_UNINDEXED, [GROUP])]
-    if ended:
-        change(_with(_ADD, ended))
-        change(_with(_MARK, ended), [True])
-    return bool(ended)
+    """Index a group of ended deliveries; True when there were any."""
+    with writing():
+        ended = [id for (id,) in query(_UNINDEXED, [GROUP])]
+        if ended:
+            change(_with(_ADD, ended))
+            change(_with(_MARK, ended), [True])
+        return bool(ended)
 
 
 def forget(number: int) -> None:
