@@ -118,14 +118,14 @@ class Batches:
         self._left -= count
         rows, taken, attempts = [], [], []
         births = list(chain.from_iterable(group.births[:count]))
-        at = written(now)
+        at, leases = written(now), {to.id: lease(to, now) for to in group.batch.targets}
         for seq, (claim, row) in zip(feed.take(len(births)), births, strict=True):
             to = claim.target
             if room.free > 0 and room.of(to) > 0:
                 room.take(to, 1)
                 taken.append(claim)
                 attempts.append(row)
-                state = (SENDING, lease(to, now), 1)
+                state = (SENDING, leases[to.id], 1)
             else:
                 state = (PENDING, at, 0)
             rows.append((claim.delivery, seq, claim.event, to.id, group.batch.type, at, "api", BATCH, *state))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from pydantic_core import to_json
 
 Rows = list[tuple[Any, ...]]
@@ -24,17 +24,13 @@ def as_json(value: Any) -> str:
 
 def query(sql: str, parameters: Sequence[Any] = ()) -> Rows:
     """All rows of a SELECT, or of a change with RETURNING."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        found: Rows = cursor.fetchall()
-        return found
+    found: Rows = _execute(_marked(sql), parameters).fetchall()
+    return found
 
 
 def change(sql: str, parameters: Sequence[Any] = ()) -> int:
     """One INSERT, UPDATE or DELETE; returns how many rows it touched."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return int(cursor.rowcount)
+    return int(_execute(_marked(sql), parameters).rowcount)
 
 
 def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
@@ -46,20 +42,29 @@ def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
     while rest:
         size = min(GROUP, 1 << len(rest).bit_length() - 1)
         group, rest = rest[:size], rest[size:]
-        touched += _execute(_with_values(sql, size, len(group[0])), list(chain.from_iterable(group)))
+        values = list(chain.from_iterable(group))
+        touched += int(_execute(_with_values(sql, size, len(group[0])), values).rowcount)
     return touched
 
 
-def _execute(sql: str, parameters: list[Any]) -> int:
-    """Past Django's cursor, which would look for the placeholders of the whole group at each call."""
+def _execute(sql: str, parameters: Sequence[Any]) -> Any:
+    """Past Django's cursor, which looks for the placeholders of a whole group at each call."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    connection.ensure_connection()
     with connection.wrap_database_errors:
-        return int(connection.connection.execute(sql, parameters).rowcount)
+        return connection.connection.execute(sql, parameters)
+
+
+@lru_cache(maxsize=256)
+def _marked(sql: str) -> str:
+    """With SQLite's own placeholders instead of Django's."""
+    return sql.replace("%s", "?").replace("%%", "%")
 
 
 @lru_cache(maxsize=256)
 def _with_values(sql: str, rows: int, columns: int) -> str:
     row = f"({','.join('?' * columns)})"
-    return sql.replace("{values}", f"VALUES {','.join([row] * rows)}")
+    return _marked(sql).replace("{values}", f"VALUES {','.join([row] * rows)}")
 
 
 def written(moment: datetime | None) -> str | None:
