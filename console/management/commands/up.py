@@ -116,7 +116,7 @@ class Command(BaseCommand):
                 # Some browsers return only when they are closed; nobody waits for them, not even at the end.
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             # The loop and the engine's database thread share one GIL: at Python's 5 ms either could wait that long.
-            sys.setswitchinterval(0.001)
+            sys.setswitchinterval(0.0005)
             gc.collect()
             gc.freeze()  # what lives now lives to the end: not looking at it again keeps pages from waiting
 
