@@ -30,7 +30,7 @@ from .security import Receive, Scope, Send, header, refuse_socket
 BATCH = 50
 MAX_FRAME = 64 * 1024
 # After a frame: what changes meanwhile is told once instead of thrice, and in a burst the core is left to the engine.
-REST_S, BEHIND_REST_S = 0.03, 0.004
+REST_S, BEHIND_REST_S = 0.015, 0.004
 OPENING_S = 0.25  # how long the first frame waits for a {"since": …} that may be on its way
 MAX_SEQ = 2**63 - 1
 MAX_STRAY = 20  # acks of frames that are no longer awaited, before a client counts as flooding

@@ -69,6 +69,9 @@ WHERE d.status = 'pending' AND d.due_at > %s AND d.due_at < %s"""
 _PULL_IN = """
 UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, resume_at = column3
 FROM ({values}) AS v WHERE d.id = column4"""
+_ANYTHING = """
+SELECT EXISTS (SELECT 1 FROM simulator_delivery WHERE due_at <= %s)
+    OR EXISTS (SELECT 1 FROM simulator_batch WHERE made < count AND stopped_at IS NULL)"""
 _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
 
@@ -254,6 +257,12 @@ def next_due(now: datetime) -> datetime | None:
     """When the next thing becomes due after `now`; held deliveries are due in the year 9999."""
     found: Rows = query(_NEXT_DUE, [written(now)])
     return read(found[0][0])
+
+
+def anything(now: datetime) -> bool:
+    """Something is due, or a batch is open: a turn would not be for nothing. One look, outside of any transaction."""
+    found: Rows = query(_ANYTHING, [written(now)])
+    return bool(found[0][0])
 
 
 def unfinished() -> bool:

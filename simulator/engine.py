@@ -36,7 +36,8 @@ from .wire import LateAnswer, Outcome, Transport, internal_error
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-POLL_S = 0.5
+POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
+LOOK_S = 5.0  # and inside in any case
 STEP = 16  # events of a batch in a turn while people are about
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.015  # results wait this long for company before they are committed
@@ -103,6 +104,10 @@ class Waiting:
     abandoned: list[Claim] = field(default_factory=list)
     late: list[tuple[Claim, LateAnswer]] = field(default_factory=list)
 
+    @property
+    def empty(self) -> bool:
+        return not (self.results or self.released or self.abandoned or self.late)
+
     def ended(self) -> list[Claim]:
         """The claims that are no longer out once this is committed."""
         return [*(result.claim for result in self.results), *self.released, *self.abandoned]
@@ -148,6 +153,7 @@ class Engine:
         self._clock = Clock()
         self._clock_set = 0.0
         self._busy_at = self._indexed_at = self._reclaimed_at = 0.0
+        self._to_index = True
         self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
@@ -296,14 +302,21 @@ class Engine:
         return Room(min(free, files), min(clicks, files), endpoints, self._share)
 
     async def _rest(self, next_due: datetime | None) -> None:
-        """Until something is due, has come back, or was nudged; at most until the next poll."""
-        wait = POLL_S
-        if next_due is not None:
-            wait = min(wait, max(0.0, (next_due - datetime.now(UTC)).total_seconds()))
-        alarm = self.loop.call_later(wait, self._bell.set)
-        await self._bell.wait()
-        alarm.cancel()
-        self._bell.clear()
+        """Until something is due, has come back, or was nudged, or a poll finds that somebody has written."""
+        began = time.monotonic()
+        while True:
+            wait = POLL_S
+            if next_due is not None:
+                wait = min(wait, max(0.0, (next_due - datetime.now(UTC)).total_seconds()))
+            try:
+                async with asyncio.timeout(wait):
+                    await self._bell.wait()
+            except TimeoutError:
+                quiet = not (self._out or self._to_index) and time.monotonic() - began < LOOK_S
+                if quiet and wait == POLL_S and self._clock.steady and self._file.untouched:
+                    continue
+            self._bell.clear()
+            return
 
     # -- in the database thread ----------------------------------------------------------------------------------
 
@@ -324,8 +337,12 @@ class Engine:
         self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: bool
     ) -> Turn:
         self._file.check()
+        now = datetime.now(UTC)
+        self._file.seen()
+        if given.empty and self._clock.steady and not claims.anything(now):
+            return Turn([], claims.next_due(now))
         with writing():
-            now = datetime.now(UTC)
+            now = datetime.now(UTC)  # the lock may have taken its time
             if jump := self._clock.jumped():
                 self._clock_set = jump
                 claims.shift(jump)
@@ -346,11 +363,13 @@ class Engine:
         now = time.monotonic()
         if busy:
             self._busy_at = now
+            self._to_index = True
         if self._courtesy.asked or now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
             return False
         self._indexed_at = now
         try:
-            return await self._in_database(searchable.index_some)
+            self._to_index = await self._in_database(searchable.index_some)
+            return self._to_index
         except DatabaseError as error:
             await self._pause_for(error)
             return False

@@ -26,6 +26,7 @@ class DatabaseFile:
         self._known = self._identity()
         self._next_check = 0.0
         self._replaced = False
+        self.seen()
 
     def check(self) -> None:
         """Raises Replaced, from then on every time. A stat at most every two seconds."""
@@ -39,12 +40,29 @@ class DatabaseFile:
                 "Nothing more is accepted. Put the file back and start the simulator again."
             )
 
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def seen(self) -> None:
+        """Its contents are known as they are now."""
+        self._contents = self._look()
+
+    @property
+    def untouched(self) -> bool:
+        """Nobody has written since `seen`, and it is still there: looking inside would show nothing new."""
+        return self._contents == self._look()
+
+    def _look(self) -> list[tuple[int, ...] | None]:
+        wal = self._path.with_name(self._path.name + "-wal")
+        return [_stat(path, "st_dev", "st_ino", "st_size", "st_mtime_ns") for path in (self._path, wal)]
+
+    def _identity(self) -> tuple[int, ...] | None:
+        return _stat(self._path, "st_dev", "st_ino")
+
+
+def _stat(path: Path, *fields: str) -> tuple[int, ...] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return tuple(getattr(found, field) for field in fields)
 
 
 class Clock:
@@ -55,12 +73,19 @@ class Clock:
 
     def jumped(self) -> float:
         """Seconds by which the wall clock was set since the last call, 0.0 when it was not."""
-        offset = time.time() - time.monotonic()
-        jump = offset - self._offset
+        jump = self._off()
         if abs(jump) < JUMP_S:
             return 0.0
-        self._offset = offset
+        self._offset += jump
         return jump
+
+    @property
+    def steady(self) -> bool:
+        """It was not set since the last call of `jumped`."""
+        return abs(self._off()) < JUMP_S
+
+    def _off(self) -> float:
+        return time.time() - time.monotonic() - self._offset
 
 
 class OneCore:

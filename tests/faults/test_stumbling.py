@@ -11,7 +11,7 @@ import time_machine
 from django.db import OperationalError
 from django.utils import timezone
 
-from simulator import results
+from simulator import claims, feed, results
 from simulator.claims import Claims
 from simulator.engine import Engine
 
@@ -141,6 +141,7 @@ async def test_e24_what_was_in_flight_is_sent_again_although_the_database_is_loc
     delivery = await sent(endpoint)
     await receiver.received(1)
     fails(monkeypatch, results, "recover", OperationalError("database is locked"), times=2)
-    fails(monkeypatch, Claims, "claim", RuntimeError("a bug"))
+    fails(monkeypatch, claims, "anything", RuntimeError("a bug"))
+    feed.nudge()
     await ends(delivery, "succeeded")
     assert [attempt.status for attempt in await attempts(delivery)] == ["interrupted", "succeeded"]
