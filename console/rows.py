@@ -13,7 +13,7 @@ from simulator.models.delivery import DeliveryQuerySet
 from . import words
 from .filters import Filter
 
-PAGE = 50
+PAGE = 60
 MOST_NAMED = 200
 DOTS = 8  # more attempts than these are shown as numbers
 _KEPT = 4000  # rendered rows, about 1 KiB each
