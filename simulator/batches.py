@@ -6,6 +6,7 @@ attempts for which there is room, claimed as they are born. So a batch of 100,00
 queue, and can be stopped at once.
 """
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from itertools import chain
@@ -21,12 +22,13 @@ from .rows import change, query, written
 from .target import Target, Targets
 
 AHEAD = 512  # deliveries that wait in the batch lane
+DRAW_UP_S = 0.006
 GROUP = 128  # deliveries made in one transaction: a click never waits for more than that
 
-# The oldest open batch, the state of the endpoints, and how much of the lane waits.
+# The oldest open batch, the state of the endpoints and of its type, and how much of the lane waits.
 _STATE = """
 SELECT b.id, b.count - b.made, (SELECT count(*) FROM simulator_endpoint),
-  (SELECT sum(revision) FROM simulator_endpoint),
+  (SELECT sum(revision) FROM simulator_endpoint), (SELECT example FROM simulator_customtype c WHERE c.type = b.type),
   (SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting)
 FROM simulator_batch b WHERE b.made < b.count AND b.stopped_at IS NULL AND b.id > %s ORDER BY b.id LIMIT 1"""
 _ENDPOINTS = (
@@ -36,13 +38,13 @@ Row = tuple[Any, ...]
 
 
 class Open(NamedTuple):
-    """The batch at hand, and who gets it as long as no endpoint changes."""
+    """The batch at hand, its samples and who gets it, as long as neither its type nor an endpoint changes."""
 
     number: int
     type: str
     sample: Callable[[], dict[str, Any]]
     targets: list[Target]
-    endpoints: Row
+    known: Row
 
 
 class Group(NamedTuple):
@@ -67,17 +69,13 @@ class Batches:
         self._held_by: Row = ()
         self.more = False  # there is something to make, and room for it
 
-    @property
-    def under_way(self) -> bool:
-        """A batch is being made."""
-        return self._open is not None
-
     def draw_up(self, room: Room, now: datetime, most: int = GROUP) -> Group | None:
-        """The next events of the batch at hand, at most as many as there is room to send. Asks no database."""
+        """The next events of the batch at hand, at most as many as there is room to send. Asks no database, and
+        stops early when it would hold up the loop: with large events, or with many endpoints."""
         batch, count = self._open, min(most, self._fitting(room))
         if batch is None or count <= 0:
             return None
-        at, events, births = written(now), [], []
+        began, at, events, births = time.monotonic(), written(now), [], []
         numbers = iter(ids.new_many(2 * count * len(batch.targets)))
         for number in ids.new_many(count):
             body = catalog.envelope(ids.encode("evt", number), batch.type, now, batch.sample())
@@ -85,6 +83,8 @@ class Batches:
             due = (None, BATCH, number, batch.type, body, 0, 0, False, None, False)
             claims = [prepared(to, (next(numbers), *due), next(numbers), now) for to in batch.targets]
             births.append([(claim, intent(claim, at)) for claim in claims])
+            if time.monotonic() - began > DRAW_UP_S:
+                break
         return Group(batch, events, births)
 
     def make(self, group: Group | None, room: Room, now: datetime) -> list[Claim]:
@@ -96,9 +96,9 @@ class Batches:
         if not found:
             self._open = None
             return []
-        ((number, self._left, *endpoints, waiting),) = found
-        if self._open is None or (self._open.number, self._open.endpoints) != (number, tuple(endpoints)):
-            self._open = self._opened(number, tuple(endpoints))
+        ((number, self._left, *known, waiting),) = found
+        if self._open is None or (self._open.number, self._open.known) != (number, tuple(known)):
+            self._open = self._opened(number, tuple(known))
             self.more = True
             return []
         if waiting >= AHEAD:
@@ -141,7 +141,7 @@ class Batches:
         feed.announce()
         return taken
 
-    def _opened(self, number: int, endpoints: Row) -> Open | None:
+    def _opened(self, number: int, known: Row) -> Open | None:
         """Who gets it: those of its endpoints that are still there and not paused. None when it is not to be made now."""
         batch = Batch.objects.get(pk=number)
         if batch.type not in known_types():
@@ -156,7 +156,7 @@ class Batches:
                 return None
         getting, skipped = audience(batch.type, chosen)
         if not getting and any(why == "paused" for _, why in skipped):
-            self._held, self._held_by = number, endpoints
+            self._held, self._held_by = number, known[:2]
             return None
         targets = [self._targets.of(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
-        return Open(number, batch.type, sampler(batch.type), targets, endpoints)
+        return Open(number, batch.type, sampler(batch.type), targets, known)

@@ -111,16 +111,17 @@ class Connection(asyncio.BufferedProtocol):
         self.reusable = False
         self._renew()
         waiter = self.waiter = self._loop.create_future()
-        if self.closed:
-            self._lost(self._cause)
-        else:
-            self._loop.call_soon(self._write, payload, waiter)
+        self._loop.call_soon(self._write, payload, waiter)
         return waiter
 
     def _write(self, payload: bytes, waiter: asyncio.Future[Answer]) -> None:
         """In the loop's next round, after everything that is being prepared in this one: the requests of a round leave
         together, and a receiver that sleeps is woken once for all of them, which costs as much as sending ten."""
         if waiter.done():
+            return
+        self._state = WAITING
+        if self.closed:
+            self._lost(self._cause)
             return
         self.answer.started_at = time.perf_counter()
         self._transport.write(payload)
@@ -133,7 +134,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _renew(self) -> None:
         self.answer = Answer(time.perf_counter())
-        self._state = WAITING
+        self._state = NEW  # what comes before the request is out was not asked for yet
         self._head.clear()
         self._header_size = self._overhead = self._interims = 0
         self._framed = False
@@ -396,7 +397,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def interrupt(self) -> None:
         """The process stops: end whatever is under way."""
-        if self._state in (WAITING, RECEIVING):
+        if self.waiter is not None and not self.waiter.done():
             self._fail("interrupted")
         self.abort()
 

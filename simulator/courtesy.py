@@ -38,7 +38,7 @@ class Courtesy:
     def attending(self) -> Iterator[None]:
         """Somebody waits for what is done inside."""
         self._waiting += 1
-        if self._waiting == 1:
+        if not self.asked:
             self._begin()
         try:
             yield

@@ -1,7 +1,7 @@
 """The loop: claims, sends, records, recovers. Nothing about HTTP, HTML or SQL inside.
 
 One turn is one group commit in the engine's own database thread: what came back since the last turn is recorded,
-and the room that this makes is filled with new claims. While a turn runs, the loop goes on sending.
+and the room that this makes is filled with new claims. The loop stands still for it while it is short.
 The poll is the truth; a nudge only makes it sooner.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -27,6 +27,7 @@ from . import targets as allowed
 from .claims import Claim, Claims, Room
 from .courtesy import Courtesy
 from .line import Line
+from .models.delivery import BATCH
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile, OneCore, OpenFiles, Replaced
 from .target import Targets
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
 LOOK_S = 5.0  # and inside in any case
-STEP = 16  # events of a batch in a turn while people are about
+STEP = 16  # at most so many events of a batch in a turn while people are about
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.015  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
@@ -46,6 +47,7 @@ FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
 QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
 INDEX_S = 1.0
+BULK_S = 1.0  # so long after the last event of a batch the process still counts as sending in bulk
 RECLAIM_S = 5.0
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
@@ -146,6 +148,8 @@ class Engine:
         self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
         self._in_flight = 0
         self._next = Waiting()
+        self._gathering = False
+        self._abandoning: Counter[int] = Counter()  # endpoints that were deleted and still have something out
         self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
@@ -153,6 +157,7 @@ class Engine:
         self._clock = Clock()
         self._clock_set = 0.0
         self._busy_at = self._indexed_at = self._reclaimed_at = 0.0
+        self._bulk_at = -BULK_S
         self._to_index = True
         self.replaced = False  # the database file is gone: this process can only end
 
@@ -231,21 +236,26 @@ class Engine:
     async def abandon(self, number: int) -> None:
         """Its endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
         line = self._lines[number]
-        while True:
-            self._next.released += line.withdraw()
-            for slot in line.attempts:
-                slot.cancel()
-            if line.idle and not any(claim.target.id == number for claim in self._out):
-                return
-            self._bell.set()
-            await asyncio.shield(self._turned)  # a claim of the turn under way may still come
+        self._abandoning[number] += 1
+        try:
+            while True:
+                self._next.released += line.withdraw()
+                for slot in line.attempts:
+                    slot.cancel()
+                if line.idle and not any(claim.target.id == number for claim in self._out):
+                    return
+                self._bell.set()
+                await asyncio.shield(self._turned)  # a claim of the turn under way may still come
+        finally:
+            self._abandoning -= Counter([number])
 
     # -- one turn ------------------------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
         given, self._next = self._next, Waiting()
-        if self._courtesy.asked and not self._stopping:  # what somebody waits for is not to wait for these
-            given.results, self._next.results = [], given.results
+        if self._bulk_waits and not self._abandoning:  # what somebody waits for is not to wait for these
+            self._next.results = [result for result in given.results if result.claim.lane == BATCH]
+            given.results = [result for result in given.results if result.claim.lane != BATCH]
         for line in self._lines.values():
             self._pump(line)
             given.released += line.stale()
@@ -259,7 +269,6 @@ class Engine:
             self._next = given.before(self._next)
             raise
         self._trouble = None
-        self._core.keep(self._batches.under_way)
         self._out.difference_update(given.ended())
         for claim in turn.claims:
             self._out.add(claim)
@@ -267,6 +276,9 @@ class Engine:
                 self._transport.forget(claim.target.id)
         for number in {claim.target.id for claim in turn.claims}:
             self._pump(self._lines[number])
+        if any(claim.lane == BATCH for claim in turn.claims):
+            self._bulk_at = time.monotonic()
+        self._core.keep(time.monotonic() - self._bulk_at < BULK_S)
         if not await self._index(busy=bool(turn.claims or given.results)):
             await self._rest(turn.next_due)
 
@@ -281,14 +293,17 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        """The group commit, with all that needs no database drawn up: the writer's thread is left to SQLite, which
-        gives up the GIL, so that this loop goes on sending meanwhile."""
+        """The group commit, with all that needs no database drawn up: should it take long, it needs the GIL little."""
         room = self._room(given)
         group = results.draw_up(given.results, self._scale)
-        bulk = not self._courtesy.asked and not self._stopping
+        bulk = not self._bulk_waits and not self._stopping
         most = STEP if self._courtesy.recent else batches.GROUP
         births = self._batches.draw_up(room, datetime.now(UTC), most) if bulk else None
         return partial(self._commit, given, group, births, room, bulk)
+
+    @property
+    def _bulk_waits(self) -> bool:
+        return self._courtesy.asked and not self._stopping
 
     def _room(self, given: Waiting) -> Room:
         free = 0 if self._stopping else self._concurrency - len(self._out) + len(given.ended())
@@ -313,7 +328,7 @@ class Engine:
                     await self._bell.wait()
             except TimeoutError:
                 quiet = not (self._out or self._to_index) and time.monotonic() - began < LOOK_S
-                if quiet and wait == POLL_S and self._clock.steady and self._file.untouched:
+                if quiet and wait == POLL_S and not self._clock.jump and self._file.untouched:
                     continue
             self._bell.clear()
             return
@@ -339,12 +354,11 @@ class Engine:
         self._file.check()
         now = datetime.now(UTC)
         self._file.seen()
-        if given.empty and self._clock.steady and not claims.anything(now):
+        if given.empty and not self._clock.jump and not claims.anything(now):
             return Turn([], claims.next_due(now))
         with writing():
             now = datetime.now(UTC)  # the lock may have taken its time
-            if jump := self._clock.jumped():
-                self._clock_set = jump
+            if jump := self._clock.jump:
                 claims.shift(jump)
             results.write(group, self._scale)
             results.note_late(given.late)
@@ -356,7 +370,11 @@ class Engine:
             taken = self._claims.claim(room, now)
             if bulk:
                 taken += self._batches.make(births, room, now)
-            return Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
+            turn = Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
+        if jump:
+            self._clock.accept(jump)
+            self._clock_set = jump
+        return turn
 
     async def _index(self, *, busy: bool) -> bool:
         """Text search can wait: it is indexed when nothing else is to do, or a group a second; True when there is more."""
@@ -404,7 +422,7 @@ class Engine:
 
     def _pump(self, line: Line) -> None:
         """Start what the endpoint's limit allows."""
-        while claim := line.next(bulk=not self._courtesy.asked):
+        while claim := line.next(bulk=not self._bulk_waits):
             self._in_flight += 1
             slot = self._attempts.create_task(self._attempt(claim, line))
             line.attempts[slot] = claim
@@ -419,18 +437,25 @@ class Engine:
             outcome = await self._send(claim)
             line.ended(outcome.duration_ms / 1000)
             self._in_flight -= 1
-            self._next.results.append(Result(claim, outcome))
-            claim = line.next(bulk=not self._courtesy.asked)
+            result = Result(claim, outcome)
+            claim = line.next(bulk=not self._bulk_waits)
             self._in_flight += claim is not None
-            if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
-                self._gathered()
-            elif len(self._next.results) == 1:
-                self.loop.call_later(GATHER_S, self._gathered)
+            self._gather(result)
+
+    def _gather(self, result: Result) -> None:
+        """Record it with others, soon; a result of bulk not before nobody waits any more."""
+        self._next.results.append(result)
+        if self._bulk_waits and result.claim.lane == BATCH:
+            return
+        if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
+            self._bell.set()
+        elif not self._gathering:
+            self._gathering = True
+            self.loop.call_later(GATHER_S, self._gathered)
 
     def _gathered(self) -> None:
-        """There are results to record; while somebody waits they are kept until that is over."""
-        if not self._courtesy.asked or self._stopping:
-            self._bell.set()
+        self._gathering = False
+        self._bell.set()
 
     def _left(self, line: Line, slot: asyncio.Task[None]) -> None:
         """A slot has ended. Cancelled, perhaps before its first step, it leaves its claim behind."""

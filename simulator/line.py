@@ -11,7 +11,9 @@ from .models.delivery import BATCH
 AHEAD_S = (
     0.02  # claim what it answers within about two group commits, so that a fast receiver never waits for one
 )
-STALE_S = 0.25  # a claim not sent by then is given back: the endpoint has become slow
+STALE_S = (
+    0.6  # a claim not sent by then is given back: the endpoint has become slow; bulk may stand still for 0.25
+)
 NEWEST_WEIGHS = 0.3  # share of the newest answer in the pace
 
 

@@ -136,9 +136,11 @@ def write(group: Group, scale: float) -> None:
         raise  # locked, full, gone: nobody's fault here; the engine keeps the group and tries again
     except Exception as flaw:
         log.exception("A group of %d results could not be written", len(group.results))
+        if len(group.results) == 1:
+            _write(draw_up([_unwritable(group.results[0], flaw)], scale), scale)
+            return
         for result in group.results:
-            alone = [result] if len(group.results) > 1 else [_unwritable(result, flaw)]
-            write(draw_up(alone, scale), scale)
+            write(draw_up([result], scale), scale)
 
 
 def _unwritable(result: Result, flaw: Exception) -> Result:

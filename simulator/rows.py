@@ -24,13 +24,15 @@ def as_json(value: Any) -> str:
 
 def query(sql: str, parameters: Sequence[Any] = ()) -> Rows:
     """All rows of a SELECT, or of a change with RETURNING."""
-    found: Rows = _execute(_marked(sql), parameters).fetchall()
-    return found
+    connection = _connection()
+    with connection.wrap_database_errors:  # a damaged page may come with any row
+        found: Rows = connection.connection.execute(_marked(sql), parameters).fetchall()
+        return found
 
 
 def change(sql: str, parameters: Sequence[Any] = ()) -> int:
     """One INSERT, UPDATE or DELETE; returns how many rows it touched."""
-    return int(_execute(_marked(sql), parameters).rowcount)
+    return _execute(_marked(sql), parameters)
 
 
 def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
@@ -43,16 +45,21 @@ def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
         size = min(GROUP, 1 << len(rest).bit_length() - 1)
         group, rest = rest[:size], rest[size:]
         values = list(chain.from_iterable(group))
-        touched += int(_execute(_with_values(sql, size, len(group[0])), values).rowcount)
+        touched += _execute(_with_values(sql, size, len(group[0])), values)
     return touched
 
 
-def _execute(sql: str, parameters: Sequence[Any]) -> Any:
+def _execute(sql: str, parameters: Sequence[Any]) -> int:
     """Past Django's cursor, which looks for the placeholders of a whole group at each call."""
+    connection = _connection()
+    with connection.wrap_database_errors:
+        return int(connection.connection.execute(sql, parameters).rowcount)
+
+
+def _connection() -> Any:
     connection = connections[DEFAULT_DB_ALIAS]
     connection.ensure_connection()
-    with connection.wrap_database_errors:
-        return connection.connection.execute(sql, parameters)
+    return connection
 
 
 @lru_cache(maxsize=256)

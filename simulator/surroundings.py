@@ -71,21 +71,15 @@ class Clock:
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
 
-    def jumped(self) -> float:
-        """Seconds by which the wall clock was set since the last call, 0.0 when it was not."""
-        jump = self._off()
-        if abs(jump) < JUMP_S:
-            return 0.0
-        self._offset += jump
-        return jump
-
     @property
-    def steady(self) -> bool:
-        """It was not set since the last call of `jumped`."""
-        return abs(self._off()) < JUMP_S
+    def jump(self) -> float:
+        """Seconds by which the wall clock is off from what is known, 0.0 when it was not set."""
+        jump = time.time() - time.monotonic() - self._offset
+        return jump if abs(jump) >= JUMP_S else 0.0
 
-    def _off(self) -> float:
-        return time.time() - time.monotonic() - self._offset
+    def accept(self, jump: float) -> None:
+        """What waits has been moved by this."""
+        self._offset += jump
 
 
 class OneCore:
@@ -101,13 +95,12 @@ class OneCore:
 
     def keep(self, wanted: bool) -> None:
         if wanted != self._kept and len(self._allowed) > 1:
-            self._kept = wanted
-            self._move({_core_of_this_thread()} if wanted else self._allowed)
-
-    def _move(self, cores: set[int]) -> None:
-        for thread in os.listdir("/proc/self/task"):
-            with suppress(OSError):  # it has ended meanwhile, or the machine does not want it: no harm
-                os.sched_setaffinity(int(thread), cores)
+            with suppress(OSError):  # no descriptor left, no /proc: then they stay where they are
+                cores = {_core_of_this_thread()} if wanted else self._allowed
+                for thread in os.listdir("/proc/self/task"):
+                    with suppress(OSError):  # it has ended meanwhile
+                        os.sched_setaffinity(int(thread), cores)
+                self._kept = wanted
 
 
 def _core_of_this_thread() -> int:

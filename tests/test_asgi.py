@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from console.asgi import _somebody_waits
+
 from .serving import Server
 
 
@@ -84,3 +86,21 @@ def test_what_a_page_needs_while_a_slow_request_runs_does_not_wait_for_it(server
         connection.settimeout(0.5)
         with pytest.raises(TimeoutError):
             connection.recv(1)
+
+
+@pytest.mark.parametrize(
+    ("path", "waits"),
+    [
+        ("/", True),
+        ("/deliveries/rows/", True),
+        ("/api/v1/webhooks/ep_1/test", True),
+        ("/api/v1/deliveries/dlv_1/retry", True),
+        ("/api/v1/deliveries/dlv_1/resend", True),
+        ("/api/v1/events", False),
+        ("/api/v1/events/batch/bat_1", False),
+        ("/receiver/ok", False),
+        ("/readyz", False),
+    ],
+)
+def test_bulk_stands_back_for_people_not_for_programs(path: str, waits: bool) -> None:
+    assert _somebody_waits(path) is waits

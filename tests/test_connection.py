@@ -96,6 +96,7 @@ async def test_r33_an_answer_that_lies_unread_when_the_write_fails_is_read() -> 
         connection = Connection(ours, "127.0.0.1:1", encrypted=False)
         connection.connection_made(Mute())
         waiter = connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1)
+        await asyncio.sleep(0)  # it is written in the loop's next round
         theirs.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
         connection.connection_lost(BrokenPipeError())
         answer = await waiter
@@ -158,15 +159,20 @@ async def test_bytes_nobody_asked_for_end_an_idle_connection(transport: Transpor
     [
         (b"SSH-2.0-OpenSSH_9.6\r\n", "bad_response", None),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", "status", 503),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbusy", None, 200),
         (b"", "closed_before_response", None),
     ],
 )
 async def test_a_server_that_speaks_before_it_is_asked_is_heard(
-    transport: Transport, banner: bytes, error: str, status: int | None
+    transport: Transport, banner: bytes, error: str | None, status: int | None
 ) -> None:
+    asked = 0
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
         writer.write(banner)
         if banner:
+            asked += (await reader.readline()).startswith(b"POST /?")
             await reader.read()
 
     async with listening(talk) as port:
@@ -174,3 +180,34 @@ async def test_a_server_that_speaks_before_it_is_asked_is_heard(
             outcome = (await ends(transport, f"http://127.0.0.1:{port}/?{n}", timeout=1))[0]
             assert (outcome.status_code, outcome.body) == (status, b"busy" if status else banner)
             assert outcome.error in (error, "reset" if not banner else error)
+        await until(
+            lambda: asked == (20 if banner else 0), 2, "the request, which is sent whatever came before it"
+        )
+
+
+async def test_a_receiver_that_answers_as_soon_as_it_is_connected_gets_its_request_all_the_same(
+    transport: Transport,
+) -> None:
+    """`nc -l` with a canned answer does that, and so does a proxy that is too busy to read."""
+    asked: list[bytes] = []
+
+    def answer_unasked(server: socket.socket) -> None:
+        while True:
+            try:
+                talk, _ = server.accept()
+            except OSError:
+                return
+            with talk:
+                talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                asked.append(talk.recv(4096))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer_unasked, args=(server,))
+        thread.start()
+        port = server.getsockname()[1]
+        outcomes = [(await ends(transport, f"http://127.0.0.1:{port}/?{n}"))[0] for n in range(100)]
+        await until(lambda: len(asked) == 100, 2)
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    assert {outcome.status_code for outcome in outcomes} == {200}
+    assert [request[:7] for request in asked] == [b"POST /?"] * 100

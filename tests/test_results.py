@@ -266,3 +266,20 @@ def test_every_result_of_a_group_gets_a_seq_of_its_own(endpoint: Endpoint) -> No
     taken, before = claim(3), feed.latest()
     record(*[(one, out) for one, out in zip(taken, (answer(), refused(), answer()), strict=True)])
     assert [changed.seq - before for changed in Delivery.objects.since(before)] == [1, 2, 3]
+
+
+def test_a_fault_that_hits_every_write_is_met_twice_and_no_more(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(endpoint)
+    [one] = claim()
+    tries = []
+
+    def never(*args: object) -> None:
+        tries.append(args)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(results, "_write", never)
+    with pytest.raises(RuntimeError, match="a bug"):
+        record((one, answer()))
+    assert len(tries) == 2

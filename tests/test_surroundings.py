@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from simulator import surroundings
-from simulator.surroundings import FILE_CHECK_S, FILES_CHECK_S, Clock, DatabaseFile, OpenFiles, Replaced
+from simulator.surroundings import (
+    FILE_CHECK_S,
+    FILES_CHECK_S,
+    Clock,
+    DatabaseFile,
+    OneCore,
+    OpenFiles,
+    Replaced,
+)
 
 
 class Clocks:
@@ -89,14 +97,16 @@ def test_a_file_that_only_grows_is_the_same_file(path: Path, clocks: Clocks) -> 
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 5.0, -5.0])
-def test_a_clock_that_was_set_is_told_once_by_how_much(clocks: Clocks, jump: float) -> None:
+def test_a_clock_that_was_set_is_told_by_how_much_until_that_is_accepted(clocks: Clocks, jump: float) -> None:
     clock = Clock()
     clocks.passes(86_400)
-    assert clock.jumped() == 0.0
+    assert clock.jump == 0.0
     clocks.wall += jump
-    assert clock.jumped() == pytest.approx(jump)
+    assert clock.jump == pytest.approx(jump), "until what waits has been moved"
     clocks.passes(1)
-    assert clock.jumped() == 0.0
+    assert clock.jump == pytest.approx(jump)
+    clock.accept(clock.jump)
+    assert clock.jump == 0.0
 
 
 def test_a_clock_that_is_trimmed_was_not_set_until_the_trims_add_up(clocks: Clocks) -> None:
@@ -104,7 +114,7 @@ def test_a_clock_that_is_trimmed_was_not_set_until_the_trims_add_up(clocks: Cloc
     told = []
     for _ in range(5):
         clocks.wall += 1.0
-        told.append(clock.jumped())
+        told.append(clock.jump)
     assert told == [0.0, 0.0, 0.0, 0.0, pytest.approx(5.0)]
 
 
@@ -134,3 +144,37 @@ def limit_of_open_files(count: int) -> Iterator[None]:
 def test_when_files_run_out_none_is_left_rather_than_less_than_none() -> None:
     with limit_of_open_files(len(os.listdir("/dev/fd")) + surroundings.SPARE_FILES // 2):
         assert OpenFiles().free() == 0
+
+
+def test_a_database_that_somebody_wrote_to_is_not_untouched(path: Path) -> None:
+    path.write_bytes(b"rows")
+    file = DatabaseFile(path)
+    assert file.untouched
+    path.with_name(path.name + "-wal").write_bytes(b"more")
+    assert not file.untouched
+    file.seen()
+    assert file.untouched
+    path.unlink()
+    assert not file.untouched
+
+
+def cores() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
+
+
+def test_on_one_core_and_back_again() -> None:
+    before, core = cores(), OneCore()
+    core.keep(True)
+    try:
+        assert len(cores()) == 1
+    finally:
+        core.keep(False)
+    assert cores() == before
+
+
+def test_a_machine_that_does_not_say_where_it_runs_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor() -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(surroundings, "_core_of_this_thread", no_descriptor)
+    OneCore().keep(True)

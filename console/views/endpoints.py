@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from simulator import engine
 from simulator.models import Delivery, Endpoint
 from simulator.models.event_type import sample_of
 from simulator.models.secret import masked
@@ -195,6 +196,7 @@ def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Asks first, and says what is lost: nothing but what still waits."""
     if request.method == "POST":
         endpoint.remove(actor="console")
+        engine.abandon(endpoint.pk)
         return redirect("endpoints")
     waiting = Delivery.objects.of(endpoint).filter(status__in=("pending", "sending"))[:1000].count()
     template = "endpoints/_delete.html" if request.htmx else "endpoints/delete.html"  # type: ignore[attr-defined]

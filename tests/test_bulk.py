@@ -1,0 +1,99 @@
+"""Bulk beside everything else: what stands back for whom, and what does not wait for anybody."""
+
+import asyncio
+import json
+
+import pytest
+
+from simulator import batches, feed
+from simulator.batches import Batches
+from simulator.claims import Room
+from simulator.models import Attempt, Batch, Delivery, Endpoint
+from simulator.models.event_type import CustomType
+from simulator.transaction import writing
+
+from .test_engine import endpoint, engine, in_db, sent  # noqa: F401 - fixtures
+from .waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_while_somebody_waits_a_batch_stands_still_and_goes_on_afterwards(engine, endpoint, receiver):  # noqa: F811
+    with engine._courtesy.attending():
+        await in_db(lambda: Batch.start("lead.qualified", 300))
+        for _ in range(3):
+            feed.nudge()
+            await asyncio.shield(engine._turned)
+        assert engine._courtesy.asked and not receiver.requests
+    await receiver.received(300)
+    await engine.drain()
+    assert await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) == 300
+
+
+async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(engine, endpoint, receiver):  # noqa: F811
+    with engine._courtesy.attending():
+        delivery = await sent(endpoint, trigger="api")
+        await receiver.received(1)
+        while (await in_db(lambda: Delivery.objects.get(pk=delivery.pk))).status != "succeeded":
+            assert engine._courtesy.asked, "it waited until nobody else did"
+            await asyncio.sleep(0)
+
+
+async def test_while_somebody_waits_a_deleted_endpoint_is_let_go_without_a_flood_of_turns(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    receiver,
+):
+    await in_db(lambda: Batch.start("lead.qualified", 3000))
+    await receiver.received(50)
+    turns = 0
+    step = engine._step
+
+    def counted(given):
+        nonlocal turns
+        turns += 1
+        return step(given)
+
+    engine._step = counted
+    with engine._courtesy.attending():
+        await in_db(endpoint.remove)
+        await engine.abandon(int(next(iter(engine._lines))))
+        assert engine._courtesy.asked
+    assert turns <= 20
+
+
+async def test_what_nobody_was_told_of_is_found_within_a_second(engine, endpoint, receiver):  # noqa: F811
+    """The poll is the truth, a nudge only makes it sooner."""
+    await engine.drain()
+    await until(lambda: not engine._to_index, 3, "rest")
+    feed.off(engine._nudge)
+    await sent(endpoint)
+    await receiver.received(1, within=1)
+
+
+async def test_an_example_that_is_edited_is_what_the_rest_of_a_batch_carries(engine, endpoint, receiver):  # noqa: F811
+    receiver.delay = 0.05
+    custom = await in_db(lambda: CustomType.add(type="mine.own", example={"edition": 1}))
+    await in_db(lambda: Batch.start("mine.own", 120))
+    await receiver.received(5)
+    await in_db(lambda: custom.change(example={"edition": 2}))
+    await receiver.received(120, within=10)
+    editions = {json.loads(request.body)["data"]["edition"] for request in receiver.requests[-20:]}
+    assert editions == {2}
+
+
+def test_events_that_take_long_to_draw_up_come_one_at_a_time(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "DRAW_UP_S", 0.0)
+    to = Endpoint.register(url="http://127.0.0.1:9/", events=["*"])
+    Batch.start("lead.qualified", 10, [to.pk])
+    made, now, room = Batches(), to.created_at, Room(10, 10, {})
+    with writing():
+        made.make(None, room, now)
+    group = made.draw_up(room, now)
+    assert group is not None and len(group.events) == 1
+    with writing():
+        [claim] = made.make(group, room, now)
+    assert Attempt.objects.get().number == claim.number == 1
+    assert Batch.objects.get().made == 1
