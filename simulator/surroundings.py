@@ -47,7 +47,7 @@ class DatabaseFile:
     @property
     def untouched(self) -> bool:
         """Nobody has written since `seen`, and it is still there: looking inside would show nothing new."""
-        return self._contents == self._look()
+        return self._contents == self._look() and self._identity() == self._known
 
     def _look(self) -> list[tuple[int, ...] | None]:
         wal = self._path.with_name(self._path.name + "-wal")
