@@ -43,7 +43,7 @@ function parse(html) {
 }
 
 const load = (id, attempt = 0) =>
-  htmx.ajax("GET", `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`, { target: pane, swap: "innerHTML" });
+  htmx.ajax("GET", `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`, { source: pane, target: pane, swap: "innerHTML" });
 
 function opened() {
   const { open, chosen, seq } = article().dataset;

@@ -15,7 +15,7 @@ function quickly() {
 
 function thoroughly() {
   const { value } = data();
-  htmx.ajax("POST", validity.dataset.check, { target: validity, swap: "innerHTML", values: { data: value } });
+  htmx.ajax("POST", validity.dataset.check, { source: validity, target: validity, swap: "innerHTML", values: { data: value } });
 }
 
 export function judge() {
@@ -42,7 +42,8 @@ if (validity) {
     if (link) jump(Number(link.dataset.line), Number(link.dataset.column));
   });
   document.getElementById("format").addEventListener("click", (event) => {
-    htmx.ajax("POST", event.currentTarget.dataset.format, { target: "#data", swap: "outerHTML", values: { data: data().value } });
+    const source = event.currentTarget;
+    htmx.ajax("POST", source.dataset.format, { source, target: "#data", swap: "outerHTML", values: { data: data().value } });
   });
   judge();
 }

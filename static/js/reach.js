@@ -4,8 +4,9 @@ const endpoint = () => document.getElementById("endpoint");
 const yours = () => document.getElementById("yours");
 let timer = null;
 
+// Every question names its source: those without one wait in one line, in which a later one takes the place of another.
 function ask(dot, values) {
-  if (dot && !document.hidden) htmx.ajax("POST", dot.dataset.reach, { target: dot, swap: "innerHTML", values });
+  if (dot && !document.hidden) htmx.ajax("POST", dot.dataset.reach, { source: dot, target: dot, swap: "innerHTML", values });
 }
 
 function askAboutEndpoint() {

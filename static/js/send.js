@@ -7,7 +7,7 @@ const type = () => form.elements.type.value;
 const who = () => {
   const line = document.getElementById("audience");
   const values = { endpoint: form.elements.endpoint.value, type: type() };
-  htmx.ajax("GET", line.dataset.who, { target: line, swap: "innerHTML", values });
+  htmx.ajax("GET", line.dataset.who, { source: line, target: line, swap: "innerHTML", values });
 };
 
 if (form) {

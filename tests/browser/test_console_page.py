@@ -332,3 +332,14 @@ async def test_what_is_open_and_filtered_stands_in_the_address_and_survives_a_re
     again = await page.locator(".detail").get_attribute("data-open")
     await expect(page).to_have_url(f"{server.url}/deliveries/{again}/")
     await expect(page.locator(".verdict")).to_contain_text("answered 200")
+
+
+async def test_whoever_changes_their_mind_quickly_is_told_where_the_last_choice_goes(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    choice = page.get_by_label("Endpoint", exact=True).first
+    options = await choice.locator("option").evaluate_all("all => all.map(one => one.value)")
+    for one in [*options, *options, endpoint["id"]]:
+        await choice.select_option(one, no_wait_after=True)
+    await expect(page.locator("#audience")).to_contain_text(endpoint["url"])
