@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,16 +21,15 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import batches, claims, feed, ids, results, searchable, transaction
+from . import batches, claims, feed, ids, searchable, transaction
 from . import targets as allowed
-from .claims import Claim, Claims, Room
+from .claims import Claim, Room
 from .courtesy import Courtesy
+from .ledger import Ledger, Turn, Waiting
 from .line import Line
 from .models.delivery import BATCH
 from .results import Result
-from .surroundings import JUMP_S, Clock, DatabaseFile, OneCore, OpenFiles, Replaced
-from .target import Targets
-from .transaction import writing
+from .surroundings import OneCore, OpenFiles, Replaced
 from .wire import LateAnswer, Outcome, Transport, internal_error
 
 log = logging.getLogger(__name__)
@@ -48,7 +46,6 @@ OTHERS_KEEP = 10
 QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
 INDEX_S = 1.0
 BULK_S = 1.0  # so long after the last event of a batch the process still counts as sending in bulk
-RECLAIM_S = 5.0
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
 
@@ -89,40 +86,6 @@ def transport() -> Transport | None:
     return None if _current is None else _current._transport
 
 
-@dataclass(slots=True)
-class Turn:
-    """What one group commit brought."""
-
-    claims: list[Claim]
-    next_due: datetime | None
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """Handed to the next turn: results to record, claims to give back."""
-
-    results: list[Result] = field(default_factory=list)
-    released: list[Claim] = field(default_factory=list)
-    abandoned: list[Claim] = field(default_factory=list)
-    late: list[tuple[Claim, LateAnswer]] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        return not (self.results or self.released or self.abandoned or self.late)
-
-    def ended(self) -> list[Claim]:
-        """The claims that are no longer out once this is committed."""
-        return [*(result.claim for result in self.results), *self.released, *self.abandoned]
-
-    def before(self, later: "Waiting") -> "Waiting":
-        return Waiting(
-            self.results + later.results,
-            self.released + later.released,
-            self.abandoned + later.abandoned,
-            self.late + later.late,
-        )
-
-
 class Engine:
     """Delivers what is due until it is stopped. One a database; hold datafolder.EngineLock."""
 
@@ -140,9 +103,6 @@ class Engine:
         self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
         self._transport = transport or Transport(guard=partial(allowed.judge, own_listeners=listeners))
         self._database = ThreadPoolExecutor(1, "engine-database")
-        targets = Targets()
-        self._claims = Claims(targets)
-        self._batches = batches.Batches(targets)
         self._courtesy = Courtesy(lambda: self._bell.set())
         self._lines: defaultdict[int, Line] = defaultdict(Line)
         self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
@@ -154,9 +114,7 @@ class Engine:
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
         self._core = OneCore()
-        self._clock = Clock()
-        self._clock_set = 0.0
-        self._busy_at = self._indexed_at = self._reclaimed_at = 0.0
+        self._busy_at = self._indexed_at = 0.0
         self._bulk_at = -BULK_S
         self._to_index = True
         self.replaced = False  # the database file is gone: this process can only end
@@ -165,11 +123,10 @@ class Engine:
         return [self._trouble] if self._trouble else []
 
     def notices(self) -> list[str]:
-        if abs(self._clock_set) < CLOCK_NOTICE_S:
+        jump = self._ledger.clock_set
+        if abs(jump) < CLOCK_NOTICE_S:
             return []
-        return [
-            f"The clock of this machine was set by {self._clock_set:+.0f} s. Waiting retries moved with it."
-        ]
+        return [f"The clock of this machine was set by {jump:+.0f} s. Waiting retries moved with it."]
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -180,8 +137,8 @@ class Engine:
         self._bell = asyncio.Event()
         self._turned = self.loop.create_future()
         self._nudge = feed.on_due(partial(self.loop.call_soon_threadsafe, self._bell.set))
-        self._file = DatabaseFile(Path(connection.settings_dict["NAME"]))
-        await self._in_database(self._recover)
+        self._ledger = Ledger(Path(connection.settings_dict["NAME"]), self._scale)
+        await self._in_database(self._ledger.recover)
         self._trouble = None
         self._life = self.loop.create_task(self._live(), name="engine")
         _current = self
@@ -197,7 +154,8 @@ class Engine:
             await asyncio.wait([self._life])
         feed.off(self._nudge)
         with contextlib.suppress(DatabaseError):  # the next start recovers what could not be written now
-            await self._in_database(self._close)
+            unsent = [claim for line in self._lines.values() for claim in line.withdraw()]
+            await self._in_database(partial(self._ledger.close, self._next, unsent))
         await self._transport.aclose()
         self._core.keep(False)
         self._database.shutdown()
@@ -216,7 +174,10 @@ class Engine:
         while True:
             try:
                 if stumbled:
-                    await self._in_database(self._start_again)
+                    self._lines.clear()
+                    self._out.clear()
+                    await self._in_database(partial(self._ledger.start_again, self._next))
+                    self._next = Waiting()
                     self._trouble = None
                 await self._serve()
                 return
@@ -293,13 +254,8 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        """The group commit, with all that needs no database drawn up: should it take long, it needs the GIL little."""
-        room = self._room(given)
-        group = results.draw_up(given.results, self._scale)
-        bulk = not self._bulk_waits and not self._stopping
-        most = STEP if self._courtesy.recent else batches.GROUP
-        births = self._batches.draw_up(room, datetime.now(UTC), most) if bulk else None
-        return partial(self._commit, given, group, births, room, bulk)
+        bulk = STEP if self._courtesy.recent else batches.GROUP
+        return self._ledger.turn(given, self._room(given), 0 if self._bulk_waits or self._stopping else bulk)
 
     @property
     def _bulk_waits(self) -> bool:
@@ -328,7 +284,7 @@ class Engine:
                     await self._bell.wait()
             except TimeoutError:
                 quiet = not (self._out or self._to_index) and time.monotonic() - began < LOOK_S
-                if quiet and wait == POLL_S and not self._clock.jump and self._file.untouched:
+                if quiet and wait == POLL_S and self._ledger.untouched:
                     continue
             self._bell.clear()
             return
@@ -348,34 +304,6 @@ class Engine:
         wait([done], STANDSTILL_S)
         return done.result() if done.done() else await asyncio.wrap_future(done)
 
-    def _commit(
-        self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: bool
-    ) -> Turn:
-        self._file.check()
-        now = datetime.now(UTC)
-        self._file.seen()
-        if given.empty and not self._clock.jump and not claims.anything(now):
-            return Turn([], claims.next_due(now))
-        with writing():
-            now = datetime.now(UTC)  # the lock may have taken its time
-            if jump := self._clock.jump:
-                claims.shift(jump)
-            results.write(group, self._scale)
-            results.note_late(given.late)
-            results.interrupt_claims(given.abandoned, now)
-            claims.release(given.released, now)
-            if time.monotonic() - self._reclaimed_at > RECLAIM_S:
-                self._reclaimed_at = time.monotonic()
-                results.reclaim(now)
-            taken = self._claims.claim(room, now)
-            if bulk:
-                taken += self._batches.make(births, room, now)
-            turn = Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
-        if jump:
-            self._clock.accept(jump)
-            self._clock_set = jump
-        return turn
-
     async def _index(self, *, busy: bool) -> bool:
         """Text search can wait: it is indexed when nothing else is to do, or a group a second; True when there is more."""
         now = time.monotonic()
@@ -391,32 +319,6 @@ class Engine:
         except DatabaseError as error:
             await self._pause_for(error)
             return False
-
-    def _recover(self) -> None:
-        with writing():
-            now = datetime.now(UTC)
-            if claims.clock_set_back(now) > JUMP_S:
-                claims.pull_in(now, self._scale)
-            results.recover(now)
-
-    def _start_again(self) -> None:
-        self._lines.clear()
-        self._out.clear()
-        with writing():
-            results.record(self._next.results, self._scale)
-            results.note_late(self._next.late)
-            results.recover(datetime.now(UTC))
-        self._next = Waiting()
-
-    def _close(self) -> None:
-        unsent = [claim for line in self._lines.values() for claim in line.withdraw()]
-        with writing():
-            now = datetime.now(UTC)
-            results.record(self._next.results, self._scale)
-            results.note_late(self._next.late)
-            claims.release([*self._next.released, *unsent], now)
-            results.recover(now, stopping=True)
-        connection.close()
 
     # -- one attempt ---------------------------------------------------------------------------------------------
 

@@ -76,11 +76,11 @@ def recorded_before_sent() -> None:
 
 def short_leases() -> None:
     """No bug: an engine that so often stalls beyond its lease that the fence has work."""
-    from simulator import claims, engine
+    from simulator import claims, ledger
 
     claims.LEASE_MARGIN_S = 0.4 - 10  # the endpoint's deadline is 10 s
-    assert engine.RECLAIM_S
-    engine.RECLAIM_S = 0
+    assert ledger.RECLAIM_S
+    ledger.RECLAIM_S = 0
 
 
 def not_fenced() -> None:

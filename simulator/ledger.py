@@ -1,0 +1,134 @@
+"""What the engine writes: each step one whole transaction, run in the engine's own database thread. Knows no loop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from django.db import connection
+
+from . import batches, claims, results
+from .claims import Claim, Claims, Room
+from .results import Result
+from .surroundings import JUMP_S, Clock, DatabaseFile
+from .target import Targets
+from .transaction import writing
+from .wire import LateAnswer
+
+RECLAIM_S = 5.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one group commit brought."""
+
+    claims: list[Claim]
+    next_due: datetime | None
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """Handed to the next turn: results to record, claims to give back."""
+
+    results: list[Result] = field(default_factory=list)
+    released: list[Claim] = field(default_factory=list)
+    abandoned: list[Claim] = field(default_factory=list)
+    late: list[tuple[Claim, LateAnswer]] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.results or self.released or self.abandoned or self.late)
+
+    def ended(self) -> list[Claim]:
+        """The claims that are no longer out once this is committed."""
+        return [*(result.claim for result in self.results), *self.released, *self.abandoned]
+
+    def before(self, later: "Waiting") -> "Waiting":
+        return Waiting(
+            self.results + later.results,
+            self.released + later.released,
+            self.abandoned + later.abandoned,
+            self.late + later.late,
+        )
+
+
+class Ledger:
+    """Group commits, and what comes before the first and after the last. `scale` multiplies retry delays."""
+
+    def __init__(self, path: Path, scale: float) -> None:
+        targets = Targets()
+        self._scale = scale
+        self._claims, self._batches = Claims(targets), batches.Batches(targets)
+        self._file = DatabaseFile(path)
+        self._clock = Clock()
+        self._reclaimed_at = 0.0
+        self.clock_set = 0.0  # seconds by which the wall clock was last set
+
+    @property
+    def untouched(self) -> bool:
+        """Neither was the database written to since the last turn nor the clock set: a turn would find nothing new."""
+        return not self._clock.jump and self._file.untouched
+
+    def turn(self, given: Waiting, room: Room, bulk: int) -> Callable[[], Turn]:
+        """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
+
+        The step is for the database thread; should it take long, it needs the GIL little.
+        """
+        group = results.draw_up(given.results, self._scale)
+        births = self._batches.draw_up(room, datetime.now(UTC), bulk)
+        return partial(self._commit, given, group, births, room, bulk)
+
+    def _commit(
+        self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: int
+    ) -> Turn:
+        self._file.check()
+        now = datetime.now(UTC)
+        self._file.seen()
+        if given.empty and not self._clock.jump and not claims.anything(now):
+            return Turn([], claims.next_due(now))
+        with writing():
+            now = datetime.now(UTC)  # the lock may have taken its time
+            if jump := self._clock.jump:
+                claims.shift(jump)
+            results.write(group, self._scale)
+            results.note_late(given.late)
+            results.interrupt_claims(given.abandoned, now)
+            claims.release(given.released, now)
+            if time.monotonic() - self._reclaimed_at > RECLAIM_S:
+                self._reclaimed_at = time.monotonic()
+                results.reclaim(now)
+            taken = self._claims.claim(room, now)
+            if bulk:
+                taken += self._batches.make(births, room, now)
+            turn = Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
+        if jump:
+            self._clock.accept(jump)
+            self.clock_set = jump
+        return turn
+
+    def recover(self) -> None:
+        """What a killed process left behind."""
+        with writing():
+            now = datetime.now(UTC)
+            if claims.clock_set_back(now) > JUMP_S:
+                claims.pull_in(now, self._scale)
+            results.recover(now)
+
+    def start_again(self, given: Waiting) -> None:
+        """After a bug in the loop: keep what came back, and take everything else as cut off."""
+        with writing():
+            results.record(given.results, self._scale)
+            results.note_late(given.late)
+            results.recover(datetime.now(UTC))
+
+    def close(self, given: Waiting, unsent: list[Claim]) -> None:
+        """The last step of this thread: what is still in flight is interrupted, what was not sent is given back."""
+        with writing():
+            now = datetime.now(UTC)
+            results.record(given.results, self._scale)
+            results.note_late(given.late)
+            claims.release([*given.released, *unsent], now)
+            results.recover(now, stopping=True)
+        connection.close()

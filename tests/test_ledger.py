@@ -1,0 +1,72 @@
+"""The engine's group commits: nothing is opened for nothing, and what did not commit counts as not done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from simulator import ledger
+from simulator.claims import Room
+from simulator.ledger import Ledger, Turn, Waiting
+from simulator.models import Delivery, Endpoint, Event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def book() -> Ledger:
+    return Ledger(Path(connection.settings_dict["NAME"]), 1.0)
+
+
+def turn(book: Ledger) -> Turn:
+    return book.turn(Waiting(), Room(10, 10, {}), 0)()
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    raise OperationalError("database is locked")
+    yield
+
+
+def accept() -> Delivery:
+    to = Endpoint.register(url="http://127.0.0.1:9/", events=["*"])
+    return Event.accept("lead.qualified", b"{}", endpoints=[to], trigger="api")[1][0]
+
+
+def test_a_turn_that_finds_nothing_due_opens_no_transaction(book, monkeypatch):
+    monkeypatch.setattr(ledger, "writing", locked)
+    assert turn(book) == Turn([], None)
+    accept()
+    with pytest.raises(OperationalError):
+        turn(book)
+
+
+def test_after_a_turn_nothing_is_new_until_somebody_writes(book):
+    turn(book)  # opens the connection, which touches the file
+    turn(book)
+    assert book.untouched
+    accept()
+    assert not book.untouched
+
+
+def test_a_jump_of_the_clock_is_told_once_what_waits_was_moved(book, monkeypatch):
+    delivery = accept()
+    Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() + timedelta(seconds=30))
+    with time_machine.travel(timezone.now() + timedelta(hours=1), tick=True):
+        with monkeypatch.context() as full, pytest.raises(OperationalError):
+            full.setattr(ledger, "writing", locked)
+            turn(book)
+        assert book.clock_set == 0.0
+        turn(book)
+        assert book.clock_set == pytest.approx(3600, abs=5)
+        delivery.refresh_from_db()
+        left = delivery.due_at - timezone.now()
+        assert timedelta(seconds=20) < left <= timedelta(seconds=30)
+        turn(book)
+        delivery.refresh_from_db()
+        assert delivery.due_at - timezone.now() <= left, "moved once"
