@@ -57,7 +57,7 @@ class Filter:
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Delivery]:
         """The newest `count` of them, older than the delivery `cursor`; `shape` says what is read of each."""
         rows, also = shape(self._beside_text()), _shown(self.q) if self.q else []
-        return search.newest(rows, self.q, cursor, count, also)
+        return search.newest(rows, search.Filters(q=self.q or None), cursor, count, also)
 
     def _beside_text(self) -> DeliveryQuerySet:
         retrying = self.status == "retrying"

@@ -11,6 +11,7 @@ from django.db.models import Q
 from . import failures, ids, searchable
 from .models import Delivery
 from .models.delivery import CANCELLED, FAILED, FINISHED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
+from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
@@ -121,21 +122,51 @@ def _id_at(moment: datetime, slack: timedelta) -> int:
 
 
 def newest(
-    rows: DeliveryQuerySet, q: str | None, cursor: str | None, count: int, also: Sequence[Q] = ()
+    rows: DeliveryQuerySet,
+    filters: Filters,
+    cursor: str | None,
+    count: int,
+    also: Sequence[Q] = (),
 ) -> list[Delivery]:
-    """The newest `count` of these rows, older than the delivery `cursor`, that contain `q` or fulfil one of `also`.
+    """The newest `count` of these rows, older than the delivery `cursor`, that contain `filters.q` or fulfil one of `also`.
 
-    With a text each place where it may be is asked by itself and the answers are merged: together in one query they
-    would cost a look at every row, as soon as the text is rare in one place and common in another.
+    The rows match all the other filters already. With a text each place where it may be is asked by itself and the
+    answers are merged, and so is each status of a class: in one query they would cost a look at every row, as soon as
+    the text is rare in one place and common in another, or the class is large.
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
-    if not q:
-        return list(rows[:count])
+    if filters.q is None:
+        return _merged(rows, _each_code(filters.code), count)
     before = (ids.decode("dlv", cursor) if cursor else None) or searchable.MAX_ID
-    found = list(rows.filter(searchable.indexed(q, before=before, most=FIRST_LOOK))[:count])
-    if len(found) < count:
-        found = list(rows.filter(searchable.indexed(q, before=before))[:count])
-    for place in [*searchable.beside(q), *also]:
-        found += rows.filter(place)[:count]
+    hits = searchable.hits(filters.q, before=before, most=FIRST_LOOK)
+    found = _merged(rows, [Q(pk__in=hits)], count) if hits else []
+    if hits is None or len(hits) == FIRST_LOOK and len(found) < count:
+        found = _merged(rows, [searchable.indexed(filters.q, before=before)], count)
+    return _newest([*found, *_merged(rows, [*searchable.beside(filters.q), *also], count)], count)
+
+
+def _merged(rows: DeliveryQuerySet, places: Sequence[Q], count: int) -> list[Delivery]:
+    return _newest([each for place in places for each in rows.filter(place)[:count]], count)
+
+
+def _newest(found: Sequence[Delivery], count: int) -> list[Delivery]:
     return sorted({each.pk: each for each in found}.values(), key=lambda each: each.pk, reverse=True)[:count]
+
+
+def _each_code(code: str | None) -> list[Q]:
+    """The statuses of a class such as 5xx that occur: of each by itself the index knows the newest."""
+    if code is None or not code.endswith("xx"):
+        return [Q()]
+    low = int(code[0]) * 100
+    return [Q(last_status_code=one) for (one,) in query(_CODES, [low, low + 99, low + 99])]
+
+
+# One seek a status instead of a look at each of its rows.
+_CODES = """
+WITH RECURSIVE code(n) AS (
+  SELECT min(last_status_code) FROM simulator_delivery WHERE last_status_code >= %s
+  UNION ALL
+  SELECT (SELECT min(d.last_status_code) FROM simulator_delivery d WHERE d.last_status_code > code.n)
+  FROM code WHERE code.n < %s)
+SELECT n FROM code WHERE n <= %s"""

@@ -53,27 +53,28 @@ def containing(text: str) -> Q:
     return reduce(or_, beside(text), indexed(text))
 
 
-def indexed(text: str, *, before: int = MAX_ID, most: int = -1) -> Q:
-    """Those that the index knows; of ids below `before` the newest `most`, which it finds without reading the rest."""
+def indexed(text: str, *, before: int = MAX_ID) -> Q:
+    """Those below the id `before` that the index knows."""
     if len(text) < SHORTEST:
-        like = [f"%{text.translate(_WILD)}%"]
-        return Q(pk__in=RawSQL(f"SELECT id FROM simulator_searchable WHERE {_LIKE}", like))
-    phrase = '"' + text.replace('"', '""') + '"'
-    return Q(pk__in=RawSQL(_INDEXED, [phrase, before, most]))
+        return Q(pk__in=RawSQL(f"SELECT id FROM simulator_searchable WHERE {_LIKE}", [_anywhere(text)]))
+    return Q(pk__in=RawSQL(_INDEXED, [_phrase(text), before, -1]))
+
+
+def hits(text: str, *, before: int, most: int) -> list[int] | None:
+    """The newest `most` of them, found without reading the rest; None when the text is too short for the index."""
+    if len(text) < SHORTEST:
+        return None
+    return [id for (id,) in query(_INDEXED, [_phrase(text), before, most])]
 
 
 def beside(text: str) -> list[Q]:
     """The other places where the text may be, each a quick look-up of its own: what is not indexed yet, and the
     headers that every request has, which are known anyway or sought by their exact form."""
-    like = f"%{text.translate(_WILD)}%"
-    places = [
-        Q(pk__in=RawSQL(_FRESH, [like])),
-        Q(
-            endpoint__in=RawSQL(
-                f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}", [like]
-            )
-        ),
-    ]
+    like = _anywhere(text)
+    places = [Q(pk__in=RawSQL(_FRESH, [like]))]
+    # Looked up beforehand: a list that is mostly empty must not become a look at all rows of another filter.
+    if endpoints := [id for (id,) in query(_ENDPOINTS, [like])]:
+        places.append(Q(endpoint__in=endpoints))
     if text.lower() in _STANDARD:
         places.append(Q(attempt_count__gt=0))
     if number := ids.decode("dlv", text):
@@ -83,6 +84,14 @@ def beside(text: str) -> list[Q]:
     return places
 
 
+def _anywhere(text: str) -> str:
+    return f"%{text.translate(_WILD)}%"
+
+
+def _phrase(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
 _LIKE = "text LIKE %s ESCAPE '!'"
 _INDEXED = """
 SELECT rowid FROM simulator_search WHERE simulator_search MATCH %s AND rowid < %s ORDER BY rowid DESC LIMIT %s"""
@@ -90,6 +99,7 @@ _FRESH = (
     "SELECT id FROM simulator_searchable "
     f"WHERE id IN (SELECT id FROM simulator_delivery WHERE NOT indexed) AND {_LIKE}"
 )
+_ENDPOINTS = f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}"
 _SIGNED = "SELECT delivery_id FROM simulator_attempt WHERE request_headers LIKE %s ESCAPE '!'"
 _STANDARD = """
 content-type: application/json

@@ -291,7 +291,7 @@ def test_a_filled_history_is_what_the_product_itself_would_have_written(server):
     assert all(data for name, data in found.items() if name not in ("q in none", "q, status"))
     [one] = found["q in one"]
     shown = server.api("GET", f"/deliveries/{one['id']}").json
-    assert history.EVENT_ID.format(200) in shown["attempts"][0]["request"]["body"]
+    assert history.event_id(200) in shown["attempts"][0]["request"]["body"]
     assert server.get(f"/deliveries/{one['id']}/").status == 200
 
 

@@ -63,7 +63,7 @@ def index(
     rows = search.matching(replace(filters, q=None)).rows()
 
     def find(rows: QuerySet[Delivery], cursor: str | None, count: int) -> list[Delivery]:
-        return search.newest(cast(DeliveryQuerySet, rows), filters.q, cursor, count)
+        return search.newest(cast(DeliveryQuerySet, rows), filters, cursor, count)
 
     return answer(page(rows, limit, cursor, _shaped, find=find))
 

@@ -21,7 +21,10 @@ CHUNK = 50_000
 SPAN = timedelta(days=6)  # inside SIM_KEEP_DAYS, so nothing of it is pruned
 BODIES = 200  # different ones; each event has its own id in it
 LIST_S = 1.5  # no list is asked for longer than this
-EVENT_ID = "evt_{:011d}"
+SPREAD, IDS = (
+    2654435761,
+    16**11,
+)  # ids differ in their last letters, as real ones do: Knuth's multiplicative hash
 ABSENT = "not in any body or header"
 
 _SAMPLES = "CREATE TEMP TABLE sample (k INTEGER PRIMARY KEY, type TEXT, body TEXT)"
@@ -43,7 +46,7 @@ SELECT i, :base + ((i * :span_ms / :rows) << 22) + i AS id,
 FROM number JOIN sample ON k = (i / 7) % :samples JOIN place ON n = (i / 3) % :endpoints"""
 _EVENTS = """
 INSERT INTO simulator_event (id, type, body, created_at)
-SELECT id, type, CAST(replace(body, '@id', printf('evt_%011d', i)) AS BLOB), at FROM made"""
+SELECT id, type, CAST(replace(body, '@id', printf('evt_%011x', i * :spread % :ids)) AS BLOB), at FROM made"""
 _DELIVERIES = """
 INSERT INTO simulator_delivery (id, seq, event_id, endpoint_id, type, status, trigger, lane, manual, cancelling, indexed,
   attempt_count, failed_count, last_number, last_status_code, last_error, last_duration_ms, created_at, finished_at)
@@ -109,9 +112,14 @@ def _add(database: sqlite3.Connection, facts: dict[str, Any], seq: int) -> None:
     database.execute("DROP TABLE IF EXISTS made")
     database.execute(_MADE, facts)
     for statement in (_EVENTS, _DELIVERIES, _ATTEMPTS, _INDEX):
-        database.execute(statement, {"seq": seq})
+        database.execute(statement, {"seq": seq, "spread": SPREAD, "ids": IDS})
     database.execute("INSERT OR REPLACE INTO simulator_seq (id, n) VALUES (1, ?)", [seq + facts["end"]])
     database.execute("COMMIT")
+
+
+def event_id(number: int) -> str:
+    """What the body of the so-manieth event says."""
+    return f"evt_{number * SPREAD % IDS:011x}"
 
 
 def filters(endpoint: str, rows: int) -> dict[str, dict[str, str]]:
@@ -130,7 +138,7 @@ def filters(endpoint: str, rows: int) -> dict[str, dict[str, str]]:
         "endpoint, type, status": {"endpoint": endpoint, "type": "message.received", "status": "failed"},
         "type, code, until": {"type": "lead.qualified", "code": "404", "until": until},
         "q in most": {"q": "nginx"},
-        "q in one": {"q": EVENT_ID.format(rows // 2)},
+        "q in one": {"q": event_id(rows // 2)},
         "q in none": {"q": ABSENT},
         "q, status": {"q": ABSENT, "status": "failed"},
     }
