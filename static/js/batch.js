@@ -28,6 +28,13 @@ function tell(html) {
 
 if (place) {
   document.addEventListener("live:frame", ({ detail: frame }) => frame.batch !== null && tell(frame.batch));
+  // The answer to the click may come after the socket has told of the batch: then it is old, and must move nothing.
+  document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+    if (detail.target !== place) return;
+    detail.shouldSwap = false;
+    const html = detail.fragment.innerHTML.trim();
+    if (parse(html)?.dataset.batch !== place.firstElementChild?.dataset.batch) tell(html);
+  });
   document.addEventListener("htmx:beforeSwap", ({ detail }) => detail.target === place && place.focus());
   document.addEventListener("htmx:afterSwap", () => {
     copies.setAttribute("aria-invalid", document.querySelector("#outcome [data-field=copies]") !== null);
