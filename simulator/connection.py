@@ -104,19 +104,26 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- what the owner calls
 
-    def start(self, payload: bytes, *, timeout: float, deadline: float) -> asyncio.Future[Answer]:
-        """Send `payload`; `timeout` in seconds is only for the words, `deadline` is what `expire()` goes by."""
+    def start(
+        self, payload: bytes, *, timeout: float, deadline: float, at_once: bool = True
+    ) -> asyncio.Future[Answer]:
+        """Send `payload`; `timeout` in seconds is only for the words, `deadline` is what `expire()` goes by.
+
+        Not `at_once` is in the loop's next round, after everything that is being prepared in this one: the requests
+        of a round leave together, and a receiver that sleeps is woken once for all, which costs as much as sending ten.
+        """
         self.timeout = timeout
         self.deadline = deadline
         self.reusable = False
         self._renew()
         waiter = self.waiter = self._loop.create_future()
-        self._loop.call_soon(self._write, payload, waiter)
+        if at_once:
+            self._write(payload, waiter)
+        else:
+            self._loop.call_soon(self._write, payload, waiter)
         return waiter
 
     def _write(self, payload: bytes, waiter: asyncio.Future[Answer]) -> None:
-        """In the loop's next round, after everything that is being prepared in this one: the requests of a round leave
-        together, and a receiver that sleeps is woken once for all of them, which costs as much as sending ten."""
         if waiter.done():
             return
         self._state = WAITING

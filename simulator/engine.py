@@ -27,7 +27,7 @@ from .claims import Claim, Room
 from .courtesy import Courtesy
 from .ledger import Ledger, Turn, Waiting
 from .line import Line
-from .models.delivery import BATCH
+from .models.delivery import BATCH, CLICK
 from .results import Result
 from .surroundings import OneCore, OpenFiles, Replaced
 from .wire import LateAnswer, Outcome, Transport, internal_error
@@ -380,6 +380,7 @@ class Engine:
                 owner=target.id,
                 timeout=target.timeout,
                 tls_verify=target.tls_verify,
+                at_once=claim.lane == CLICK,
                 on_late=partial(self._note_late, claim),
             )
         except Exception as flaw:

@@ -132,15 +132,19 @@ class Transport(httpx.AsyncBaseTransport):
         owner: Hashable,
         timeout: float,
         tls_verify: bool = True,
+        at_once: bool = True,
         on_late: Callable[[LateAnswer], None] | None = None,
     ) -> Outcome:
-        """`exchange` of a POST whose headers are complete, past httpx's own objects: they cost a quarter of it."""
+        """`exchange` of a POST whose headers are complete, past httpx's own objects: they cost a quarter of it.
+
+        Not `at_once` leaves together with the others of its round of the loop.
+        """
         began = time.perf_counter()
 
         def prepare() -> Sending:
             origin = self._origin(url)
             payload = _payload("POST", headers, origin, body)
-            return Sending(origin, payload, owner, began, timeout, tls_verify, on_late)
+            return Sending(origin, payload, owner, began, timeout, tls_verify, on_late, at_once)
 
         return await self._outcome(prepare, began)
 
@@ -226,7 +230,9 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _exchange_on(self, connection: Connection, send: "Sending") -> Answer:
         connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
-        waiter = connection.start(send.payload, timeout=send.timeout, deadline=send.deadline)
+        waiter = connection.start(
+            send.payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
+        )
         self._busy.add(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._sweep)
@@ -357,6 +363,7 @@ class Sending(NamedTuple):
     timeout: float
     tls_verify: bool
     on_late: Callable[[LateAnswer], None] | None
+    at_once: bool = True
 
     @property
     def deadline(self) -> float:

@@ -232,7 +232,9 @@ def rotate_secret(request: HttpRequest, id: str, body: RotateIn = RotateIn()) ->
 @once
 def test(request: HttpRequest, id: str, body: TestIn = TestIn()) -> HttpResponse:  # noqa: B008
     """Whatever it subscribes to. Without `type`, the first it subscribes to."""
-    endpoint = _found(id, "url", "events", "status")
+    endpoint = Endpoint.to_send_to(id)
+    if endpoint is None:
+        raise not_found("webhook")
     usual = next((each for each in endpoint.events if each != "*"), "lead.qualified")
     content = replace(body.content(), type=body.type or usual)
     return answer(delivery_json(sending.send_test(endpoint, content)), 202)
@@ -250,9 +252,8 @@ async def check(request: HttpRequest, id: str) -> HttpResponse:
     return answer(await reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify))
 
 
-def _found(id: str, *only: str) -> Endpoint:
-    found = Endpoint.objects.alive().filter(pk=id)
-    endpoint = (found.only(*only) if only else found).first()
+def _found(id: str) -> Endpoint:
+    endpoint = Endpoint.objects.alive().filter(pk=id).first()
     if endpoint is None:
         raise not_found("webhook")
     return endpoint

@@ -1,13 +1,15 @@
 """Where deliveries go, with which keys, limits and timetable."""
 
+import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import DEFAULT_DB_ALIAS, models
 from django.utils import timezone
 
-from .. import feed, signing
+from .. import feed, ids, signing
 from ..ids import PublicId
+from ..rows import query
 from ..transaction import writing
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 ENABLED, PAUSED = "enabled", "paused"
 DELAYS = (2, 4, 8, 16, 32)
+_TO_SEND_TO = "SELECT url, events, status FROM simulator_endpoint WHERE id = %s AND deleted_at IS NULL"
 
 
 def default_delays() -> list[float]:
@@ -61,6 +64,16 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.description or self.url
+
+    @classmethod
+    def to_send_to(cls, pk: str) -> "Endpoint | None":
+        """The endpoint, unless it is deleted, with what a click needs of it; past the ORM, for which a click has no time."""
+        found = query(_TO_SEND_TO, [ids.decode("ep", pk)])
+        if not found:
+            return None
+        url, events, status = found[0]
+        values = [pk, url, json.loads(events), status]
+        return cls.from_db(DEFAULT_DB_ALIAS, ["id", "url", "events", "status"], values)
 
     @property
     def profile(self) -> signing.Profile:
