@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from simulator import catalog, sending
+from simulator.entries import enter
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
 from simulator.models.endpoint import audience
 from simulator.models.event_type import known_types
@@ -85,15 +86,17 @@ class SendForm(forms.Form):
 
     def send(self) -> list[Delivery] | Batch:
         """What this form made, now or when it was first sent: one event's deliveries, or a batch."""
+        return enter(self._once)
+
+    def _once(self) -> list[Delivery] | Batch:
         token = self.cleaned_data["token"]
-        with writing():
-            known = IdempotencyKey.objects.filter(key=token, path="/send/").first()
-            if known:
-                batch = Batch.objects.filter(pk=known.answer).first()
-                return batch or list(Delivery.objects.filter(pk__in=known.answer.split()))
-            made = self._send()
-            answer = made.pk if isinstance(made, Batch) else " ".join(delivery.pk for delivery in made)
-            IdempotencyKey.objects.create(key=token, path="/send/", sha256="", status_code=200, answer=answer)
+        known = IdempotencyKey.objects.filter(key=token, path="/send/").first()
+        if known:
+            batch = Batch.objects.filter(pk=known.answer).first()
+            return batch or list(Delivery.objects.filter(pk__in=known.answer.split()))
+        made = self._send()
+        answer = made.pk if isinstance(made, Batch) else " ".join(delivery.pk for delivery in made)
+        IdempotencyKey.objects.create(key=token, path="/send/", sha256="", status_code=200, answer=answer)
         return made
 
     def _send(self) -> list[Delivery] | Batch:

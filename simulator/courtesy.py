@@ -2,6 +2,7 @@
 
 A page or a click takes a few ms of this process; while a batch is sent beside it, it takes twenty. So bulk stands still
 while somebody waits, for at most nine tenths of the time, so that nobody's polling can keep a batch from getting on.
+And while people are about it moves in small steps with rests between them: the next one who comes waits for its end.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
+REST_S = 0.004  # between two small steps, each of which takes about 3: who comes finds the loop free, more often than not
 
 
 class Courtesy:
@@ -23,6 +25,7 @@ class Courtesy:
         self._began = self._ended = time.monotonic()
         self._saved = MOST_S  # seconds that bulk may stand still, earned in those in which it need not
         self._limit: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
 
     @property
     def asked(self) -> bool:
@@ -33,6 +36,14 @@ class Courtesy:
     def recent(self) -> bool:
         """Somebody is about: bulk is to move in small steps, for the next one who comes has to wait for its end."""
         return self.asked or time.monotonic() - self._ended < RECENT_S
+
+    def rests(self, since: float) -> bool:
+        """The last small step ended at `since` (monotonic) and the next one is not to be made yet; `resume` says when."""
+        left = since + REST_S - time.monotonic()
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = asyncio.get_running_loop().call_later(left, self._resume) if left > 0 else None
+        return left > 0
 
     @contextmanager
     def attending(self) -> Iterator[None]:

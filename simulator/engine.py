@@ -141,6 +141,7 @@ class Engine:
         await self._in_database(self._ledger.recover)
         self._trouble = None
         self._life = self.loop.create_task(self._live(), name="engine")
+        self._ledger.entries.open()
         _current = self
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -254,8 +255,15 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        bulk = STEP if self._courtesy.recent else batches.GROUP
-        return self._ledger.turn(given, self._room(given), 0 if self._bulk_waits or self._stopping else bulk)
+        return self._ledger.turn(given, self._room(given), self._bulk())
+
+    def _bulk(self) -> int:
+        """How many events of a batch this turn may make: while people are about a few, and not in every turn."""
+        if self._bulk_waits or self._stopping:
+            return 0
+        if not self._courtesy.recent:
+            return batches.GROUP
+        return 0 if self._courtesy.rests(self._bulk_at) else STEP
 
     @property
     def _bulk_waits(self) -> bool:

@@ -11,6 +11,7 @@ from django.db import connection
 
 from . import batches, claims, results
 from .claims import Claim, Claims, Room
+from .entries import Entries, Entry
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile
 from .target import Targets
@@ -64,6 +65,7 @@ class Ledger:
         self._file = DatabaseFile(path)
         self._clock = Clock()
         self._reclaimed_at = 0.0
+        self.entries = Entries()
         self.clock_set = 0.0  # seconds by which the wall clock was last set
 
     @property
@@ -83,12 +85,26 @@ class Ledger:
     def _commit(
         self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: int
     ) -> Turn:
+        with self.entries.taken() as entries:
+            return self._turn(given, group, births, room, bulk, entries)
+
+    def _turn(
+        self,
+        given: Waiting,
+        group: results.Group,
+        births: batches.Group | None,
+        room: Room,
+        bulk: int,
+        entries: list[Entry],
+    ) -> Turn:
         self._file.check()
         now = datetime.now(UTC)
         self._file.seen()
-        if given.empty and not self._clock.jump and not claims.anything(now):
+        if given.empty and not entries and not self._clock.jump and not claims.anything(now):
             return Turn([], claims.next_due(now))
         with writing():
+            for entry in entries:
+                entry.make()
             now = datetime.now(UTC)  # the lock may have taken its time
             if jump := self._clock.jump:
                 claims.shift(jump)
@@ -125,7 +141,9 @@ class Ledger:
 
     def close(self, given: Waiting, unsent: list[Claim]) -> None:
         """The last step of this thread: what is still in flight is interrupted, what was not sent is given back."""
-        with writing():
+        with self.entries.taken(close=True) as entries, writing():
+            for entry in entries:
+                entry.make()
             now = datetime.now(UTC)
             results.record(given.results, self._scale)
             results.note_late(given.late)

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
 from . import catalog, ids, targets
+from .entries import enter
 from .models import Batch, Delivery, Endpoint, Event
 from .models.endpoint import ENABLED, audience
 from .models.event_type import known_types, sample_of
-from .transaction import writing
 
 
 class BadInput(ValueError):
@@ -53,17 +54,18 @@ def send(
         raise BadInput("to", "conflict", "Give either endpoints or to, not both.")
     url = None if to is None else checked_url(to, "to")
     draft = _draft(content)  # before the lock: a large body takes its time
-    with writing():
-        if url is not None:
-            endpoints = [adhoc(url).pk]
-        getting, skipped = _audience(content.type, endpoints)
-        event, deliveries = Event.accept(**draft, endpoints=getting, trigger=trigger)
-    return Sent(event, deliveries, skipped)
+
+    def accept() -> Sent:
+        getting, skipped = _audience(content.type, endpoints if url is None else [adhoc(url).pk])
+        return Sent(*Event.accept(**draft, endpoints=getting, trigger=trigger), skipped)
+
+    return enter(accept)
 
 
 def send_test(endpoint: Endpoint, content: Content, *, trigger: str = "test") -> Delivery:
     """One event to this endpoint, whatever it subscribes to; held while it is paused. Raises as `send` does."""
-    return Event.accept(**_draft(content), endpoints=[endpoint], trigger=trigger)[1][0]
+    accept = partial(Event.accept, **_draft(content), endpoints=[endpoint], trigger=trigger)
+    return enter(accept)[1][0]
 
 
 def send_batch(type: str, count: int, endpoints: Sequence[str] | None = None, *, actor: str = "api") -> Batch:

@@ -28,7 +28,7 @@ def writing() -> Iterator[None]:
     if not _lock.acquire(timeout=LOCK_WAIT_S):
         raise OperationalError("database is locked")
     try:
-        with transaction.atomic():
+        with transaction.atomic(savepoint=False):  # inside of another one it is a part of that
             yield
     finally:
         _lock.release()

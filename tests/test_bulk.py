@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import time
+from itertools import pairwise
 
 import pytest
 
-from simulator import batches, feed
+from simulator import batches, courtesy, feed
 from simulator.batches import Batches
 from simulator.claims import Room
+from simulator.engine import STEP
 from simulator.models import Attempt, Batch, Delivery, Endpoint
 from simulator.models.event_type import CustomType
 from simulator.transaction import writing
@@ -28,6 +31,32 @@ async def test_while_somebody_waits_a_batch_stands_still_and_goes_on_afterwards(
     await receiver.received(300)
     await engine.drain()
     assert await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) == 300
+
+
+async def test_while_people_are_about_a_batch_is_made_in_small_steps_with_rests_between_them(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    receiver,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(courtesy, "RECENT_S", 60.0)
+    steps: list[tuple[int, float]] = []
+    make = Batches.make
+
+    def noticed(self, group, room, now):
+        began = time.monotonic()
+        claims = make(self, group, room, now)
+        if claims:
+            steps.append((len(claims), began))
+        return claims
+
+    monkeypatch.setattr(Batches, "make", noticed)
+    with engine._courtesy.attending():
+        await in_db(lambda: Batch.start("lead.qualified", 200))
+    await receiver.received(200)
+    await engine.drain()
+    assert max(made for made, _ in steps) <= STEP
+    assert all(later - began >= courtesy.REST_S for (_, began), (_, later) in pairwise(steps))
 
 
 async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(engine, endpoint, receiver):  # noqa: F811

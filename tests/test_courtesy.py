@@ -69,3 +69,18 @@ async def test_whoever_asks_all_the_time_leaves_a_tenth_of_it(monkeypatch: pytes
         clock += 0.001
     share = stood / (clock - 1000)
     assert 0.85 <= share <= 0.9 + courtesy.MOST_S / (clock - 1000)
+
+
+async def test_a_small_step_is_followed_by_a_rest_and_bulk_is_told_when_it_is_over(bulk: Bulk):
+    ended = time.monotonic()
+    assert bulk.courtesy.rests(ended) and bulk.courtesy.rests(ended)
+    async with asyncio.timeout(5):
+        while bulk.courtesy.rests(ended):
+            await asyncio.sleep(courtesy.REST_S / 4)
+    assert time.monotonic() - ended >= courtesy.REST_S
+    bulk.told = 0
+    assert bulk.courtesy.rests(time.monotonic())
+    async with asyncio.timeout(5):
+        while not bulk.told:
+            await asyncio.sleep(0)
+    assert bulk.told == 1 and not bulk.courtesy.rests(ended)

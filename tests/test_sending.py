@@ -9,7 +9,7 @@ from simulator.models import CustomType, Delivery, Endpoint, Event
 from simulator.models.endpoint import PAUSED
 from simulator.sending import BadInput, Content
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
