@@ -117,15 +117,13 @@ class EndpointForm(forms.Form):
 
     def register(self) -> tuple[Endpoint, bool]:
         """The endpoint, and whether this form made it now; its second submission finds what the first one made."""
-        path = "/endpoints/new/"
+        token, path = self.cleaned_data["token"], "/endpoints/new/"
         with writing():
-            known = IdempotencyKey.objects.filter(key=self.cleaned_data["token"], path=path).first()
+            known = IdempotencyKey.answer_to(token, path)
             if known:
-                return Endpoint.objects.get(pk=known.answer), False
+                return Endpoint.objects.get(pk=known), False
             endpoint = Endpoint.register(actor="console", **self.columns)
-            IdempotencyKey.objects.create(
-                key=self.cleaned_data["token"], path=path, sha256="", status_code=200, answer=endpoint.pk
-            )
+            IdempotencyKey.keep(token, path, endpoint.pk)
         return endpoint, True
 
     def change(self) -> bool:

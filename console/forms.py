@@ -10,11 +10,11 @@ from simulator import catalog, sending
 from simulator.entries import enter
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
 from simulator.models.endpoint import audience
-from simulator.models.event_type import known_types
 from simulator.transaction import writing
 
 MAX_BODY = 1024 * 1024
 MOST_COPIES = 100_000
+GONE = "This endpoint is gone. Choose another one."
 HOW_MANY = f"Copies: a whole number, 1 to {MOST_COPIES:,}."
 
 
@@ -60,15 +60,18 @@ class SendForm(forms.Form):
 
     def clean_type(self) -> str:
         type: str = self.cleaned_data["type"]
-        if type not in known_types():
-            raise forms.ValidationError("There is no such event type any more. Reload the page.")
+        try:
+            sending.check_type(type)
+        except sending.BadInput:
+            raise forms.ValidationError("There is no such event type any more. Reload the page.") from None
         return type
 
     def clean_endpoint(self) -> str:
         pk: str = self.cleaned_data["endpoint"]
-        if pk != "everyone" and not Endpoint.objects.listed().filter(pk=pk).exists():
-            raise forms.ValidationError("This endpoint is gone. Choose another one.")
-        return pk
+        try:
+            return pk if pk == "everyone" else Endpoint.to_send_to(pk).pk
+        except Endpoint.DoesNotExist:
+            raise forms.ValidationError(GONE) from None
 
     def clean_copies(self) -> int:
         return self.cleaned_data["copies"] or 1
@@ -84,19 +87,24 @@ class SendForm(forms.Form):
         data: dict[str, Any] = about["data"]
         return data
 
-    def send(self) -> list[Delivery] | Batch:
-        """What this form made, now or when it was first sent: one event's deliveries, or a batch."""
-        return enter(self._once)
+    def send(self) -> list[Delivery] | Batch | None:
+        """What this form made, now or when it was first sent: one event's deliveries, or a batch. None, with the
+        error, when the endpoint has gone in the meantime."""
+        try:
+            return enter(self._once)
+        except Endpoint.DoesNotExist:
+            self.add_error("endpoint", GONE)
+            return None
 
     def _once(self) -> list[Delivery] | Batch:
         token = self.cleaned_data["token"]
-        known = IdempotencyKey.objects.filter(key=token, path="/send/").first()
-        if known:
-            batch = Batch.objects.filter(pk=known.answer).first()
-            return batch or list(Delivery.objects.filter(pk__in=known.answer.split()))
+        known = IdempotencyKey.answer_to(token, "/send/")
+        if known is not None:
+            batch = Batch.objects.filter(pk=known).first()
+            return batch or list(Delivery.objects.filter(pk__in=known.split()))
         made = self._send()
         answer = made.pk if isinstance(made, Batch) else " ".join(delivery.pk for delivery in made)
-        IdempotencyKey.objects.create(key=token, path="/send/", sha256="", status_code=200, answer=answer)
+        IdempotencyKey.keep(token, "/send/", answer)
         return made
 
     def _send(self) -> list[Delivery] | Batch:
@@ -106,7 +114,7 @@ class SendForm(forms.Form):
         content = sending.Content(self.cleaned_data["type"], self.cleaned_data["data"])
         if chosen == "everyone":
             return sending.send(content, trigger="test").deliveries
-        return [sending.send_test(Endpoint.objects.get(pk=chosen), content)]
+        return [sending.send_test(chosen, content)]
 
     def _send_batch(self, copies: int, chosen: str) -> list[Delivery] | Batch:
         """Nothing when nobody would get it; a chosen endpoint that is paused gets it when it is resumed."""
@@ -129,13 +137,11 @@ class ReceiverForm(forms.Form):
         """The endpoint; the one that is there already when this form came twice."""
         token = self.cleaned_data["token"]
         with writing():
-            known = IdempotencyKey.objects.filter(key=token, path="/send/receiver/").first()
+            known = IdempotencyKey.answer_to(token, "/send/receiver/")
             if known:
-                return Endpoint.objects.get(pk=known.answer)
+                return Endpoint.objects.get(pk=known)
             endpoint = Endpoint.register(actor="console", url=self.cleaned_data["url"], events=["*"])
-            IdempotencyKey.objects.create(
-                key=token, path="/send/receiver/", sha256="", status_code=200, answer=endpoint.pk
-            )
+            IdempotencyKey.keep(token, "/send/receiver/", endpoint.pk)
         return endpoint
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -62,10 +61,18 @@ def send(
     return enter(accept)
 
 
-def send_test(endpoint: Endpoint, content: Content, *, trigger: str = "test") -> Delivery:
-    """One event to this endpoint, whatever it subscribes to; held while it is paused. Raises as `send` does."""
-    accept = partial(Event.accept, **_draft(content), endpoints=[endpoint], trigger=trigger)
-    return enter(accept)[1][0]
+def send_test(endpoint_id: str, content: Content, *, trigger: str = "test") -> Delivery:
+    """One event to this endpoint, whatever it subscribes to; held while it is paused.
+
+    Raises as `send` does, and Endpoint.DoesNotExist.
+    """
+    draft = _draft(content)
+
+    def accept() -> Delivery:
+        endpoint = Endpoint.to_send_to(endpoint_id)
+        return Event.accept(**draft, endpoints=[endpoint], trigger=trigger)[1][0]
+
+    return enter(accept)
 
 
 def send_batch(type: str, count: int, endpoints: Sequence[str] | None = None, *, actor: str = "api") -> Batch:

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
 _lock = threading.RLock()
+_depth = 0  # of the blocks of the thread that has the lock
 _shut: str | None = None
 
 
@@ -23,14 +24,19 @@ def writing() -> Iterator[None]:
     another's commit (the WAL-reset corruption of SQLite < 3.51.3 needs that overlap). Raises OperationalError
     when the database stays locked. Never hold it across network I/O.
     """
+    global _depth
     if _shut:
         raise Shut(_shut)
     if not _lock.acquire(timeout=LOCK_WAIT_S):
         raise OperationalError("database is locked")
+    _depth += 1
     try:
-        with transaction.atomic(savepoint=False):  # inside of another one it is a part of that
+        with transaction.atomic(savepoint=_depth == 1):  # one inside of another is a part of it
             yield
+            if connection.needs_rollback:  # Django would undo all of it in silence
+                raise transaction.TransactionManagementError("A part of this failed, and nobody minded.")
     finally:
+        _depth -= 1
         _lock.release()
 
 

@@ -11,6 +11,11 @@ GZIP = [("Content-Encoding", "gzip")]
 TEXT = b"hello " * 50
 
 
+def gzipped(data: bytes) -> bytes:
+    """Without the time of day, which would give a test another name in each second."""
+    return gzip.compress(data, mtime=0)
+
+
 def raw_deflate(data: bytes) -> bytes:
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     return squeeze.compress(data) + squeeze.flush()
@@ -19,14 +24,14 @@ def raw_deflate(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(TEXT)),
-        ("X-GZIP", gzip.compress(TEXT)),
+        ("gzip", gzipped(TEXT)),
+        ("X-GZIP", gzipped(TEXT)),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", raw_deflate(TEXT)),
-        ("gzip, deflate", zlib.compress(gzip.compress(TEXT))),
+        ("gzip, deflate", zlib.compress(gzipped(TEXT))),
         ("identity", TEXT),
         ("", TEXT),
-        ("gzip", gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:])),
+        ("gzip", gzipped(TEXT[:100]) + gzipped(TEXT[100:])),
     ],
 )
 def test_the_usual_encodings_are_undone_without_a_note(encoding: str, body: bytes) -> None:

@@ -9,7 +9,7 @@ from simulator.models import CustomType, Delivery, Endpoint, Event
 from simulator.models.endpoint import PAUSED
 from simulator.sending import BadInput, Content
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -28,6 +28,17 @@ def test_an_event_its_deliveries_and_their_seq_are_one_transaction(
         sending.send(Content("lead.qualified"), to="http://localhost:2/")
     assert not Event.objects.exists() and not Delivery.objects.exists()
     assert not Endpoint.objects.filter(origin=Endpoint.ADHOC).exists()
+
+
+def test_nothing_is_sent_to_an_endpoint_that_was_deleted_while_it_was_drawn_up(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked up where it is sent to, in one transaction: nothing would ever take up what came too late."""
+    draw_up = sending._draft
+    monkeypatch.setattr(sending, "_draft", lambda content: (endpoint.remove(), draw_up(content))[1])
+    with pytest.raises(Endpoint.DoesNotExist):
+        sending.send_test(endpoint.pk, Content("lead.qualified"))
+    assert not Event.objects.exists() and not Delivery.objects.exists()
 
 
 def test_the_sample_of_a_custom_type_is_its_example(endpoint: Endpoint) -> None:

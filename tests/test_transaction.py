@@ -1,5 +1,6 @@
 """How anything is written: in turn, whole or not at all, and not any more once that would go nowhere."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,3 +108,17 @@ def test_when_it_is_shut_nothing_is_written_and_the_reason_is_given(open_again: 
     shut(None)
     note("accepted")
     assert noted() == ["accepted"]
+
+
+def test_one_inside_of_another_is_a_part_of_it_and_does_not_fail_in_silence() -> None:
+    with pytest.raises(transaction.TransactionManagementError), writing():
+        note("before")
+        with contextlib.suppress(ZeroDivisionError), writing():
+            note("within")
+            raise ZeroDivisionError
+    assert noted() == []
+    with writing():
+        note("outer")
+        with writing():
+            note("inner")
+    assert noted() == ["inner", "outer"]

@@ -150,7 +150,10 @@ def _show_card(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """One sample event of the first type it subscribes to; the answer leads to its delivery."""
     type = next((one for one in endpoint.events if one != "*"), "lead.qualified")
-    delivery = send_test(endpoint, Content(type, sample_of(type)))
+    try:
+        delivery = send_test(endpoint.pk, Content(type, sample_of(type)))
+    except Endpoint.DoesNotExist:  # deleted a moment ago
+        return notice(request, "This endpoint is gone.", status=404)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("delivery", delivery.pk)
     return render(request, "endpoints/_tested.html", {"delivery": delivery})

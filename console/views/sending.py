@@ -45,9 +45,9 @@ def panel(request: HttpRequest) -> dict[str, Any]:
 def send(request: HttpRequest) -> HttpResponse:
     """One event, once a token: a second click on the same form finds what the first one sent."""
     form = forms.SendForm(request.POST)
-    if not form.is_valid():
+    made = form.send() if form.is_valid() else None
+    if made is None:
         return render(request, "send/_outcome.html", {"form": form, "token": forms.new_token()}, status=400)
-    made = form.send()
     context = {"token": forms.new_token()}
     if isinstance(made, Batch):
         if not request.htmx:  # type: ignore[attr-defined]

@@ -232,12 +232,15 @@ def rotate_secret(request: HttpRequest, id: str, body: RotateIn = RotateIn()) ->
 @once
 def test(request: HttpRequest, id: str, body: TestIn = TestIn()) -> HttpResponse:  # noqa: B008
     """Whatever it subscribes to. Without `type`, the first it subscribes to."""
-    endpoint = Endpoint.to_send_to(id)
-    if endpoint is None:
-        raise not_found("webhook")
-    usual = next((each for each in endpoint.events if each != "*"), "lead.qualified")
-    content = replace(body.content(), type=body.type or usual)
-    return answer(delivery_json(sending.send_test(endpoint, content)), 202)
+    try:
+        content = replace(body.content(), type=body.type or _usual_type(id))
+        return answer(delivery_json(sending.send_test(id, content)), 202)
+    except Endpoint.DoesNotExist:
+        raise not_found("webhook") from None
+
+
+def _usual_type(id: str) -> str:
+    return next((each for each in Endpoint.to_send_to(id).events if each != "*"), "lead.qualified")
 
 
 @router.post(

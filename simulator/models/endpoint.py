@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 ENABLED, PAUSED = "enabled", "paused"
 DELAYS = (2, 4, 8, 16, 32)
-_TO_SEND_TO = "SELECT url, events, status FROM simulator_endpoint WHERE id = %s AND deleted_at IS NULL"
+_TO_SEND_TO = """
+SELECT url, events, description, status FROM simulator_endpoint WHERE id = %s AND deleted_at IS NULL"""
 
 
 def default_delays() -> list[float]:
@@ -66,14 +67,20 @@ class Endpoint(models.Model):
         return self.description or self.url
 
     @classmethod
-    def to_send_to(cls, pk: str) -> "Endpoint | None":
-        """The endpoint, unless it is deleted, with what a click needs of it; past the ORM, for which a click has no time."""
+    def to_send_to(cls, pk: str) -> "Endpoint":
+        """What a click needs of an endpoint; past the ORM, for which it has no time. Raises DoesNotExist, also when deleted."""
         found = query(_TO_SEND_TO, [ids.decode("ep", pk)])
         if not found:
-            return None
-        url, events, status = found[0]
-        values = [pk, url, json.loads(events), status]
-        return cls.from_db(DEFAULT_DB_ALIAS, ["id", "url", "events", "status"], values)
+            raise cls.DoesNotExist(pk)
+        url, events, *others = found[0]
+        names = [
+            "id",
+            "url",
+            "events",
+            "description",
+            "status",
+        ]  # in the order of the fields: from_db counts on it
+        return cls.from_db(DEFAULT_DB_ALIAS, names, [pk, url, json.loads(events), *others])
 
     @property
     def profile(self) -> signing.Profile:

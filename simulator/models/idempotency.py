@@ -1,6 +1,14 @@
 """What was answered to a POST with an Idempotency-Key, so that its repeat gets the same answer."""
 
 from django.db import models
+from django.utils import timezone
+
+from ..rows import change, query, written
+
+_ANSWER = "SELECT answer FROM simulator_idempotencykey WHERE key = %s AND path = %s"
+_KEEP = """
+INSERT INTO simulator_idempotencykey (key, path, sha256, status_code, answer, created_at)
+VALUES (%s, %s, '', 200, %s, %s)"""
 
 
 class IdempotencyKey(models.Model):
@@ -15,3 +23,13 @@ class IdempotencyKey(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "path"], name="one_answer_a_key")]
+
+    @classmethod
+    def answer_to(cls, token: str, path: str) -> str | None:
+        """What a form of the console made when it first came. Inside `writing()`, as `keep`; past the ORM for a click."""
+        found = query(_ANSWER, [token, path])
+        return found[0][0] if found else None
+
+    @classmethod
+    def keep(cls, token: str, path: str, answer: str) -> None:
+        change(_KEEP, [token, path, answer, written(timezone.now())])

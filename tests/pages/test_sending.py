@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
+from simulator import sending
 from simulator.models import Delivery, Endpoint, Event
 from tests.receiving import Receiver
 
@@ -74,6 +75,20 @@ def test_what_cannot_be_sent_is_said_at_its_field(
     html = answer.content.decode()
     assert answer.status_code == 400 and Event.objects.count() == 0
     assert f'data-field="{field}"' in html and said in html
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_endpoint_that_goes_between_the_check_and_the_sending_is_said_to_be_gone(
+    htmx: Client, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_up = sending._draft
+    monkeypatch.setattr(sending, "_draft", lambda content: (endpoint.remove(), draw_up(content))[1])
+    answer = htmx.post("/send/", form(endpoint))
+    html = answer.content.decode()
+    assert answer.status_code == 400 and Event.objects.count() == 0
+    assert 'data-field="endpoint"' in html and "gone" in html
+    answer = htmx.post(f"/endpoints/{endpoint.pk}/test/")
+    assert answer.status_code == 404 and "gone" in answer.content.decode()
 
 
 def test_the_check_gives_line_column_and_size(htmx: Client, db: None) -> None:
