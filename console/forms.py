@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 
 from simulator import catalog, sending
-from simulator.entries import enter
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
 from simulator.models.endpoint import audience
 from simulator.transaction import writing
@@ -15,6 +14,7 @@ from simulator.transaction import writing
 MAX_BODY = 1024 * 1024
 MOST_COPIES = 100_000
 GONE = "This endpoint is gone. Choose another one."
+TYPE_GONE = "There is no such event type any more. Reload the page."
 HOW_MANY = f"Copies: a whole number, 1 to {MOST_COPIES:,}."
 
 
@@ -63,7 +63,7 @@ class SendForm(forms.Form):
         try:
             sending.check_type(type)
         except sending.BadInput:
-            raise forms.ValidationError("There is no such event type any more. Reload the page.") from None
+            raise forms.ValidationError(TYPE_GONE) from None
         return type
 
     def clean_endpoint(self) -> str:
@@ -89,12 +89,16 @@ class SendForm(forms.Form):
 
     def send(self) -> list[Delivery] | Batch | None:
         """What this form made, now or when it was first sent: one event's deliveries, or a batch. None, with the
-        error, when the endpoint has gone in the meantime."""
+        error at its field, when endpoint or type has gone since the form was checked."""
         try:
-            return enter(self._once)
+            with writing():
+                return self._once()
         except Endpoint.DoesNotExist:
             self.add_error("endpoint", GONE)
-            return None
+        except sending.BadInput as error:
+            of_type = error.field == "type"
+            self.add_error("type" if of_type else "endpoint", TYPE_GONE if of_type else GONE)
+        return None
 
     def _once(self) -> list[Delivery] | Batch:
         token = self.cleaned_data["token"]

@@ -7,7 +7,7 @@ leaves: status `sending`, the attempt's number, the end of the lease in `due_at`
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,6 +134,18 @@ class Claims:
         found: list[tuple[Target, Any]] = []
         for lane, waiting in busy.items():
             found += self._due(lane, waiting, room, now)
+        return self._take(found, now)
+
+    def claim_new(self, deliveries: Sequence[Delivery], room: Room, now: datetime) -> list[Claim]:
+        """Those of them for which there is room: clicks, inserted a moment ago in this very transaction."""
+        found = []
+        for delivery in deliveries:
+            event, endpoint = delivery.event, delivery.endpoint
+            target = self._targets.of(ids.decode("ep", endpoint.pk) or 0, endpoint.revision)
+            if target.sends and min(room.clicks, room.of(target)) > 0:
+                room.take(target, 1)
+                numbers = (ids.decode("dlv", delivery.pk), target.id, CLICK, ids.decode("evt", event.pk))
+                found.append((target, (*numbers, event.type, event.body, 0, 0, False, None, False)))
         return self._take(found, now)
 
     def _due(self, lane: int, waiting: list[Target], room: Room, now: datetime) -> list[tuple[Target, Any]]:

@@ -21,7 +21,7 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import batches, claims, feed, ids, searchable, transaction
+from . import batches, claims, feed, ids, searchable, shortcut, transaction
 from . import targets as allowed
 from .claims import Claim, Room
 from .courtesy import Courtesy
@@ -110,7 +110,7 @@ class Engine:
         self._next = Waiting()
         self._gathering = False
         self._abandoning: Counter[int] = Counter()  # endpoints that were deleted and still have something out
-        self._stopping = False
+        self._serving = self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
         self._core = OneCore()
@@ -141,20 +141,23 @@ class Engine:
         await self._in_database(self._ledger.recover)
         self._trouble = None
         self._life = self.loop.create_task(self._live(), name="engine")
-        self._ledger.entries.open()
+        shortcut.lead(partial(self._ledger.claim_new, hand_over=self._hand_over))
         _current = self
 
     async def stop(self, grace: float = 5.0) -> None:
         """Claim nothing more, let what is in flight end for `grace` seconds; the rest is interrupted."""
         global _current
         self._stopping = True
+        self._ledger.taking = False
         self._bell.set()
         done, _ = await asyncio.wait([self._life], timeout=grace)
         if not done:
             self._life.cancel()
             await asyncio.wait([self._life])
         feed.off(self._nudge)
+        shortcut.lead(None)
         with contextlib.suppress(DatabaseError):  # the next start recovers what could not be written now
+            await self._in_database(self._ledger.settle)
             unsent = [claim for line in self._lines.values() for claim in line.withdraw()]
             await self._in_database(partial(self._ledger.close, self._next, unsent))
         await self._transport.aclose()
@@ -175,9 +178,9 @@ class Engine:
         while True:
             try:
                 if stumbled:
+                    await self._in_database(partial(self._ledger.start_again, self._next))
                     self._lines.clear()
                     self._out.clear()
-                    await self._in_database(partial(self._ledger.start_again, self._next))
                     self._next = Waiting()
                     self._trouble = None
                 await self._serve()
@@ -190,10 +193,14 @@ class Engine:
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as self._attempts:
-            while not (self._stopping and not self._out):
-                await self._turn()
-                self._turned.set_result(None)
-                self._turned = self.loop.create_future()
+            self._serving, self._ledger.taking = True, not self._stopping
+            try:
+                while not (self._stopping and not self._out):
+                    await self._turn()
+                    self._turned.set_result(None)
+                    self._turned = self.loop.create_future()
+            finally:
+                self._serving = self._ledger.taking = False
 
     async def abandon(self, number: int) -> None:
         """Its endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
@@ -232,17 +239,25 @@ class Engine:
             raise
         self._trouble = None
         self._out.difference_update(given.ended())
-        for claim in turn.claims:
-            self._out.add(claim)
-            if self._lines[claim.target.id].add(claim):
-                self._transport.forget(claim.target.id)
-        for number in {claim.target.id for claim in turn.claims}:
-            self._pump(self._lines[number])
+        self._line_up(turn.claims)
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
         self._core.keep(time.monotonic() - self._bulk_at < BULK_S)
         if not await self._index(busy=bool(turn.claims or given.results)):
             await self._rest(turn.next_due)
+
+    def _hand_over(self, claims: list[Claim]) -> None:
+        """From the thread that stored and claimed them."""
+        self.loop.call_soon_threadsafe(self._line_up, claims)
+
+    def _line_up(self, claims: list[Claim]) -> None:
+        """Start what was claimed, by a turn or where it was stored, as far as the limits allow it."""
+        for claim in claims:
+            self._out.add(claim)
+            if self._lines[claim.target.id].add(claim):
+                self._transport.forget(claim.target.id)
+        for number in {claim.target.id for claim in claims} if self._serving else ():
+            self._pump(self._lines[number])
 
     async def _pause_for(self, error: Exception) -> None:
         """Never send what cannot be recorded: claim nothing, keep the results, try again soon."""

@@ -1,17 +1,17 @@
 """What the engine writes: each step one whole transaction, run in the engine's own database thread. Knows no loop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from django.db import connection
+from django.db import connection, transaction
 
 from . import batches, claims, results
 from .claims import Claim, Claims, Room
-from .entries import Entries, Entry
+from .models import Delivery
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile
 from .target import Targets
@@ -65,7 +65,8 @@ class Ledger:
         self._file = DatabaseFile(path)
         self._clock = Clock()
         self._reclaimed_at = 0.0
-        self.entries = Entries()
+        self._room = Room(0, 0, {})  # what the last turn left
+        self.taking = False  # whether clicks may be claimed where they are stored
         self.clock_set = 0.0  # seconds by which the wall clock was last set
 
     @property
@@ -85,26 +86,13 @@ class Ledger:
     def _commit(
         self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: int
     ) -> Turn:
-        with self.entries.taken() as entries:
-            return self._turn(given, group, births, room, bulk, entries)
-
-    def _turn(
-        self,
-        given: Waiting,
-        group: results.Group,
-        births: batches.Group | None,
-        room: Room,
-        bulk: int,
-        entries: list[Entry],
-    ) -> Turn:
         self._file.check()
         now = datetime.now(UTC)
         self._file.seen()
-        if given.empty and not entries and not self._clock.jump and not claims.anything(now):
+        if given.empty and not self._clock.jump and not claims.anything(now):
+            self._room = room
             return Turn([], claims.next_due(now))
         with writing():
-            for entry in entries:
-                entry.make()
             now = datetime.now(UTC)  # the lock may have taken its time
             if jump := self._clock.jump:
                 claims.shift(jump)
@@ -119,10 +107,29 @@ class Ledger:
             if bulk:
                 taken += self._batches.make(births, room, now)
             turn = Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
+            self._room = room
         if jump:
             self._clock.accept(jump)
             self.clock_set = jump
         return turn
+
+    def claim_new(self, deliveries: Sequence[Delivery], hand_over: Callable[[list[Claim]], object]) -> bool:
+        """Claim clicks in the transaction that has just stored them, in its thread; True when all of them were.
+
+        `hand_over` gets them once that is committed, still under the lock of `writing()`: before anything that another
+        transaction does. It is registered first, so that what it leads to is not behind the bells.
+        """
+        if not self.taking:
+            return False
+        taken: list[Claim] = []
+        transaction.on_commit(partial(hand_over, taken))
+        taken += self._claims.claim_new(deliveries, self._room, datetime.now(UTC))
+        return len(taken) == len(deliveries)
+
+    def settle(self) -> None:
+        """After `taking` was switched off: when this returns, all that was claimed has been handed over."""
+        with writing():
+            pass
 
     def recover(self) -> None:
         """What a killed process left behind."""
@@ -141,9 +148,7 @@ class Ledger:
 
     def close(self, given: Waiting, unsent: list[Claim]) -> None:
         """The last step of this thread: what is still in flight is interrupted, what was not sent is given back."""
-        with self.entries.taken(close=True) as entries, writing():
-            for entry in entries:
-                entry.make()
+        with writing():
             now = datetime.now(UTC)
             results.record(given.results, self._scale)
             results.note_late(given.late)

@@ -8,10 +8,10 @@ from typing import Any
 from django.utils import timezone
 
 from . import catalog, ids, targets
-from .entries import enter
 from .models import Batch, Delivery, Endpoint, Event
 from .models.endpoint import ENABLED, audience
 from .models.event_type import known_types, sample_of
+from .transaction import writing
 
 
 class BadInput(ValueError):
@@ -54,11 +54,12 @@ def send(
     url = None if to is None else checked_url(to, "to")
     draft = _draft(content)  # before the lock: a large body takes its time
 
-    def accept() -> Sent:
-        getting, skipped = _audience(content.type, endpoints if url is None else [adhoc(url).pk])
-        return Sent(*Event.accept(**draft, endpoints=getting, trigger=trigger), skipped)
-
-    return enter(accept)
+    with writing():
+        if url is not None:
+            endpoints = [adhoc(url).pk]
+        getting, skipped = _audience(content.type, endpoints)
+        event, deliveries = Event.accept(**draft, endpoints=getting, trigger=trigger)
+    return Sent(event, deliveries, skipped)
 
 
 def send_test(endpoint_id: str, content: Content, *, trigger: str = "test") -> Delivery:
@@ -67,12 +68,9 @@ def send_test(endpoint_id: str, content: Content, *, trigger: str = "test") -> D
     Raises as `send` does, and Endpoint.DoesNotExist.
     """
     draft = _draft(content)
-
-    def accept() -> Delivery:
+    with writing():
         endpoint = Endpoint.to_send_to(endpoint_id)
         return Event.accept(**draft, endpoints=[endpoint], trigger=trigger)[1][0]
-
-    return enter(accept)
 
 
 def send_batch(type: str, count: int, endpoints: Sequence[str] | None = None, *, actor: str = "api") -> Batch:

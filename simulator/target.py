@@ -54,8 +54,9 @@ class Target:
     def _sign(self, now: datetime) -> signing.Signer:
         if self._signer is None or (self._signer_expires and now >= self._signer_expires):
             valid = [secret for secret in self._secrets if secret.signs_at(now)]
-            self._signer_expires = min((s.expires_at for s in valid if s.expires_at), default=None)
+            # In this order: threads that sign at the same time may both make it, and none takes the old one for new.
             self._signer = signing.signer(self._endpoint.profile, [secret.value for secret in valid])
+            self._signer_expires = min((s.expires_at for s in valid if s.expires_at), default=None)
         return self._signer
 
 

@@ -230,14 +230,13 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _exchange_on(self, connection: Connection, send: "Sending") -> Answer:
         connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
-        waiter = connection.start(
-            send.payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
-        )
         self._busy.add(connection)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._sweep)
         try:
-            answer = await waiter
+            answer = await connection.start(
+                send.payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
+            )
         except BaseException:
             self._busy.discard(connection)
             connection.abort()

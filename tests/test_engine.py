@@ -275,7 +275,7 @@ async def test_a_lease_that_has_ended_makes_the_delivery_due_again(engine, endpo
 def accept_quietly(endpoint: Endpoint) -> Delivery:
     """A delivery that some other process claimed: `sending`, with an open attempt."""
     with writing():
-        delivery = accept(endpoint)
+        delivery = accept(endpoint, trigger="api")
         claimed(delivery)
     return delivery
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ENABLED, PAUSED = "enabled", "paused"
 DELAYS = (2, 4, 8, 16, 32)
 _TO_SEND_TO = """
-SELECT url, events, description, status FROM simulator_endpoint WHERE id = %s AND deleted_at IS NULL"""
+SELECT url, events, description, status, revision FROM simulator_endpoint WHERE id = %s AND deleted_at IS NULL"""
 
 
 def default_delays() -> list[float]:
@@ -73,13 +73,8 @@ class Endpoint(models.Model):
         if not found:
             raise cls.DoesNotExist(pk)
         url, events, *others = found[0]
-        names = [
-            "id",
-            "url",
-            "events",
-            "description",
-            "status",
-        ]  # in the order of the fields: from_db counts on it
+        # In the order of the fields: from_db counts on it.
+        names = ["id", "url", "events", "description", "status", "revision"]
         return cls.from_db(DEFAULT_DB_ALIAS, names, [pk, url, json.loads(events), *others])
 
     @property

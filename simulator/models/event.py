@@ -8,12 +8,12 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, models
 from django.utils import timezone
 
-from .. import feed, ids
+from .. import feed, ids, shortcut
 from ..ids import PublicId
 from ..rows import change_many, written
 from ..transaction import writing
 from . import delivery
-from .delivery import Delivery
+from .delivery import CLICK, Delivery
 from .endpoint import Endpoint
 
 _INSERT = "INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"
@@ -69,7 +69,8 @@ class Event(models.Model):
         ]
         delivery.insert(one.row for one in deliveries)
         stored(*deliveries)
-        feed.announce(due=True)
+        on_their_way = deliveries[0].lane == CLICK and shortcut.claim(deliveries)
+        feed.announce(due=not on_their_way)
         return deliveries
 
 
