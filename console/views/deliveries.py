@@ -61,7 +61,8 @@ def some(request: HttpRequest) -> HttpResponse:
 
 
 def _opened(request: HttpRequest) -> dict[str, object]:
-    delivery = detail.find(request.GET.get("open", ""))
+    opened = request.GET.get("open")
+    delivery = detail.find(opened) if opened else None
     return {} if delivery is None else detail.context(delivery, _number(request))
 
 

@@ -36,7 +36,7 @@ def panel(request: HttpRequest) -> dict[str, Any]:
         "token": forms.new_token(),
         "yours": YOURS,
         "has_own": any(endpoint.origin == Endpoint.REGISTERED for endpoint in endpoints),
-        **_audience(endpoints[0].pk if endpoints else EVERYONE, type),
+        **(_alone(endpoints[0], type) if endpoints else _audience(EVERYONE, type)),
         "batch": batches.at_hand(),
     }
 
@@ -109,7 +109,13 @@ def _audience(chosen: str, type: str) -> dict[str, Any]:
         getting, skipped = audience(type)
         return {"getting": getting, "skipped": skipped, "type": type, "chosen": chosen}
     endpoint = _listed(chosen)
-    return {"getting": [endpoint] if endpoint else [], "skipped": [], "type": type, "chosen": chosen}
+    return (
+        _alone(endpoint, type) if endpoint else {"getting": [], "skipped": [], "type": type, "chosen": chosen}
+    )
+
+
+def _alone(endpoint: Endpoint, type: str) -> dict[str, Any]:
+    return {"getting": [endpoint], "skipped": [], "type": type, "chosen": endpoint.pk}
 
 
 def _listed(pk: str) -> Endpoint | None:
