@@ -1,7 +1,8 @@
 """Which deliveries are due, and the one step that makes them ours. Knows no loop and no network.
 
-Everything here runs inside `writing()`, in the engine's own thread. A claim is committed before its first byte
-leaves: status `sending`, the attempt's number, the end of the lease in `due_at`, the Attempt row with the request.
+Everything here runs inside `writing()`, in the engine's own thread or, for a click, in that which stores it. A claim
+is committed before its first byte leaves: status `sending`, the attempt's number, the end of the lease in `due_at`,
+the Attempt row with the request.
 """
 
 import json

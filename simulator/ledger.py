@@ -1,4 +1,7 @@
-"""What the engine writes: each step one whole transaction, run in the engine's own database thread. Knows no loop."""
+"""What the engine writes: each step one whole transaction, in the engine's own database thread. Knows no loop.
+
+But for `claim_new`, which is part of somebody else's transaction and runs in his thread.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -116,8 +119,8 @@ class Ledger:
     def claim_new(self, deliveries: Sequence[Delivery], hand_over: Callable[[list[Claim]], object]) -> bool:
         """Claim clicks in the transaction that has just stored them, in its thread; True when all of them were.
 
-        `hand_over` gets them once that is committed, still under the lock of `writing()`: before anything that another
-        transaction does. It is registered first, so that what it leads to is not behind the bells.
+        `hand_over` gets them once that is committed, before the readers are told, and still under the lock of
+        `writing()`: so before anything that another transaction leads to.
         """
         if not self.taking:
             return False
