@@ -53,7 +53,6 @@ def send(
         raise BadInput("to", "conflict", "Give either endpoints or to, not both.")
     url = None if to is None else checked_url(to, "to")
     draft = _draft(content)  # before the lock: a large body takes its time
-
     with writing():
         if url is not None:
             endpoints = [adhoc(url).pk]

@@ -36,7 +36,7 @@ def panel(request: HttpRequest) -> dict[str, Any]:
         "token": forms.new_token(),
         "yours": YOURS,
         "has_own": any(endpoint.origin == Endpoint.REGISTERED for endpoint in endpoints),
-        **(_alone(endpoints[0], type) if endpoints else _audience(EVERYONE, type)),
+        **(_alone(endpoints[0], endpoints[0].pk, type) if endpoints else _audience(EVERYONE, type)),
         "batch": batches.at_hand(),
     }
 
@@ -108,14 +108,11 @@ def _audience(chosen: str, type: str) -> dict[str, Any]:
     if chosen == EVERYONE:
         getting, skipped = audience(type)
         return {"getting": getting, "skipped": skipped, "type": type, "chosen": chosen}
-    endpoint = _listed(chosen)
-    return (
-        _alone(endpoint, type) if endpoint else {"getting": [], "skipped": [], "type": type, "chosen": chosen}
-    )
+    return _alone(_listed(chosen), chosen, type)
 
 
-def _alone(endpoint: Endpoint, type: str) -> dict[str, Any]:
-    return {"getting": [endpoint], "skipped": [], "type": type, "chosen": endpoint.pk}
+def _alone(endpoint: Endpoint | None, chosen: str, type: str) -> dict[str, Any]:
+    return {"getting": [endpoint] if endpoint else [], "skipped": [], "type": type, "chosen": chosen}
 
 
 def _listed(pk: str) -> Endpoint | None:

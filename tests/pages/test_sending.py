@@ -91,6 +91,17 @@ def test_an_endpoint_that_goes_between_the_check_and_the_sending_is_said_to_be_g
     assert answer.status_code == 404 and "gone" in answer.content.decode()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_so_it_is_when_a_burst_was_asked_for(
+    htmx: Client, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = sending.send_batch
+    monkeypatch.setattr(sending, "send_batch", lambda *a, **k: (endpoint.remove(), start(*a, **k))[1])
+    answer = htmx.post("/send/", form(endpoint, copies="5"))
+    html = answer.content.decode()
+    assert answer.status_code == 400 and 'data-field="endpoint"' in html and "gone" in html
+
+
 def test_the_check_gives_line_column_and_size(htmx: Client, db: None) -> None:
     assert "Valid JSON · 10 bytes" in htmx.post("/send/check/", {"data": '{ "a": "ü" }'}).content.decode()
     html = htmx.post("/send/check/", {"data": '{\n "a" 1}'}).content.decode()
