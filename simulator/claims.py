@@ -98,7 +98,7 @@ class Claim:
 class Room:
     """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint.
 
-    An endpoint that is not named has nothing out: it may have its limit, but never all there is (`share`).
+    An endpoint that is not named is at rest: it may have its limit, but never all there is (`share`).
     """
 
     free: int

@@ -39,7 +39,7 @@ POLL_S = 0.5  # at most so long until a look at the database file; inside, when 
 LOOK_S = 5.0  # and inside in any case
 STEP = 16  # at most so many events of a batch in a turn while people are about
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
-GATHER_S = 0.015  # results wait this long for company before they are committed
+GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
@@ -108,7 +108,7 @@ class Engine:
         self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
         self._in_flight = 0
         self._next = Waiting()
-        self._gathering = False
+        self._gathering: asyncio.TimerHandle | None = None
         self._abandoning: Counter[int] = Counter()  # endpoints that were deleted and still have something out
         self._serving = self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
@@ -222,6 +222,9 @@ class Engine:
 
     async def _turn(self) -> None:
         given, self._next = self._next, Waiting()
+        if self._gathering:
+            self._gathering.cancel()
+            self._gathering = None
         if self._bulk_waits and not self._abandoning:  # what somebody waits for is not to wait for these
             self._next.results = [result for result in given.results if result.claim.lane == BATCH]
             given.results = [result for result in given.results if result.claim.lane != BATCH]
@@ -291,7 +294,7 @@ class Engine:
         endpoints = {
             number: min(line.room(), self._share - line.out)
             for number, line in self._lines.items()
-            if not line.idle
+            if not line.at_rest
         }
         return Room(min(free, files), min(clicks, files), endpoints, self._share)
 
@@ -375,12 +378,7 @@ class Engine:
         if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
             self._bell.set()
         elif not self._gathering:
-            self._gathering = True
-            self.loop.call_later(GATHER_S, self._gathered)
-
-    def _gathered(self) -> None:
-        self._gathering = False
-        self._bell.set()
+            self._gathering = self.loop.call_later(GATHER_S, self._bell.set)
 
     def _left(self, line: Line, slot: asyncio.Task[None]) -> None:
         """A slot has ended. Cancelled, perhaps before its first step, it leaves its claim behind."""

@@ -15,6 +15,7 @@ STALE_S = (
     0.6  # a claim not sent by then is given back: the endpoint has become slow; bulk may stand still for 0.25
 )
 NEWEST_WEIGHS = 0.3  # share of the newest answer in the pace
+AT_REST_S = 0.5  # without an attempt, and what is known of its pace is old
 
 
 class Line:
@@ -27,6 +28,7 @@ class Line:
         self._limit = 0
         self._revision: int | None = None
         self._pace_s: float | None = None  # smoothed seconds an attempt takes; None: nothing known yet
+        self._ended_at = 0.0
 
     def room(self) -> int:
         """How many more may be claimed."""
@@ -53,6 +55,7 @@ class Line:
     def ended(self, seconds: float | None) -> None:
         """An attempt is over (None: cut off): its slot is free at the answer, not at the commit of its result."""
         self.in_flight -= 1
+        self._ended_at = time.monotonic()
         if seconds is None:
             return
         known = seconds if self._pace_s is None else self._pace_s
@@ -81,3 +84,8 @@ class Line:
     @property
     def idle(self) -> bool:
         return not self.out
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is out, nor was a moment ago: it is like one of which nothing is known."""
+        return self.idle and time.monotonic() - self._ended_at > AT_REST_S

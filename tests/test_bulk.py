@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import statistics
 import time
 from itertools import pairwise
 
@@ -57,6 +58,30 @@ async def test_while_people_are_about_a_batch_is_made_in_small_steps_with_rests_
     await engine.drain()
     assert max(made for made, _ in steps) <= STEP
     assert all(later - began >= courtesy.REST_S for (_, began), (_, later) in pairwise(steps))
+
+
+async def test_a_batch_is_recorded_and_made_in_large_groups(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    receiver,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Also right after all that was claimed has been answered: what is known of the endpoint's pace still counts."""
+    monkeypatch.setattr(courtesy, "RECENT_S", 0.0)
+    groups: list[int] = []
+    step = engine._step
+
+    def noticed(given):
+        groups.append(len(given.results))
+        return step(given)
+
+    engine._step = noticed
+    await in_db(lambda: Batch.start("lead.qualified", 2000))
+    await receiver.received(2000)
+    await engine.drain()
+    assert sum(groups) == 2000
+    usual = statistics.median(group for group in groups for _ in range(group))  # of what a result came in
+    assert usual > endpoint.max_in_flight, groups
 
 
 async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(engine, endpoint, receiver):  # noqa: F811

@@ -6,7 +6,7 @@ import pytest
 
 from simulator.claims import Claim
 from simulator.lifecycle import Standing
-from simulator.line import STALE_S, Line
+from simulator.line import AT_REST_S, STALE_S, Line
 from simulator.models import Endpoint
 from simulator.models.delivery import BATCH, CLICK, NORMAL
 from simulator.target import Target
@@ -59,6 +59,17 @@ def test_the_faster_it_answers_the_more_is_claimed_ahead(target: Target, seconds
     line = filled(target, 3)
     answers(line, 3, seconds)
     assert line.idle and line.room() == LIMIT + ahead
+
+
+def test_it_is_at_rest_when_nothing_is_out_nor_was_a_moment_ago(target: Target) -> None:
+    line = Line()
+    assert line.at_rest
+    line.add(claim(target))
+    assert not line.at_rest
+    answers(line, 1, 0.001)
+    assert line.idle and not line.at_rest
+    line._ended_at -= AT_REST_S
+    assert line.at_rest
 
 
 def test_an_endpoint_that_becomes_slow_loses_what_it_had_ahead_step_by_step(target: Target) -> None:
