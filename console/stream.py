@@ -30,7 +30,10 @@ from .security import Receive, Scope, Send, header, refuse_socket
 BATCH = 50
 MAX_FRAME = 64 * 1024
 # After a frame: what changes meanwhile is told once instead of thrice, and in a burst the core is left to the engine.
-REST_S, BEHIND_REST_S = 0.015, 0.004
+# While things change it rests that long although there is more, unless that is a lot: what it would tell now as sent,
+# it would tell again as answered in the next moment.
+REST_S, HURRIED_REST_S = 0.015, 0.004
+A_LOT = 200  # changes
 OPENING_S = 0.25  # how long the first frame waits for a {"since": …} that may be on its way
 MAX_SEQ = 2**63 - 1
 MAX_STRAY = 20  # acks of frames that are no longer awaited, before a client counts as flooding
@@ -104,6 +107,7 @@ class Talk:
 
     def __init__(self, seq: int, bell: doorbell.Bell, send: Send):
         self._seq = seq  # the client has everything up to here
+        self._newest = seq
         self._awaited: int | None = None  # the seq of the frame that it has not acknowledged
         self._stray = 0
         self._bell, self._send = bell, send
@@ -141,28 +145,28 @@ class Talk:
             self._awaited = found.seq
             self._free.clear()
             await self._send({"type": "websocket.send", "text": found.text})
-            await asyncio.sleep(BEHIND_REST_S if found.behind else REST_S)
+            hurried = found.newest == self._newest or found.newest - found.seq > A_LOT
+            self._newest = found.newest
+            await asyncio.sleep(HURRIED_REST_S if hurried else REST_S)
 
 
 class Frame(NamedTuple):
-    """`seq` is what the client acknowledges it with; `behind` says that there was more than fits into one."""
+    """`seq` is what the client acknowledges it with, `newest` the seq of the last change there was."""
 
     text: str
     seq: int
-    behind: bool
+    newest: int
 
 
 def newer(seq: int) -> Frame | None:
     """The next frame after `seq`; None when there is nothing newer."""
-    deliveries = newer_deliveries(seq, BATCH)
-    reset = not deliveries and seq > feed.latest()
+    deliveries, newest = newer_deliveries(seq, BATCH), feed.latest()
+    reset = not deliveries and seq > newest
     if reset:
         deliveries = newer_deliveries(0, BATCH)
     elif not deliveries:
         return None
-    behind = len(deliveries) == BATCH
     while len(text := as_json(deliveries)) > MAX_FRAME and len(deliveries) > 1:
         deliveries = deliveries[: len(deliveries) // 2]
-        behind = True
     last = deliveries[-1]["seq"] if deliveries else 0
-    return Frame(f'{{"seq":{last},"deliveries":{text}{_RESET if reset else ""}}}', last, behind)
+    return Frame(f'{{"seq":{last},"deliveries":{text}{_RESET if reset else ""}}}', last, newest)
