@@ -13,6 +13,9 @@ class Probe:
 
     def __init__(self, server: Server, path: str = "/healthz", every: float = 0.02):
         self.seconds: list[float] = []
+        self.starts: list[
+            float
+        ] = []  # the first answer of a server that was away: it listens before its loop runs
         self.statuses: set[int] = set()
         self.broken = 0  # requests that got no answer
         self._path, self._every = path, every
@@ -30,6 +33,7 @@ class Probe:
         self._connection.close()
 
     def _ask(self) -> None:
+        away = False
         while not self._stopping.wait(self._every):
             began = time.perf_counter()
             try:
@@ -39,8 +43,10 @@ class Probe:
             except (OSError, http.client.HTTPException):
                 self.broken += 1  # it was killed, or has not started yet
                 self._connection.close()
+                away = True
                 continue
-            self.seconds.append(time.perf_counter() - began)
+            (self.starts if away else self.seconds).append(time.perf_counter() - began)
+            away = False
             self.statuses.add(answer.status)
 
     @property

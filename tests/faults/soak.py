@@ -160,7 +160,8 @@ class Soak:
     def _times(self, page: Probe, health: Probe) -> None:
         stall = sorted(health.seconds)[int(0.99 * len(health.seconds))]
         print(
-            f"page p95 {page.p95 * 1000:.0f} ms; loop p99 {stall * 1000:.0f}, worst {health.worst * 1000:.0f} ms"
+            f"page p95 {page.p95 * 1000:.0f} ms; loop p99 {stall * 1000:.0f}, worst {health.worst * 1000:.0f} ms; "
+            f"first answers after a kill at most {max(health.starts, default=0) * 1000:.0f} ms"
         )
         self._expect(page.statuses == {200}, f"the page answered {page.statuses}")
         self._expect(page.p95 <= PAGE_S or not self._timings, f"page p95 {page.p95:.3f} s")
