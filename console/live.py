@@ -275,7 +275,7 @@ def _read_changes(filter: Filter, since: int) -> Changes:
     size, last = 0, since
     for pk, seq in changed:
         if pk in matching:
-            html = rows.row(matching[pk])
+            html = rows.drawn(matching[pk])
             size += _weight(html)
             if fragments and size > ROW_BYTES:
                 break

@@ -1,21 +1,18 @@
-"""The rows of a list: one query and one template, whether the page loads, a filter changes or the socket pushes."""
+"""The rows of a list: one query and one way to draw them, whether the page loads, a filter changes or the socket pushes."""
 
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from django.template.loader import get_template
-
 from simulator import feed
 from simulator.models import Delivery
 from simulator.models.delivery import DeliveryQuerySet
 
-from . import words
+from . import row
 from .filters import Filter
 
 PAGE = 60
 MOST_NAMED = 200
-DOTS = 8  # more attempts than these are shown as numbers
 _KEPT = 4000  # rendered rows, about 1 KiB each
 _COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
 _COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
@@ -36,12 +33,12 @@ def page(filter: Filter, cursor: str = "") -> Page:
     seq = feed.latest()
     found = filter.newest(_shown, cursor, PAGE + 1)
     more = len(found) > PAGE
-    return Page([row(delivery) for delivery in found[:PAGE]], seq, found[PAGE - 1].pk if more else "")
+    return Page([drawn(delivery) for delivery in found[:PAGE]], seq, found[PAGE - 1].pk if more else "")
 
 
 def some(ids: list[str]) -> list[str]:
     """The rows of these deliveries, whatever filter they came through."""
-    return [row(delivery) for delivery in shown(Filter()).filter(pk__in=ids[:MOST_NAMED])]
+    return [drawn(delivery) for delivery in shown(Filter()).filter(pk__in=ids[:MOST_NAMED])]
 
 
 def shown(filter: Filter) -> DeliveryQuerySet:
@@ -53,39 +50,14 @@ def _shown(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
     return deliveries.select_related("endpoint").only(*_COLUMNS)
 
 
-def row(delivery: Delivery) -> str:
+def drawn(delivery: Delivery) -> str:
     """The row's HTML, rendered once for all tabs and requests."""
     key = (delivery.pk, delivery.seq, delivery.endpoint.revision)
     html = _cache.get(key)
     if html is None:
-        html = get_template("deliveries/_row.html").render(_context(delivery)).strip()
+        html = row.html(delivery)
         _cache.put(key, html)
     return html
-
-
-def _context(delivery: Delivery) -> dict[str, object]:
-    state = words.state(delivery)
-    return {
-        "delivery": delivery,
-        "state": state,
-        "icon": words.STATES[state][0],
-        "word": words.STATES[state][1],
-        "result": words.result(delivery),
-        "place": words.place(delivery.endpoint),
-        "dots": dots(delivery),
-        "total": delivery.attempt_count + words.attempts_left(delivery),
-    }
-
-
-def dots(delivery: Delivery) -> list[str]:
-    """One word an attempt, made or to come; [] when they would not fit, or when there is nothing to tell."""
-    made, left = delivery.attempt_count, words.attempts_left(delivery)
-    if made + left > DOTS or delivery.status == "succeeded" and made == 1:
-        return []
-    last = "failed" if delivery.status in ("pending", "cancelled") else delivery.status
-    if delivery.last_error == "interrupted" and delivery.status == "pending":
-        last = "interrupted"
-    return ["failed"] * (made - 1) + [last] * bool(made) + ["left"] * left
 
 
 class _Cache:

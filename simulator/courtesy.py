@@ -14,7 +14,7 @@ from contextlib import contextmanager
 MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
-REST_S = 0.008  # between two small steps, each of which takes about 3: who comes finds the loop free, three times of four
+REST_S = 0.024  # between two small steps, each of which takes 3 to 5: who comes finds the loop free, five times of six
 
 
 class Courtesy:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from console import rows
+from console import row, rows
 from console.filters import Filter
 from simulator.models import Delivery
 
@@ -10,7 +10,7 @@ Make = Callable[..., Delivery]
 
 
 def html(delivery: Delivery) -> str:
-    return rows.row(Delivery.objects.select_related("endpoint").get(pk=delivery.pk))
+    return rows.drawn(Delivery.objects.select_related("endpoint").get(pk=delivery.pk))
 
 
 def test_a_row_names_its_delivery_and_its_status(attempted: Make) -> None:
@@ -28,18 +28,18 @@ def test_a_failure_is_told_in_words_and_a_status_by_its_number(attempted: Make) 
 def test_a_retrying_row_counts_down_and_shows_what_is_left(attempted: Make) -> None:
     delivery = attempted("pending", status_code=500, error="status")
     assert "data-due" in html(delivery)
-    assert rows.dots(delivery) == ["failed"] + ["left"] * 5
+    assert row.dots(delivery) == ["failed"] + ["left"] * 5
 
 
 def test_dots_tell_each_attempt_apart(attempted: Make, deliver: Make) -> None:
-    assert rows.dots(attempted()) == []
+    assert row.dots(attempted()) == []
     interrupted = attempted("pending", status="interrupted", status_code=None, error="interrupted")
-    assert rows.dots(interrupted)[0] == "interrupted"
+    assert row.dots(interrupted)[0] == "interrupted"
     twice = attempted("succeeded", delivery=attempted("pending", status_code=500, error="status"))
-    assert rows.dots(twice) == ["failed", "succeeded"]
+    assert row.dots(twice) == ["failed", "succeeded"]
     many = deliver()
     many.endpoint.retry_delays = [1] * 50
-    assert rows.dots(many) == []
+    assert row.dots(many) == []
 
 
 def test_a_row_is_rendered_anew_when_it_or_its_endpoint_changed(attempted: Make) -> None:
