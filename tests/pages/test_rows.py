@@ -1,8 +1,8 @@
-"""A row says at a glance how it stands: state, answer, and one dot an attempt."""
+"""The rows of a list: drawn once, and never older than the number that goes with them."""
 
 from collections.abc import Callable
 
-from console import row, rows
+from console import rows
 from console.filters import Filter
 from simulator.models import Delivery
 
@@ -13,46 +13,11 @@ def html(delivery: Delivery) -> str:
     return rows.drawn(Delivery.objects.select_related("endpoint").get(pk=delivery.pk))
 
 
-def test_a_row_names_its_delivery_and_its_status(attempted: Make) -> None:
-    delivery = attempted()
-    assert f'data-delivery-id="{delivery.pk}" data-status="succeeded"' in html(delivery)
-    assert "<b>200</b> 12 ms" in html(delivery) and "Mine" in html(delivery)
-
-
-def test_a_failure_is_told_in_words_and_a_status_by_its_number(attempted: Make) -> None:
-    assert "<b>Connection refused</b>" in html(attempted("failed", status_code=None, error="refused"))
-    assert "<b>503</b>" in html(attempted("failed", status_code=503, error="status"))
-    assert "<b>301</b>" in html(attempted("failed", status_code=301, error="redirect"))
-
-
-def test_a_retrying_row_counts_down_and_shows_what_is_left(attempted: Make) -> None:
-    delivery = attempted("pending", status_code=500, error="status")
-    assert "data-due" in html(delivery)
-    assert row.dots(delivery) == ["failed"] + ["left"] * 5
-
-
-def test_dots_tell_each_attempt_apart(attempted: Make, deliver: Make) -> None:
-    assert row.dots(attempted()) == []
-    interrupted = attempted("pending", status="interrupted", status_code=None, error="interrupted")
-    assert row.dots(interrupted)[0] == "interrupted"
-    twice = attempted("succeeded", delivery=attempted("pending", status_code=500, error="status"))
-    assert row.dots(twice) == ["failed", "succeeded"]
-    many = deliver()
-    many.endpoint.retry_delays = [1] * 50
-    assert row.dots(many) == []
-
-
 def test_a_row_is_rendered_anew_when_it_or_its_endpoint_changed(attempted: Make) -> None:
     delivery = attempted()
     assert html(delivery) is html(delivery)
     delivery.endpoint.change(description="Renamed")
     assert "Renamed" in html(delivery)
-
-
-def test_hostile_names_stay_text(deliver: Make) -> None:
-    delivery = deliver()
-    delivery.endpoint.change(description='"><script>x</script>')
-    assert "<script>" not in html(delivery)
 
 
 def test_the_seq_of_a_page_is_not_newer_than_its_rows(deliver: Make) -> None:
