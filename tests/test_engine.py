@@ -173,6 +173,7 @@ async def test_cancel_lets_the_attempt_in_flight_end_and_makes_no_other(engine, 
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.alone
 async def test_a_slow_receiver_does_not_hold_up_another(engine, endpoint, receiver):
     slow = Receiver().start()
     slow.delay = 30

@@ -8,6 +8,7 @@ from django.utils import timezone
 from console.firstrun import furnish
 from simulator.models import Endpoint, Event
 from simulator.models.endpoint import audience
+from simulator.sending import Content, send_test
 
 pytestmark = pytest.mark.django_db
 HERE, THERE = "http://127.0.0.1:8000", "http://[::1]:9000"
@@ -33,7 +34,7 @@ def test_a_new_folder_gets_one_endpoint_that_works_and_one_that_shows_retries(fu
 
 def test_they_get_test_events_only(furnished: None) -> None:
     assert audience("lead.qualified")[0] == []
-    delivery = named("Built-in receiver").send_test("lead.qualified", b"{}", event_id="evt_00000000001")
+    delivery = send_test(named("Built-in receiver").pk, Content("lead.qualified"))
     assert Event.objects.get().deliveries.get() == delivery
 
 

@@ -129,6 +129,7 @@ def test_64_levels_are_fine() -> None:
     assert len(json.dumps(parse_json('{"a":' * 64 + "1" + "}" * 64))) > 64
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":[', '["]",'])
 @pytest.mark.parametrize("depth", [5_000, 200_000])
 def test_absurd_nesting_is_refused_at_once(opening: str, depth: int) -> None:
@@ -138,6 +139,7 @@ def test_absurd_nesting_is_refused_at_once(opening: str, depth: int) -> None:
     assert time.perf_counter() - began < 0.05
 
 
+@pytest.mark.alone
 def test_absurd_nesting_in_a_value_is_refused_at_once() -> None:
     value: list[Any] = []
     for _ in range(200_000):

@@ -272,6 +272,7 @@ def test_a06_a_body_without_a_length_is_counted_while_it_comes(server: Server, m
     assert server.get("/healthz").status == 200
 
 
+@pytest.mark.alone
 def test_a20_half_sent_requests_keep_nobody_waiting(server: Server):
     half = b"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
     with ExitStack() as open_ones:

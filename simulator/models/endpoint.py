@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models
 from django.utils import timezone
@@ -11,9 +11,6 @@ from .. import feed, ids, signing
 from ..ids import PublicId
 from ..rows import query
 from ..transaction import writing
-
-if TYPE_CHECKING:
-    from .delivery import Delivery
 
 ENABLED, PAUSED = "enabled", "paused"
 DELAYS = (2, 4, 8, 16, 32)
@@ -146,12 +143,6 @@ class Endpoint(models.Model):
             self._save_revision("deleted_at")
             Delivery.objects.of(self).cancel_all()
             _note(actor, "deleted endpoint", self, self.url)
-
-    def send_test(self, type: str, body: bytes, *, event_id: str, trigger: str = "test") -> "Delivery":
-        """One event to this endpoint alone, whatever it subscribes to."""
-        from .event import Event
-
-        return Event.accept(type, body, event_id=event_id, endpoints=[self], trigger=trigger)[1][0]
 
     def _give_secret(self, value: str) -> str:
         self.secrets.create(value=value, created_at=timezone.now())

@@ -91,6 +91,7 @@ def test_a_filter_is_answered_by_its_index_without_sorting(filters: search.Filte
     assert "TEMP B-TREE" not in plan(filters)
 
 
+@pytest.mark.alone
 def test_a_thousand_rows_are_shaped_within_a_tenth_of_a_second(
     timed: Callable[[Callable[[], Any]], float],
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from simulator import catalog, feed, ids
-from simulator.models import Attempt, Delivery, Endpoint
+from simulator.models import Attempt, Delivery, Endpoint, Event
 
 NOW = datetime.now(UTC)
 
@@ -26,7 +26,10 @@ def deliver(endpoint: Endpoint) -> Callable[..., Delivery]:
     def make(type: str = "lead.qualified", to: Endpoint | None = None, body: bytes | None = None) -> Delivery:
         event_id = ids.encode("evt", ids.new())
         body = body or catalog.envelope(event_id, type, NOW, catalog.sample(type))
-        return (to or endpoint).send_test(type, body, event_id=event_id)
+        _, (delivery,) = Event.accept(
+            type, body, event_id=event_id, endpoints=[to or endpoint], trigger="test"
+        )
+        return delivery
 
     return make
 
