@@ -84,6 +84,14 @@ async def test_a_batch_is_recorded_and_made_in_large_groups(
     assert usual > endpoint.max_in_flight, groups
 
 
+async def test_a_turn_ends_the_wait_of_the_results_that_it_takes(engine):  # noqa: F811
+    """Or the next group would be recorded a moment after its first result had come."""
+    waiting = engine._gathering = engine.loop.call_later(60, engine._bell.set)
+    feed.nudge()
+    await until(lambda: engine._gathering is None)
+    assert waiting.cancelled()
+
+
 async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(engine, endpoint, receiver):  # noqa: F811
     with engine._courtesy.attending():
         delivery = await sent(endpoint, trigger="api")
