@@ -13,9 +13,8 @@ class Probe:
 
     def __init__(self, server: Server, path: str = "/healthz", every: float = 0.02):
         self.seconds: list[float] = []
-        self.starts: list[
-            float
-        ] = []  # the first answer of a server that was away: it listens before its loop runs
+        # The first answer after one that was broken: a server that starts listens before its loop runs.
+        self.starts: list[float] = []
         self.statuses: set[int] = set()
         self.broken = 0  # requests that got no answer
         self._path, self._every = path, every
