@@ -138,16 +138,18 @@ class Claims:
         return self._take(found, now)
 
     def claim_new(self, deliveries: Sequence[Delivery], room: Room, now: datetime) -> list[Claim]:
-        """Those of them for which there is room: clicks, inserted a moment ago in this very transaction."""
-        found = []
+        """Those of them for which there is room: clicks, about to be inserted in this very transaction, `sending`."""
+        claims, at = [], written(now)
         for delivery in deliveries:
             event, endpoint = delivery.event, delivery.endpoint
             target = self._targets.of(ids.decode("ep", endpoint.pk) or 0, endpoint.revision)
             if target.sends and min(room.clicks, room.of(target)) > 0:
                 room.take(target, 1)
                 numbers = (ids.decode("dlv", delivery.pk), target.id, CLICK, ids.decode("evt", event.pk))
-                found.append((target, (*numbers, event.type, event.body, 0, 0, False, None, False)))
-        return self._take(found, now)
+                row = (*numbers, event.type, event.body, 0, 0, False, None, False)
+                claims.append(prepared(target, row, ids.new(), now))
+        intend(intent(claim, at) for claim in claims)
+        return claims
 
     def _due(self, lane: int, waiting: list[Target], room: Room, now: datetime) -> list[tuple[Target, Any]]:
         """The due rows of one lane, the endpoints in turn; what one leaves of its share the others may use."""

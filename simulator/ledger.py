@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from . import batches, claims, results
 from .claims import Claim, Claims, Room
 from .models import Delivery
+from .models.delivery import SENDING, State
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile
 from .target import Targets
@@ -116,18 +117,23 @@ class Ledger:
             self.clock_set = jump
         return turn
 
-    def claim_new(self, deliveries: Sequence[Delivery], hand_over: Callable[[list[Claim]], object]) -> bool:
-        """Claim clicks in the transaction that has just stored them, in its thread; True when all of them were.
+    def claim_new(
+        self, deliveries: Sequence[Delivery], seqs: Sequence[int], hand_over: Callable[[list[Claim]], object]
+    ) -> dict[int, State]:
+        """Claim clicks in the transaction that is about to insert them, in its thread; the states of those that were.
 
         `hand_over` gets them once that is committed, before the readers are told, and still under the lock of
         `writing()`: so before anything that another transaction leads to.
         """
         if not self.taking:
-            return False
-        taken: list[Claim] = []
+            return {}
+        now = datetime.now(UTC)
+        taken = self._claims.claim_new(deliveries, self._room, now)
         transaction.on_commit(partial(hand_over, taken))
-        taken += self._claims.claim_new(deliveries, self._room, datetime.now(UTC))
-        return len(taken) == len(deliveries)
+        return {
+            claim.delivery: (seq, SENDING, claims.lease(claim.target, now), claim.number)
+            for claim, seq in zip(taken, seqs, strict=False)
+        }
 
     def settle(self) -> None:
         """After `taking` was switched off: when this returns, all that was claimed has been handed over."""

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .models import Delivery
+    from .models.delivery import State
 
-Claimer = Callable[[Sequence["Delivery"]], bool]
+Claimer = Callable[[Sequence["Delivery"], Sequence[int]], "dict[int, State]"]
 _claimer: Claimer | None = None
 
 
-def claim(deliveries: Sequence["Delivery"]) -> bool:
-    """Inside `writing()`, right after they were inserted. True when all leave by themselves once this is committed."""
-    return _claimer is not None and _claimer(deliveries)
+def claim(deliveries: Sequence["Delivery"], seqs: Sequence[int]) -> "dict[int, State]":
+    """Inside `writing()`, before they are inserted: in which states some are, by their numbers, with further `seqs`.
+
+    Those leave by themselves once this is committed.
+    """
+    return _claimer(deliveries, seqs) if _claimer else {}
 
 
 def lead(to: Claimer | None) -> None:

@@ -25,6 +25,7 @@ CLICK, NORMAL, BATCH = 0, 1, 2  # lanes: what a person waits for, single events 
 HELD = datetime(9999, 1, 1, microsecond=1, tzinfo=UTC)
 UNFINISHED = Q(due_at__isnull=False)
 LANES = {"test": CLICK, "resend": CLICK, "cli": CLICK}
+State = tuple[int, str, str | None, int]  # seq, status, due_at, attempt_count, as columns hold them
 
 
 _INSERT = """
@@ -145,13 +146,12 @@ class Delivery(models.Model):
             created_at=now,
         )
 
-    @property
-    def row(self) -> Sequence[Any]:
-        """As `insert` takes it."""
-        numbers = (ids.decode("dlv", self.pk), self.seq)
+    def row(self, claimed: dict[int, State]) -> Sequence[Any]:
+        """As `insert` takes it. What is claimed as it is born is there what it has become, and here still pending."""
+        number = ids.decode("dlv", self.pk) or 0
         belongs = (ids.decode("evt", self.event_id), ids.decode("ep", self.endpoint_id), self.type)
-        since, due_at = written(self.created_at), written(self.due_at)
-        return (*numbers, *belongs, since, self.trigger, self.lane, self.status, due_at, self.attempt_count)
+        seq, *state = claimed.get(number) or (self.seq, self.status, written(self.due_at), self.attempt_count)
+        return (number, seq, *belongs, written(self.created_at), self.trigger, self.lane, *state)
 
     @property
     def finished(self) -> bool:

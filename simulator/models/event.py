@@ -13,7 +13,7 @@ from ..ids import PublicId
 from ..rows import change_many, written
 from ..transaction import writing
 from . import delivery
-from .delivery import CLICK, Delivery
+from .delivery import CLICK, LANES, Delivery
 from .endpoint import Endpoint
 
 _INSERT = "INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"
@@ -63,14 +63,16 @@ class Event(models.Model):
         """One delivery for each endpoint, due now (held while the endpoint is paused)."""
         if not endpoints:
             return []
+        count, click = len(endpoints), LANES.get(trigger) == CLICK
+        seqs = feed.take(2 * count if click else count)
         deliveries = [
             Delivery.new(self, endpoint, trigger=trigger, seq=seq)
-            for endpoint, seq in zip(endpoints, feed.take(len(endpoints)), strict=True)
+            for endpoint, seq in zip(endpoints, seqs[:count], strict=True)
         ]
-        delivery.insert(one.row for one in deliveries)
+        claimed = shortcut.claim(deliveries, seqs[count:]) if click else {}
+        delivery.insert(one.row(claimed) for one in deliveries)
         stored(*deliveries)
-        on_their_way = deliveries[0].lane == CLICK and shortcut.claim(deliveries)
-        feed.announce(due=not on_their_way)
+        feed.announce(due=len(claimed) < len(deliveries))
         return deliveries
 
 
