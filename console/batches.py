@@ -25,12 +25,10 @@ class Standing:
 
 def at_hand() -> Standing | None:
     """The oldest that runs; when none is, how the newest one ended."""
-    newest = Batch.objects.order_by("-pk").first()
-    if newest is None:
-        return None
-    if running := list(Batch.objects.running()):
+    if running := Batch.running():
         return _standing(running[0], "running", len(running) - 1)
-    return standing(newest) if newest.created_at > timezone.now() - RECENT else None
+    newest = Batch.objects.order_by("-pk").first()
+    return standing(newest) if newest and newest.created_at > timezone.now() - RECENT else None
 
 
 def standing(batch: Batch) -> Standing:

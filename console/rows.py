@@ -2,10 +2,14 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.db.models import Prefetch
+from django.utils.safestring import SafeString, mark_safe
+
 from simulator import feed
-from simulator.models import Delivery
+from simulator.models import Delivery, Endpoint
 from simulator.models.delivery import DeliveryQuerySet
 
 from . import row
@@ -16,14 +20,15 @@ MOST_NAMED = 200
 _KEPT = 4000  # rendered rows, about 1 KiB each
 _COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
 _COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
-_COLUMNS += ("endpoint__url", "endpoint__description", "endpoint__retry_delays", "endpoint__revision")
+# Few endpoints have many rows: by themselves, and not joined to each.
+_ENDPOINTS = Prefetch("endpoint", Endpoint.objects.only("url", "description", "retry_delays", "revision"))
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """`html` newest first; `seq` is from before the query, so that nothing falls between page and push."""
 
-    html: list[str]
+    html: SafeString
     seq: int
     next_cursor: str
 
@@ -33,12 +38,16 @@ def page(filter: Filter, cursor: str = "") -> Page:
     seq = feed.latest()
     found = filter.newest(_shown, cursor, PAGE + 1)
     more = len(found) > PAGE
-    return Page([drawn(delivery) for delivery in found[:PAGE]], seq, found[PAGE - 1].pk if more else "")
+    return Page(joined(found[:PAGE]), seq, found[PAGE - 1].pk if more else "")
 
 
-def some(ids: list[str]) -> list[str]:
+def joined(deliveries: Iterable[Delivery]) -> SafeString:
+    return mark_safe("\n".join(map(drawn, deliveries)))
+
+
+def some(ids: list[str]) -> SafeString:
     """The rows of these deliveries, whatever filter they came through."""
-    return [drawn(delivery) for delivery in shown(Filter()).filter(pk__in=ids[:MOST_NAMED])]
+    return joined(shown(Filter()).filter(pk__in=ids[:MOST_NAMED]))
 
 
 def shown(filter: Filter) -> DeliveryQuerySet:
@@ -47,7 +56,7 @@ def shown(filter: Filter) -> DeliveryQuerySet:
 
 
 def _shown(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-    return deliveries.select_related("endpoint").only(*_COLUMNS)
+    return deliveries.only(*_COLUMNS).prefetch_related(_ENDPOINTS)
 
 
 def drawn(delivery: Delivery) -> str:

@@ -137,9 +137,9 @@ class Claims:
             found += self._due(lane, waiting, room, now)
         return self._take(found, now)
 
-    def claim_new(self, deliveries: Sequence[Delivery], room: Room, now: datetime) -> list[Claim]:
+    def claim_new(self, deliveries: Sequence[Delivery], room: Room, now: datetime) -> dict[Delivery, Claim]:
         """Those of them for which there is room: clicks, about to be inserted in this very transaction, `sending`."""
-        claims, at = [], written(now)
+        claims = {}
         for delivery in deliveries:
             event, endpoint = delivery.event, delivery.endpoint
             target = self._targets.of(ids.decode("ep", endpoint.pk) or 0, endpoint.revision)
@@ -147,8 +147,9 @@ class Claims:
                 room.take(target, 1)
                 numbers = (ids.decode("dlv", delivery.pk), target.id, CLICK, ids.decode("evt", event.pk))
                 row = (*numbers, event.type, event.body, 0, 0, False, None, False)
-                claims.append(prepared(target, row, ids.new(), now))
-        intend(intent(claim, at) for claim in claims)
+                claims[delivery] = prepared(target, row, ids.new(), now)
+        at = written(now)
+        intend(intent(claim, at) for claim in claims.values())
         return claims
 
     def _due(self, lane: int, waiting: list[Target], room: Room, now: datetime) -> list[tuple[Target, Any]]:

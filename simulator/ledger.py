@@ -118,9 +118,9 @@ class Ledger:
         return turn
 
     def claim_new(
-        self, deliveries: Sequence[Delivery], seqs: Sequence[int], hand_over: Callable[[list[Claim]], object]
-    ) -> dict[int, State]:
-        """Claim clicks in the transaction that is about to insert them, in its thread; the states of those that were.
+        self, deliveries: Sequence[Delivery], hand_over: Callable[[list[Claim]], object]
+    ) -> dict[Delivery, State]:
+        """Claim clicks in the transaction that is about to insert them, in its thread; the states of those it claimed.
 
         `hand_over` gets them once that is committed, before the readers are told, and still under the lock of
         `writing()`: so before anything that another transaction leads to.
@@ -129,11 +129,8 @@ class Ledger:
             return {}
         now = datetime.now(UTC)
         taken = self._claims.claim_new(deliveries, self._room, now)
-        transaction.on_commit(partial(hand_over, taken))
-        return {
-            claim.delivery: (seq, SENDING, claims.lease(claim.target, now), claim.number)
-            for claim, seq in zip(taken, seqs, strict=False)
-        }
+        transaction.on_commit(partial(hand_over, list(taken.values())))
+        return {one: (SENDING, claims.lease(claim.target, now), claim.number) for one, claim in taken.items()}
 
     def settle(self) -> None:
         """After `taking` was switched off: when this returns, all that was claimed has been handed over."""

@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from .models import Delivery
     from .models.delivery import State
 
-Claimer = Callable[[Sequence["Delivery"], Sequence[int]], "dict[int, State]"]
+Claimer = Callable[[Sequence["Delivery"]], "dict[Delivery, State]"]
 _claimer: Claimer | None = None
 
 
-def claim(deliveries: Sequence["Delivery"], seqs: Sequence[int]) -> "dict[int, State]":
-    """Inside `writing()`, before they are inserted: in which states some are, by their numbers, with further `seqs`.
+def claim(deliveries: Sequence["Delivery"]) -> "dict[Delivery, State]":
+    """Inside `writing()`, before they are inserted: those that were claimed, and the state to insert them in.
 
-    Those leave by themselves once this is committed.
+    They leave by themselves once this is committed.
     """
-    return _claimer(deliveries, seqs) if _claimer else {}
+    return _claimer(deliveries) if _claimer else {}
 
 
 def lead(to: Claimer | None) -> None:

@@ -182,6 +182,6 @@ async def test_clicks_while_the_engine_stumbles_are_all_sent(engine, endpoint, r
 
 
 def test_without_an_engine_there_is_no_short_way(endpoint):  # noqa: F811
-    assert not shortcut.claim([], [])
+    assert not shortcut.claim([])
     assert Delivery.objects.get(pk=click(endpoint)).status == "pending"
     assert Event.objects.count() == 1

@@ -57,7 +57,7 @@ def index(request: HttpRequest, template: str) -> HttpResponse:
 @require_GET
 def some(request: HttpRequest) -> HttpResponse:
     """The rows of named deliveries (`?ids=a,b`), for a list that holds still while more happens than it is told."""
-    return HttpResponse("\n".join(rows.some(request.GET.get("ids", "").split(","))))
+    return HttpResponse(rows.some(request.GET.get("ids", "").split(",")))
 
 
 def _opened(request: HttpRequest) -> dict[str, object]:

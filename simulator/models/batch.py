@@ -12,7 +12,7 @@ from ..ids import PublicId
 from ..rows import query
 from ..transaction import writing
 from .activity import Activity
-from .delivery import BATCH, UNFINISHED, Delivery
+from .delivery import BATCH, Delivery
 
 # One statement, so that what it says never runs backwards while events are made and sent.
 _SENT = f"""
@@ -24,12 +24,12 @@ SELECT made - (
 FROM simulator_batch b WHERE b.id = %s"""
 
 
-class BatchQuerySet(models.QuerySet["Batch"]):
-    def running(self) -> "BatchQuerySet":
-        """Oldest first, which is the order in which they are made."""
-        waiting = Delivery.objects.filter(UNFINISHED, lane=BATCH, event__batch__isnull=False)
-        left = Q(made__lt=F("count")) | Q(pk__in=waiting.values("event__batch"))
-        return self.filter(left, stopped_at=None).order_by("pk")
+# As text, because the page and the socket ask it all the time: the ORM takes ten times as long to write it down.
+_RUNNING = f"""
+SELECT * FROM simulator_batch b WHERE stopped_at IS NULL AND (made < count OR id IN (
+    SELECT e.batch_id FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
+    WHERE d.lane = {BATCH} AND d.due_at IS NOT NULL AND e.batch_id IS NOT NULL))
+ORDER BY id"""
 
 
 class Batch(models.Model):
@@ -45,8 +45,6 @@ class Batch(models.Model):
     endpoints: Any = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     stopped_at = models.DateTimeField(null=True)
-
-    objects = BatchQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -68,6 +66,11 @@ class Batch(models.Model):
             Activity.note(actor, "started batch", batch.pk, f"{count} × {type}")
             feed.announce(due=True)
         return batch
+
+    @classmethod
+    def running(cls) -> "list[Batch]":
+        """Oldest first, which is the order in which they are made."""
+        return list(cls.objects.raw(_RUNNING))
 
     @property
     def status(self) -> str:

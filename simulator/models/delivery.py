@@ -25,7 +25,7 @@ CLICK, NORMAL, BATCH = 0, 1, 2  # lanes: what a person waits for, single events 
 HELD = datetime(9999, 1, 1, microsecond=1, tzinfo=UTC)
 UNFINISHED = Q(due_at__isnull=False)
 LANES = {"test": CLICK, "resend": CLICK, "cli": CLICK}
-State = tuple[int, str, str | None, int]  # seq, status, due_at, attempt_count, as columns hold them
+State = tuple[str, str | None, int]  # status, due_at, attempt_count, as columns hold them
 
 
 _INSERT = """
@@ -132,11 +132,10 @@ class Delivery(models.Model):
         return f"{self.pk} {self.status}"
 
     @classmethod
-    def new(cls, event: "Event", endpoint: Endpoint, *, trigger: str, seq: int) -> "Delivery":
-        """Not saved yet. Due now; held while the endpoint is paused."""
+    def new(cls, event: "Event", endpoint: Endpoint, *, trigger: str) -> "Delivery":
+        """Not saved yet, and without a seq. Due now; held while the endpoint is paused."""
         now = timezone.now()
         return cls(
-            seq=seq,
             event=event,
             endpoint=endpoint,
             type=event.type,
@@ -146,12 +145,12 @@ class Delivery(models.Model):
             created_at=now,
         )
 
-    def row(self, claimed: dict[int, State]) -> Sequence[Any]:
-        """As `insert` takes it. What is claimed as it is born is there what it has become, and here still pending."""
-        number = ids.decode("dlv", self.pk) or 0
+    def row(self, *state: Any) -> Sequence[Any]:
+        """As `insert` takes it. What is claimed as it is born has another seq and State there, and is here still pending."""
+        seq, *state_now = state or (self.seq, self.status, written(self.due_at), self.attempt_count)
         belongs = (ids.decode("evt", self.event_id), ids.decode("ep", self.endpoint_id), self.type)
-        seq, *state = claimed.get(number) or (self.seq, self.status, written(self.due_at), self.attempt_count)
-        return (number, seq, *belongs, written(self.created_at), self.trigger, self.lane, *state)
+        born = (written(self.created_at), self.trigger, self.lane)
+        return (ids.decode("dlv", self.pk), seq, *belongs, *born, *state_now)
 
     @property
     def finished(self) -> bool:

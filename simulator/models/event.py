@@ -13,7 +13,7 @@ from ..ids import PublicId
 from ..rows import change_many, written
 from ..transaction import writing
 from . import delivery
-from .delivery import CLICK, LANES, Delivery
+from .delivery import CLICK, Delivery
 from .endpoint import Endpoint
 
 _INSERT = "INSERT INTO simulator_event (id, type, body, created_at, batch_id) {values}"
@@ -63,14 +63,14 @@ class Event(models.Model):
         """One delivery for each endpoint, due now (held while the endpoint is paused)."""
         if not endpoints:
             return []
-        count, click = len(endpoints), LANES.get(trigger) == CLICK
-        seqs = feed.take(2 * count if click else count)
-        deliveries = [
-            Delivery.new(self, endpoint, trigger=trigger, seq=seq)
-            for endpoint, seq in zip(endpoints, seqs[:count], strict=True)
-        ]
-        claimed = shortcut.claim(deliveries, seqs[count:]) if click else {}
-        delivery.insert(one.row(claimed) for one in deliveries)
+        deliveries = [Delivery.new(self, endpoint, trigger=trigger) for endpoint in endpoints]
+        claimed = shortcut.claim(deliveries) if deliveries[0].lane == CLICK else {}
+        seqs = iter(feed.take(len(deliveries) + len(claimed)))
+        for one in deliveries:
+            one.seq = next(seqs)
+        delivery.insert(
+            one.row(next(seqs), *claimed[one]) if one in claimed else one.row() for one in deliveries
+        )
         stored(*deliveries)
         feed.announce(due=len(claimed) < len(deliveries))
         return deliveries

@@ -41,7 +41,9 @@ def accepted_before_commit() -> None:
 
     def accept(cls: Any, type: str, body: bytes, *, endpoints: Any, trigger: str, event_id: str, **_: Any):
         event = cls(pk=event_id, type=type, body=body)
-        deliveries = [Delivery.new(event, endpoint, trigger=trigger, seq=0) for endpoint in endpoints]
+        deliveries = [Delivery.new(event, endpoint, trigger=trigger) for endpoint in endpoints]
+        for delivery in deliveries:
+            delivery.seq = 0
 
         def commit() -> None:
             time.sleep(0.1)

@@ -103,8 +103,8 @@ def test_sent_is_what_had_its_first_attempt_at_everyone(
     first, second = deliver(), deliver()
     make(batch, first)
     make(batch, second)
-    twin = Delivery.new(first.event, other, trigger="api", seq=feed.take()[0])
-    twin.lane = BATCH
+    twin = Delivery.new(first.event, other, trigger="api")
+    twin.seq, twin.lane = feed.take()[0], BATCH
     twin.save(force_insert=True)
     assert batch.sent == 0
     attempt(first)

@@ -42,6 +42,12 @@ def test_dots_tell_each_attempt_apart(attempted: Make, deliver: Make) -> None:
 
 
 def test_hostile_names_stay_text(deliver: Make) -> None:
+    evil = '"><script>x</script>'
     delivery = deliver()
-    delivery.endpoint.change(description='"><script>x</script>')
-    assert "<script>" not in html(delivery)
+    delivery.endpoint.change(description=evil)
+    delivery.type, delivery.status, delivery.last_error = evil, "failed", evil[:24]
+    delivery.save()
+    assert "<script" not in html(delivery)
+    assert html(delivery).count("&quot;&gt;&lt;script&gt;") == 3, "type, result and place"
+    delivery.endpoint.change(description="", url=f"http://localhost/{evil}")
+    assert "<script" not in html(delivery) and "/&quot;&gt;&lt;script&gt;" in html(delivery)
