@@ -15,6 +15,7 @@ from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
 
 from . import security
+from .watchdog import Watchdog
 
 MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form's encoding adds
 MAX_DISCARDED = 64 * 1024 * 1024
@@ -125,6 +126,7 @@ class Server(Daphne):
             reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
             bound.close()  # the reactor has its own copy
         self._loop = reactor._asyncioEventloop
+        Watchdog(self._loop)
         self._start = self._loop.create_task(self._started())
         self._start.add_done_callback(self._begun)
 

@@ -61,6 +61,7 @@ class Receiver:
         self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
         self._started = threading.Event()
         self._talks: set[asyncio.Task[None]] = set()
+        self.most_open = 0  # connections at one time
 
     def start(self) -> "Receiver":
         self._thread.start()
@@ -116,6 +117,7 @@ class Receiver:
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         self._talks.add(task)
+        self.most_open = max(self.most_open, len(self._talks))
         try:
             while await self._exchange(reader, writer):
                 pass

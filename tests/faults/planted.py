@@ -95,6 +95,19 @@ def not_fenced() -> None:
     results._WON, results._LOST = results._WON.removesuffix(fence), results._LOST.removesuffix(fence)
 
 
+def sleeping_loop() -> None:
+    """Something blocks the event loop for half a second."""
+    from simulator.engine import Engine
+
+    start = Engine.start
+
+    async def started(self: Engine) -> None:
+        await start(self)
+        self.loop.call_soon(time.sleep, 0.5)
+
+    Engine.start = started
+
+
 def serialised_again() -> None:
     """The body is parsed and dumped once more after it was signed."""
     _rewrite(before_signing=False)
@@ -147,6 +160,7 @@ PLANTS: dict[str, Callable[[], None]] = {
         recorded_before_sent,
         short_leases,
         not_fenced,
+        sleeping_loop,
         serialised_again,
         serialised_again_and_signed,
         stages,

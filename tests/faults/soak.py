@@ -5,6 +5,7 @@ that answers 503 and one that sends gzip bombs. Exits 1 when a promise was broke
 """
 
 import argparse
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -33,6 +34,7 @@ WELL, DEAF, SAMPLE_S = 13, 4, 0.5
 MIB = 1024 * 1024
 WAL_LIMIT, GROWTH_LIMIT = 64 * MIB, 32 * MIB
 PAGE_S, STALL_S = 0.3, 0.1
+_STALL = re.compile(r"event loop stood still for ([\d.]+) s")  # as the server's own watchdog says it
 
 
 @dataclass
@@ -163,6 +165,9 @@ class Soak:
             f"page p95 {page.p95 * 1000:.0f} ms; loop p99 {stall * 1000:.0f}, worst {health.worst * 1000:.0f} ms; "
             f"first answers after a kill at most {max(health.starts, default=0) * 1000:.0f} ms"
         )
+        stalls = [float(seconds) for seconds in _STALL.findall(self._server.errors)]
+        print(f"the loop stood still {len(stalls)} times, at most {max(stalls, default=0):.2f} s")
+        self._expect(not stalls or not self._timings, f"stalls of {stalls} s")
         self._expect(page.statuses == {200}, f"the page answered {page.statuses}")
         self._expect(page.p95 <= PAGE_S or not self._timings, f"page p95 {page.p95:.3f} s")
         self._expect(stall <= STALL_S or not self._timings, f"loop p99 {stall:.3f} s")

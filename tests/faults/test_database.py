@@ -217,6 +217,41 @@ def test_e22_one_endpoint_that_hangs_slows_no_other(server: Server, receiver: Re
     hung.stop()
 
 
+def test_e20_a_herd_of_retries_keeps_its_timetable_and_its_limit(server: Server, receiver: Receiver):
+    failing, limit, delay, herd = Receiver().start(), 5, 6, 600
+    failing.answer(503)
+    failing.delay = 0.01
+    register(
+        server, failing, max_in_flight=limit, events=["message.received"], retry={"delays": [delay, delay]}
+    )
+    register(server, receiver, events=["lead.qualified"])
+    before = arrivals(server, receiver)
+    server.api("POST", "/events/batch", json={"type": "message.received", "count": herd})
+    failing.wait_for(herd, within=delay)
+    failing.answer(200)
+    failing.wait_for(herd + 1, within=delay + 1)
+    during = arrivals(server, receiver)
+    wait_until(lambda: attempts_of(server, "succeeded", herd), 20, "every success")
+    assert len(failing.requests) == 2 * herd
+    assert failing.most_open <= limit
+    assert during <= 2 * before + 0.05, f"{during} instead of {before}"
+    first, second = (attempts_of(server, status, herd) for status in ("failed", "succeeded"))
+    waited = [second[one][0] - sum(first[one]) for one in first]
+    assert min(waited) >= delay - 0.003, "one was sent before its time"
+    failing.stop()
+
+
+def attempts_of(server: Server, status: str, count: int) -> dict[int, tuple[float, float]]:
+    """Start (epoch seconds) and duration of the attempts that ended so, by delivery; none until there are so many."""
+    query = (
+        "SELECT delivery_id, (julianday(started_at) - 2440587.5) * 86400, duration_ms / 1000 FROM simulator_attempt a "
+        "JOIN simulator_delivery d ON d.id = delivery_id WHERE a.status = ? AND d.type = 'message.received'"
+    )
+    with closing(sqlite3.connect(database(server))) as rows:
+        found = {id: (started, took) for id, started, took in rows.execute(query, [status])}
+    return found if len(found) == count else {}
+
+
 def arrivals(server: Server, receiver: Receiver) -> float:
     """p95 of the seconds from a call to its arrival at the receiver, 20 a second."""
     seconds = []

@@ -1,0 +1,51 @@
+"""Says when the event loop stood still, for how long and where: every page, socket and delivery waits for it meanwhile.
+
+Knows nothing of any of them.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+STALL_S = 0.1
+LOOK_S = 0.1  # ten looks a second cost a thousandth of a core
+LONG_S = 0.02  # what has taken so long already is looked at: of a stall of 0.12 s and more the place is known
+FRAMES = 8  # of the stack, the innermost ones: what called them is the loop
+log = logging.getLogger(__name__)
+
+
+class Watchdog:
+    """Watches a selector loop, from the loop's own thread on. Dies with the process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        selector: Any = loop._selector  # type: ignore[attr-defined]
+        self._select, selector.select = selector.select, self._selected
+        self._loop_thread = threading.get_ident()
+        self._busy_since: float | None = time.monotonic()
+        self._seen: tuple[float, str] = (0.0, "")  # a stack, and since when the loop was busy then
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _selected(self, timeout: float | None = None) -> Any:
+        """The loop's own wait. All it does between two of them it does without looking at anything else."""
+        since, self._busy_since = self._busy_since, None
+        if since is not None and (stood := time.monotonic() - since) > STALL_S:
+            when, stack = self._seen
+            where = f", in:\n{stack}" if when == since else ""
+            log.warning("The event loop stood still for %.2f s%s", stood, where)
+        try:
+            return self._select(timeout)
+        finally:
+            self._busy_since = time.monotonic()
+
+    def _watch(self) -> None:
+        """From another thread, because a loop that stands still cannot look at itself."""
+        while True:
+            time.sleep(LOOK_S)
+            since = self._busy_since
+            if since is not None and since != self._seen[0] and time.monotonic() - since > LONG_S:
+                frame = sys._current_frames()[self._loop_thread]
+                self._seen = since, "".join(traceback.format_stack(frame)[-FRAMES:]).rstrip()

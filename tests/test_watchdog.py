@@ -1,0 +1,74 @@
+"""A loop that stands still is told of: for how long, and where."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+import pytest
+
+from console.watchdog import STALL_S, Watchdog
+
+from .faults.planted import planted
+from .serving import Server
+from .waiting import wait_until
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def stands_still(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_e23_a_stall_is_told_with_its_length_and_its_place(loop, caplog):
+    async def life() -> None:
+        Watchdog(loop)
+        await asyncio.sleep(0)
+        stands_still(3 * STALL_S)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(life())
+    (told,) = caplog.records
+    assert told.levelno == logging.WARNING and "stood still for 0.3" in told.getMessage()
+    assert "in stands_still" in told.getMessage(), "the innermost frames are shown"
+
+
+def test_waiting_and_working_in_small_steps_is_no_stall(loop, caplog):
+    async def life() -> None:
+        Watchdog(loop)
+        await asyncio.sleep(2 * STALL_S)
+        for _ in range(6):
+            stands_still(STALL_S / 4)
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(life())
+    assert not caplog.records
+
+
+def test_each_stall_is_told_once_and_of_a_later_one_no_old_place(loop, caplog):
+    async def life() -> None:
+        Watchdog(loop)
+        for _ in range(2):
+            await asyncio.sleep(0)
+            stands_still(2 * STALL_S)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(life())
+    assert ["stands_still" in record.getMessage() for record in caplog.records] == [True, True]
+
+
+def test_e23_the_server_has_one(tmp_path: Path):
+    server = Server(tmp_path, **planted("sleeping_loop")).start()
+    try:
+        wait_until(lambda: "event loop stood still for 0.5" in server.errors, 5, "the stall in the log")
+    finally:
+        server.finish()
