@@ -38,6 +38,8 @@ T = TypeVar("T")
 POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
 LOOK_S = 5.0  # and inside in any case
 STEP = 16  # at most so many events of a batch in a turn while people are about
+FRAMES = 4000  # pages of the write-ahead log at which they are copied: 30 ms and more, in which nobody else can write
+FRAMES_GENTLY = 500  # while people are about
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
@@ -246,6 +248,7 @@ class Engine:
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
         self._core.keep(time.monotonic() - self._bulk_at < BULK_S)
+        await self._checkpoint()
         if not await self._index(busy=bool(turn.claims or given.results)):
             await self._rest(turn.next_due)
 
@@ -329,6 +332,15 @@ class Engine:
         done = self._database.submit(step)
         wait([done], STANDSTILL_S)
         return done.result() if done.done() else await asyncio.wrap_future(done)
+
+    async def _checkpoint(self) -> None:
+        """In steps, before SQLite would do it by itself in the middle of a commit, with the loop or a click behind it."""
+        gently = self._courtesy.recent and not self._courtesy.asked
+        if self._ledger.frames > (FRAMES_GENTLY if gently else FRAMES):
+            with contextlib.suppress(
+                DatabaseError
+            ):  # commits say what is wrong; the log holds everything meanwhile
+                await self._in_database(transaction.checkpoint)
 
     async def _index(self, *, busy: bool) -> bool:
         """Text search can wait: it is indexed when nothing else is to do, or a group a second; True when there is more."""

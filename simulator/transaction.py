@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from django.db import OperationalError, connection, transaction
 
+from .rows import query
+
 LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
 _lock = threading.RLock()
 _depth = 0  # of the blocks of the thread that has the lock
@@ -38,6 +40,15 @@ def writing() -> Iterator[None]:
     finally:
         _depth -= 1
         _lock.release()
+
+
+def checkpoint() -> None:
+    """Copy the write-ahead log into the database file: also a write that nothing may overlap. It may be tried again."""
+    if _lock.acquire(timeout=LOCK_WAIT_S):
+        try:
+            query("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            _lock.release()
 
 
 def shut(reason: str | None) -> None:

@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from simulator import batches, courtesy, feed
+from simulator import batches, courtesy, feed, transaction
 from simulator.batches import Batches
 from simulator.claims import Room
 from simulator.engine import STEP
 from simulator.models import Attempt, Batch, Delivery, Endpoint
 from simulator.models.event_type import CustomType
-from simulator.transaction import writing
+from simulator.transaction import checkpoint, writing
 
 from .test_engine import endpoint, engine, in_db, sent  # noqa: F401 - fixtures
 from .waiting import until
@@ -159,3 +159,52 @@ def test_events_that_take_long_to_draw_up_come_one_at_a_time(
         [claim] = made.make(group, room, now)
     assert Attempt.objects.get().number == claim.number == 1
     assert Batch.objects.get().made == 1
+
+
+async def test_the_log_is_copied_in_small_pieces_while_people_are_about(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    receiver,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """So that neither a commit nor somebody's click has to copy all of it."""
+    monkeypatch.setattr(courtesy, "RECENT_S", 60.0)
+    monkeypatch.setattr("simulator.engine.FRAMES_GENTLY", 50)
+    copied: list[int] = []
+
+    def noticed() -> None:
+        copied.append(engine._ledger.frames)
+        checkpoint()
+
+    monkeypatch.setattr(transaction, "checkpoint", noticed)
+    with engine._courtesy.attending():
+        await in_db(lambda: Batch.start("lead.qualified", 200))
+    await receiver.received(200)
+    await engine.drain()
+    assert len(copied) > 3 and min(copied) > 50
+    assert engine._ledger.frames <= 50
+
+
+async def test_without_people_the_log_is_copied_seldom_and_while_somebody_waits_not_at_all(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    receiver,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    copied: list[None] = []
+    monkeypatch.setattr("simulator.engine.FRAMES_GENTLY", 0)
+    monkeypatch.setattr(courtesy, "RECENT_S", 0.0)
+    monkeypatch.setattr(courtesy, "MOST_S", 60.0)
+    monkeypatch.setattr(transaction, "checkpoint", lambda: copied.append(None))
+    await in_db(lambda: Batch.start("lead.qualified", 50))
+    await receiver.received(50)
+    await engine.drain()
+    assert not copied, "nobody is about"
+    monkeypatch.setattr(courtesy, "RECENT_S", 60.0)
+    engine._courtesy._saved = 60.0
+    with engine._courtesy.attending():
+        await sent(endpoint)
+        await engine.drain()
+        assert not copied, "somebody waits"
+    await sent(endpoint)
+    await until(lambda: copied, 5, "a checkpoint, for somebody is about")

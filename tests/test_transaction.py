@@ -4,13 +4,15 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 
 from simulator.models import Activity
-from simulator.transaction import Shut, shut, writing
+from simulator.surroundings import DatabaseFile
+from simulator.transaction import Shut, checkpoint, shut, writing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,6 +84,16 @@ def test_the_turn_ends_only_after_the_commit(impatient: None) -> None:
         Activity.note("test", "committed")
     assert [type(error) for error in told] == [OperationalError]
     assert noted() == ["committed"]
+
+
+def test_a_checkpoint_takes_its_turn_too(impatient: None) -> None:
+    file = DatabaseFile(Path(connection.settings_dict["NAME"]))
+    note("in the log")
+    with writing():
+        assert in_another_thread(checkpoint) is None
+        assert file.frames, "nothing may be copied while somebody writes"
+    checkpoint()
+    assert file.frames == 0
 
 
 def test_what_fails_half_way_leaves_nothing_and_nobody_waiting() -> None:
