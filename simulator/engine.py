@@ -8,6 +8,7 @@ The poll is the truth; a nudge only makes it sooner.
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
@@ -43,6 +44,7 @@ FRAMES_GENTLY = 500  # while people are about
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
+ASIDE_S = 0.001  # and no longer: the loop may stand still for a turn that waits for the same lock
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
 QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
@@ -253,8 +255,11 @@ class Engine:
             await self._rest(turn.next_due)
 
     def _hand_over(self, claims: list[Claim]) -> None:
-        """From the thread that stored and claimed them."""
+        """From the thread that stored and claimed them: it stands aside until they are on their way, who need the GIL more."""
+        on_their_way = threading.Event()
         self.loop.call_soon_threadsafe(self._line_up, claims)
+        self.loop.call_soon_threadsafe(self.loop.call_soon, on_their_way.set)  # after the first step of each
+        on_their_way.wait(ASIDE_S)
 
     def _line_up(self, claims: list[Claim]) -> None:
         """Start what was claimed, by a turn or where it was stored, as far as the limits allow it."""

@@ -134,7 +134,8 @@ class Ledger:
             return {}
         now = datetime.now(UTC)
         taken = self._claims.claim_new(deliveries, self._room, now)
-        transaction.on_commit(partial(hand_over, list(taken.values())))
+        if taken:
+            transaction.on_commit(partial(hand_over, list(taken.values())))
         return {one: (SENDING, claims.lease(claim.target, now), claim.number) for one, claim in taken.items()}
 
     def settle(self) -> None:
