@@ -14,19 +14,21 @@ from typing import Any
 STALL_S = 0.1
 LOOK_S = 0.1  # ten looks a second cost a thousandth of a core
 LONG_S = 0.02  # what has taken so long already is looked at: of a stall of 0.12 s and more the place is known
+HANGS_S = 5  # it may never end: this is said at once
 FRAMES = 8  # of the stack, the innermost ones: what called them is the loop
 log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Watches a selector loop, from the loop's own thread on. Dies with the process."""
+    """Watches a selector loop, made in its thread, until it is closed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         selector: Any = loop._selector  # type: ignore[attr-defined]
         self._select, selector.select = selector.select, self._selected
         self._loop_thread = threading.get_ident()
         self._busy_since: float | None = time.monotonic()
-        self._seen: tuple[float, str] = (0.0, "")  # a stack, and since when the loop was busy then
+        self._seen: tuple[float, str] = (0.0, "")  # the newest stack, and since when the loop was busy then
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def _selected(self, timeout: float | None = None) -> Any:
@@ -43,9 +45,17 @@ class Watchdog:
 
     def _watch(self) -> None:
         """From another thread, because a loop that stands still cannot look at itself."""
-        while True:
+        told = 0.0
+        while not self._loop.is_closed():
             time.sleep(LOOK_S)
             since = self._busy_since
-            if since is not None and since != self._seen[0] and time.monotonic() - since > LONG_S:
-                frame = sys._current_frames()[self._loop_thread]
-                self._seen = since, "".join(traceback.format_stack(frame)[-FRAMES:]).rstrip()
+            if since is None or time.monotonic() - since < LONG_S:
+                continue
+            self._seen = since, self._stack()
+            if time.monotonic() - since > HANGS_S and told != since:
+                told = since
+                log.error("The event loop has stood still for %d s, in:\n%s", HANGS_S, self._seen[1])
+
+    def _stack(self) -> str:
+        frame = sys._current_frames()[self._loop_thread]
+        return "".join(traceback.format_stack(frame, FRAMES)).rstrip()

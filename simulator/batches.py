@@ -159,4 +159,6 @@ class Batches:
             self._held, self._held_by = number, known[:2]
             return None
         targets = [self._targets.of(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
-        return Open(number, batch.type, sampler(batch.type), targets, known)
+        sample = sampler(batch.type)
+        sample()  # the first one of a process takes 0.3 s: here, and not when a group is drawn up on the loop
+        return Open(number, batch.type, sample, targets, known)

@@ -39,8 +39,10 @@ T = TypeVar("T")
 POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
 LOOK_S = 5.0  # and inside in any case
 STEP = 16  # at most so many events of a batch in a turn while people are about
-FRAMES = 4000  # pages of the write-ahead log at which they are copied: 30 ms and more, in which nobody else can write
-FRAMES_GENTLY = 500  # while people are about
+CHECKPOINT_S = (
+    0.25  # so often the write-ahead log is copied: nobody can write meanwhile, and a few pages take a few ms
+)
+CHECKPOINT_RESTS = 20  # times as long as it took, on a slow disk
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
@@ -118,7 +120,7 @@ class Engine:
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
         self._core = OneCore()
-        self._busy_at = self._indexed_at = 0.0
+        self._busy_at = self._indexed_at = self._checkpoint_at = 0.0
         self._bulk_at = -BULK_S
         self._to_index = True
         self.replaced = False  # the database file is gone: this process can only end
@@ -250,7 +252,8 @@ class Engine:
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
         self._core.keep(time.monotonic() - self._bulk_at < BULK_S)
-        await self._checkpoint()
+        if turn.claims or given.results:
+            await self._checkpoint()
         if not await self._index(busy=bool(turn.claims or given.results)):
             await self._rest(turn.next_due)
 
@@ -339,13 +342,16 @@ class Engine:
         return done.result() if done.done() else await asyncio.wrap_future(done)
 
     async def _checkpoint(self) -> None:
-        """In steps, before SQLite would do it by itself in the middle of a commit, with the loop or a click behind it."""
-        gently = self._courtesy.recent and not self._courtesy.asked
-        if self._ledger.frames > (FRAMES_GENTLY if gently else FRAMES):
-            with contextlib.suppress(
-                DatabaseError
-            ):  # commits say what is wrong; the log holds everything meanwhile
-                await self._in_database(transaction.checkpoint)
+        """Before SQLite would do it by itself in the middle of a commit, with the loop or a click behind it."""
+        began = time.monotonic()
+        if began < self._checkpoint_at + self._courtesy.asked:  # a second later, when somebody waits now
+            return
+        with contextlib.suppress(
+            DatabaseError
+        ):  # commits say what is wrong; the log holds everything meanwhile
+            await self._in_database(transaction.checkpoint)
+        ended = time.monotonic()
+        self._checkpoint_at = ended + max(CHECKPOINT_S, CHECKPOINT_RESTS * (ended - began))
 
     async def _index(self, *, busy: bool) -> bool:
         """Text search can wait: it is indexed when nothing else is to do, or a group a second; True when there is more."""

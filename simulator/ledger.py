@@ -78,11 +78,6 @@ class Ledger:
         """Neither was the database written to since the last turn nor the clock set: a turn would find nothing new."""
         return not self._clock.jump and self._file.untouched
 
-    @property
-    def frames(self) -> int:
-        """How much a checkpoint would have to do, in pages."""
-        return self._file.frames
-
     def turn(self, given: Waiting, room: Room, bulk: int) -> Callable[[], Turn]:
         """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
 

@@ -49,26 +49,12 @@ class DatabaseFile:
         """Nobody has written since `seen`, and it is still there: looking inside would show nothing new."""
         return self._contents == self._look() and self._identity() == self._known
 
-    @property
-    def frames(self) -> int:
-        """Pages that are in the write-ahead log only, as SQLite counts them (mxFrame and nBackfill of the WAL-index)."""
-        try:
-            with open(f"{self._path}-shm", "rb") as index:
-                header = index.read(100)
-        except FileNotFoundError:
-            return 0
-        return max(0, _number(header, 16) - _number(header, 96))
-
     def _look(self) -> list[tuple[int, ...] | None]:
         wal = self._path.with_name(self._path.name + "-wal")
         return [_stat(path, "st_dev", "st_ino", "st_size", "st_mtime_ns") for path in (self._path, wal)]
 
     def _identity(self) -> tuple[int, ...] | None:
         return _stat(self._path, "st_dev", "st_ino")
-
-
-def _number(header: bytes, at: int) -> int:
-    return int.from_bytes(header[at : at + 4], sys.byteorder)
 
 
 def _stat(path: Path, *fields: str) -> tuple[int, ...] | None:

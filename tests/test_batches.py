@@ -4,10 +4,13 @@ import asyncio
 import json
 
 import pytest
+from django.utils import timezone
 
-from simulator import batches
+from simulator import batches, samples
+from simulator.claims import Room
 from simulator.engine import Engine
 from simulator.models import Activity, Batch, Delivery, Endpoint, Event
+from simulator.sending import send_batch
 
 from .receiving import Receiver
 from .test_engine import endpoint, engine, in_db  # noqa: F401 - fixtures
@@ -119,3 +122,19 @@ async def test_a_batch_whose_type_was_deleted_stops_and_says_why(engine, endpoin
     assert await in_db(lambda: Activity.objects.filter(actor="engine", detail__contains="gone.type").exists())
     await in_db(lambda: Batch.start("lead.qualified", 2))
     await receiver.received(2)
+
+
+def test_the_first_sample_of_a_process_is_not_made_on_the_loop(endpoint):  # noqa: F811
+    """It takes 0.3 s. A batch makes one where it is accepted, and one that was left by a kill where it is opened."""
+    type = "property.matched"
+    for accepted in (lambda: send_batch(type, 5), lambda: opened(Batch.start(type, 5))):
+        samples._pools.cache_clear()
+        accepted()
+        assert samples._pools.cache_info().currsize == 1
+
+
+def opened(batch: Batch) -> None:
+    maker, room = batches.Batches(), Room(10, 10, {})
+    now = timezone.now()
+    assert maker.make(maker.draw_up(room, now), room, now) == [] and maker._open.number
+    batch.stop()

@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from django.db import OperationalError
 
 from simulator import batches, courtesy, feed, transaction
 from simulator.batches import Batches
@@ -14,7 +15,7 @@ from simulator.claims import Room
 from simulator.engine import STEP
 from simulator.models import Attempt, Batch, Delivery, Endpoint
 from simulator.models.event_type import CustomType
-from simulator.transaction import checkpoint, writing
+from simulator.transaction import writing
 
 from .test_engine import endpoint, engine, in_db, sent  # noqa: F401 - fixtures
 from .waiting import until
@@ -161,50 +162,62 @@ def test_events_that_take_long_to_draw_up_come_one_at_a_time(
     assert Batch.objects.get().made == 1
 
 
-async def test_the_log_is_copied_in_small_pieces_while_people_are_about(
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When each began; none takes long."""
+    made: list[float] = []
+    monkeypatch.setattr(transaction, "checkpoint", lambda: made.append(time.monotonic()))
+    return made
+
+
+async def test_the_log_is_copied_again_and_again_while_there_is_much_to_write(
     engine,  # noqa: F811
     endpoint,  # noqa: F811
     receiver,
+    checkpoints: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """So that neither a commit nor somebody's click has to copy all of it."""
-    monkeypatch.setattr(courtesy, "RECENT_S", 60.0)
-    monkeypatch.setattr("simulator.engine.FRAMES_GENTLY", 50)
-    copied: list[int] = []
-
-    def noticed() -> None:
-        copied.append(engine._ledger.frames)
-        checkpoint()
-
-    monkeypatch.setattr(transaction, "checkpoint", noticed)
-    with engine._courtesy.attending():
-        await in_db(lambda: Batch.start("lead.qualified", 200))
-    await receiver.received(200)
+    monkeypatch.setattr("simulator.engine.CHECKPOINT_S", 0.02)
+    await in_db(lambda: Batch.start("lead.qualified", 500))
+    await receiver.received(500)
     await engine.drain()
-    assert len(copied) > 3 and min(copied) > 50
-    assert engine._ledger.frames <= 50
+    assert len(checkpoints) >= 3
+    assert min(later - one for one, later in pairwise(checkpoints)) >= 0.02
 
 
-async def test_without_people_the_log_is_copied_seldom_and_while_somebody_waits_not_at_all(
+async def test_while_somebody_waits_the_log_is_not_copied(
     engine,  # noqa: F811
     endpoint,  # noqa: F811
     receiver,
+    checkpoints: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    copied: list[None] = []
-    monkeypatch.setattr("simulator.engine.FRAMES_GENTLY", 0)
-    monkeypatch.setattr(courtesy, "RECENT_S", 0.0)
     monkeypatch.setattr(courtesy, "MOST_S", 60.0)
-    monkeypatch.setattr(transaction, "checkpoint", lambda: copied.append(None))
-    await in_db(lambda: Batch.start("lead.qualified", 50))
-    await receiver.received(50)
-    await engine.drain()
-    assert not copied, "nobody is about"
-    monkeypatch.setattr(courtesy, "RECENT_S", 60.0)
     engine._courtesy._saved = 60.0
+    engine._checkpoint_at = time.monotonic()
     with engine._courtesy.attending():
         await sent(endpoint)
         await engine.drain()
-        assert not copied, "somebody waits"
+        assert not checkpoints
     await sent(endpoint)
-    await until(lambda: copied, 5, "a checkpoint, for somebody is about")
+    await until(lambda: checkpoints, 5, "a checkpoint")
+
+
+async def test_a_slow_checkpoint_is_made_more_seldom(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """On a disk that takes its time; and one that fails is no harm."""
+
+    def slow() -> None:
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:
+            pass
+        raise OperationalError("disk I/O error")
+
+    monkeypatch.setattr(transaction, "checkpoint", slow)
+    await sent(endpoint)
+    await engine.drain()
+    await until(lambda: engine._checkpoint_at > time.monotonic() + 0.5, 5, "a long rest")
+    assert not engine.troubles()

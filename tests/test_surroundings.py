@@ -2,9 +2,8 @@
 
 import os
 import resource
-import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -95,20 +94,6 @@ def test_a_file_that_only_grows_is_the_same_file(path: Path, clocks: Clocks) -> 
     path.write_bytes(b"rows")
     clocks.passes(FILE_CHECK_S)
     file.check()
-
-
-def test_what_only_the_write_ahead_log_holds_is_counted_until_it_is_copied(tmp_path: Path) -> None:
-    path = tmp_path / "rows.sqlite3"
-    with closing(sqlite3.connect(path, isolation_level=None)) as rows:
-        assert DatabaseFile(path).frames == 0, "there is no log"
-        rows.execute("PRAGMA journal_mode=WAL")
-        rows.execute("CREATE TABLE row (text)")
-        for _ in range(20):
-            rows.execute("INSERT INTO row VALUES (?)", ["x" * 5000])
-        frames = DatabaseFile(path).frames
-        assert frames >= 40, "a text of 5,000 bytes needs two pages"
-        _, in_log, copied = rows.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        assert frames == in_log == copied and DatabaseFile(path).frames == 0
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 5.0, -5.0])

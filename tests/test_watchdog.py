@@ -54,16 +54,40 @@ def test_waiting_and_working_in_small_steps_is_no_stall(loop, caplog):
     assert not caplog.records
 
 
-def test_each_stall_is_told_once_and_of_a_later_one_no_old_place(loop, caplog):
+def test_each_stall_is_told_once_and_with_its_own_place(loop, caplog):
+    def here() -> None:
+        stands_still(2 * STALL_S)
+
+    def there() -> None:
+        stands_still(2 * STALL_S)
+
     async def life() -> None:
         Watchdog(loop)
-        for _ in range(2):
+        loop.call_soon(here)
+        await asyncio.sleep(0)
+        loop.call_soon(there)
+        for _ in range(3):
             await asyncio.sleep(0)
-            stands_still(2 * STALL_S)
+
+    loop.run_until_complete(life())
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "in here" in first and "in there" not in first
+    assert "in there" in second and "in here" not in second
+
+
+def test_a_stall_without_end_is_told_while_it_lasts(loop, caplog, monkeypatch):
+    monkeypatch.setattr("console.watchdog.HANGS_S", 0.2)
+    told: list[int] = []
+
+    async def life() -> None:
+        Watchdog(loop)
+        await asyncio.sleep(0)
+        stands_still(5 * STALL_S)
+        told.append(len(caplog.records))
         await asyncio.sleep(0)
 
     loop.run_until_complete(life())
-    assert ["stands_still" in record.getMessage() for record in caplog.records] == [True, True]
+    assert told == [1] and len(caplog.records) == 2
 
 
 def test_e23_the_server_has_one(tmp_path: Path):

@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import threading
 
 import pytest
 
@@ -208,23 +207,17 @@ def _post(api: Server, body: bytes) -> Reply:
 
 
 def test_a_body_that_does_not_say_its_length_is_counted_while_it_comes(api: Server) -> None:
-    """A06: 20 MiB in chunks; the answer is there long before the end."""
+    """A06: the answer is there although the body, in chunks, has not come to its end."""
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         connection.sendall(
             b"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             b"Authorization: Bearer " + api.key.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         answer = http.client.HTTPResponse(connection)
-        reading = threading.Thread(target=answer.begin)
-        reading.start()
-        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        sent = 0
-        while reading.is_alive() and sent < 320:
-            connection.sendall(chunk)
-            sent += 1
-        reading.join(5)
+        for _ in range(20):
+            connection.sendall(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+        answer.begin()
         assert answer.status == 413
-        assert sent < 320
         assert json.loads(answer.read())["error"]["code"] == "PAYLOAD_TOO_LARGE"
         answer.close()
 

@@ -51,6 +51,7 @@ def watch() -> None:
 
     Event.accept = marked(Event.accept, "event", lambda *_: True)
     Claims.claim = marked(Claims.claim, "claim", lambda claims, *_: claims)
+    Claims.claim_new = marked(Claims.claim_new, "claim", lambda claims, *_: claims)
     Batches.make = marked(Batches.make, "claim", lambda claims, *_: claims)
     results.write = marked(results.write, "result", lambda _, group, scale: group.results)
     _watch_commits(written)

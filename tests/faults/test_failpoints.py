@@ -35,11 +35,11 @@ def runs(pytestconfig: pytest.Config) -> range:
     return range(50 if pytestconfig.getoption("--kills") >= 200 else 3)
 
 
-def killed_at(server: Server, stage: str, once: str) -> bool:
+def killed_at(server: Server, stage: str, once: str, path: str = "/events") -> bool:
     """Send an event on the way of which the server ends at this stage; start it again. Whether a 202 came."""
     stages.arm(server.data_dir, stage)
     try:
-        answered = bool(send(server, once))
+        answered = bool(send(server, once, path))
     except (OSError, http.client.HTTPException):
         answered = False
     assert server.wait(10) == -9, f"it did not come to the stage {stage!r}"
@@ -47,8 +47,8 @@ def killed_at(server: Server, stage: str, once: str) -> bool:
     return answered
 
 
-def send(server: Server, once: str) -> Any:
-    told = server.api("POST", "/events", json=EVENT, Idempotency_Key=once)
+def send(server: Server, once: str, path: str = "/events") -> Any:
+    told = server.api("POST", path, json=EVENT, Idempotency_Key=once)
     assert told.status == 202
     return told.json
 
@@ -115,4 +115,17 @@ def test_killed_in_an_attempt_it_is_made_once_more(
         event = send(server, f"run {run}")["event"]["id"]
         assert attempts(server, event) == CUT_OFF
         assert arrived(receiver, event) == seen
+    assert stored_events(server) == len(runs)
+
+
+def test_a_click_killed_between_its_commit_and_its_hand_over_is_sent_once(
+    server: Server, endpoint: str, receiver: Receiver, runs: range
+):
+    """It is stored as claimed already: nothing of it has left, and the next start takes it up."""
+    path = f"/webhooks/{endpoint}/test"
+    for run in runs:
+        assert not killed_at(server, stages.AFTER_CLAIM, f"run {run}", path)
+        event = send(server, f"run {run}", path)["event"]["id"]
+        assert attempts(server, event) == CUT_OFF
+        assert arrived(receiver, event) == ["2"]
     assert stored_events(server) == len(runs)
