@@ -17,7 +17,10 @@ class Unusable(Exception):
 
 
 def inspect(path: Path) -> None:
-    """Raise Unusable when the file is read-only, damaged or no database. Leaves it untouched."""
+    """Raise Unusable when the file is read-only, damaged or no database. Leaves it untouched.
+
+    Only before this process has a connection to it: closing a file drops all locks that SQLite has on it.
+    """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -181,6 +181,37 @@ async def test_clicks_while_the_engine_stumbles_are_all_sent(engine, endpoint, r
     assert {request.headers["x-ultrareach-delivery-id"] for request in receiver.requests} == set(clicked)
 
 
+async def test_who_stored_a_click_goes_on_when_it_is_on_its_way(engine, endpoint, receiver, monkeypatch):  # noqa: F811
+    order, send = [], engine._send
+
+    async def noticed(claim: Any) -> Any:
+        order.append("sent")
+        return await send(claim)
+
+    monkeypatch.setattr(engine, "_send", noticed)
+    monkeypatch.setattr("simulator.engine.ASIDE_S", 5.0)
+
+    def store() -> None:
+        click(endpoint)
+        order.append("stored")
+
+    for _ in range(10):
+        await in_db(store)
+    assert order == ["sent", "stored"] * 10
+
+
+async def test_who_stored_a_click_does_not_wait_for_a_loop_that_stands_still(engine, endpoint, receiver):  # noqa: F811
+    def store() -> str:
+        try:
+            return click(endpoint)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(store).result(5), "the loop waits for it"
+    await receiver.received(1)
+
+
 def test_without_an_engine_there_is_no_short_way(endpoint):  # noqa: F811
     assert not shortcut.claim([])
     assert Delivery.objects.get(pk=click(endpoint)).status == "pending"
