@@ -53,11 +53,14 @@ def encode(prefix: str, number: int) -> str:
 def decode(prefix: str, text: str) -> int | None:
     """The number of a public id, None when it is not one of this kind."""
     kind, _, digits = text.partition("_")
-    if kind != prefix or len(digits) != _LENGTH or not all(letter in _VALUE for letter in digits):
+    if kind != prefix or len(digits) != _LENGTH:
         return None
     number = 0
-    for letter in digits:
-        number = number * 62 + _VALUE[letter]
+    try:
+        for letter in digits:
+            number = number * 62 + _VALUE[letter]
+    except KeyError:
+        return None
     return number if number < 1 << 63 else None
 
 

@@ -1,6 +1,7 @@
 """Courtesy: bulk stands still while somebody waits, for nine tenths of the time at most."""
 
 import asyncio
+import sys
 import time
 
 import pytest
@@ -39,6 +40,21 @@ async def test_it_goes_on_too_when_what_they_wait_for_fails(bulk: Bulk):
     with pytest.raises(RuntimeError), bulk.courtesy.attending():
         raise RuntimeError
     assert not bulk.courtesy.asked and bulk.told == 1
+
+
+async def test_the_threads_take_turns_sooner_while_somebody_waits_and_then_as_ever(monkeypatch: pytest.MonkeyPatch):
+    bulk, usual = Bulk(), sys.getswitchinterval()
+    with bulk.courtesy.attending():
+        with bulk.courtesy.attending():
+            pass
+        assert sys.getswitchinterval() < usual / 10, "the first one still waits"
+    assert sys.getswitchinterval() == usual
+    monkeypatch.setattr(courtesy, "MOST_S", 0.01)
+    with Bulk().courtesy.attending():
+        async with asyncio.timeout(5):
+            while sys.getswitchinterval() < usual:
+                await asyncio.sleep(0)
+    assert sys.getswitchinterval() == usual
 
 
 async def test_whoever_waits_for_long_does_not_hold_it_up(bulk: Bulk, monkeypatch: pytest.MonkeyPatch):
