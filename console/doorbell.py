@@ -37,6 +37,10 @@ class Doorbell:
         self._quiet: asyncio.TimerHandle | None = None  # runs for INTERVAL_S after each ring
         self._again = False  # there was another one meanwhile
 
+    @property
+    def readers(self) -> int:
+        return len(self._bells)
+
     @asynccontextmanager
     async def subscription(self) -> AsyncIterator[Bell]:
         """A bell that rings for every change from now on."""
@@ -89,4 +93,11 @@ class Doorbell:
 
 
 _doorbell = Doorbell()
+
+
+def readers() -> int:
+    """How many watch now."""
+    return _doorbell.readers
+
+
 subscription = _doorbell.subscription

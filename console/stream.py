@@ -34,6 +34,8 @@ MAX_FRAME = 64 * 1024
 # it would tell again as answered in the next moment.
 REST_S, HURRIED_REST_S = 0.015, 0.004
 A_LOT = 200  # changes
+MANY = 10  # readers: with so many each rests twice as long, or 20 of them would take half a core in a burst
+SHARED_S = 0.05
 OPENING_S = 0.25  # how long the first frame waits for a {"since": …} that may be on its way
 MAX_SEQ = 2**63 - 1
 MAX_STRAY = 20  # acks of frames that are no longer awaited, before a client counts as flooding
@@ -136,7 +138,7 @@ class Talk:
         while True:
             await self._free.wait()
             since = self._seq
-            found = await read(newer, since)
+            found = await _frames.after(since)
             if since != self._seq:
                 continue  # the client named its own beginning meanwhile
             if found is None:
@@ -147,7 +149,7 @@ class Talk:
             await self._send({"type": "websocket.send", "text": found.text})
             hurried = found.newest == self._newest or found.newest - found.seq > A_LOT
             self._newest = found.newest
-            await asyncio.sleep(HURRIED_REST_S if hurried else REST_S)
+            await asyncio.sleep(HURRIED_REST_S if hurried else REST_S * (1 + doorbell.readers() / MANY))
 
 
 class Frame(NamedTuple):
@@ -156,6 +158,31 @@ class Frame(NamedTuple):
     text: str
     seq: int
     newest: int
+
+
+class Frames:
+    """Read once for all clients that have come equally far: twenty that follow a burst go hand in hand."""
+
+    def __init__(self) -> None:
+        self._reads: dict[int, asyncio.Task[Frame | None]] = {}
+
+    async def after(self, seq: int) -> Frame | None:
+        """The next frame after `seq`, at most SHARED_S old: what changed since then comes in the one after it."""
+        shared = self._reads.get(seq)
+        if shared and (frame := await asyncio.shield(shared)):
+            return frame  # if it found nothing, it may have looked before the ring that we heard
+        own = self._reads[seq] = asyncio.create_task(read(newer, seq))
+        try:
+            return await asyncio.shield(own)
+        finally:
+            asyncio.get_running_loop().call_later(SHARED_S, self._forget, seq, own)
+
+    def _forget(self, seq: int, reading: "asyncio.Task[Frame | None]") -> None:
+        if self._reads.get(seq) is reading:
+            del self._reads[seq]
+
+
+_frames = Frames()
 
 
 def newer(seq: int) -> Frame | None:

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
-TURNS_S, USUAL_TURNS_S = 0.0001, sys.getswitchinterval()  # of the GIL; always so short, bulk would be 7 % slower
+TURNS_S = 0.0001  # of the GIL; if they were always so short, bulk would be 7 % slower
+USUAL_TURNS_S = sys.getswitchinterval()
 REST_S = 0.024  # between two small steps, each of which takes 3 to 5: who comes finds the loop free, five times of six
 
 

@@ -39,9 +39,7 @@ T = TypeVar("T")
 POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
 LOOK_S = 5.0  # and inside in any case
 STEP = 16  # at most so many events of a batch in a turn while people are about
-CHECKPOINT_S = (
-    0.25  # so often the write-ahead log is copied: nobody can write meanwhile, and a few pages take a few ms
-)
+CHECKPOINT_S = 0.25  # so often the write-ahead log is copied: a few pages, for a few ms without writers
 CHECKPOINT_RESTS = 20  # times as long as it took, on a slow disk
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.02  # results wait this long for company before they are committed
@@ -346,9 +344,7 @@ class Engine:
         began = time.monotonic()
         if began < self._checkpoint_at + self._courtesy.asked:  # a second later, when somebody waits now
             return
-        with contextlib.suppress(
-            DatabaseError
-        ):  # commits say what is wrong; the log holds everything meanwhile
+        with contextlib.suppress(DatabaseError):  # commits say so; the log holds everything meanwhile
             await self._in_database(transaction.checkpoint)
         ended = time.monotonic()
         self._checkpoint_at = ended + max(CHECKPOINT_S, CHECKPOINT_RESTS * (ended - began))

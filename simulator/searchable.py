@@ -21,8 +21,8 @@ GROUP = 32  # a click does not wait longer than for these
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
-_UNINDEXED = """
-SELECT id FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL ORDER BY id LIMIT %s"""
+_ENDED = "SELECT id FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL"
+_UNINDEXED = f"{_ENDED} ORDER BY id LIMIT %s"
 _ADD = """
 INSERT INTO simulator_search (rowid, text) SELECT id, text FROM simulator_searchable WHERE id IN ({ids})"""
 _REMOVE = """
@@ -97,7 +97,7 @@ _INDEXED = """
 SELECT rowid FROM simulator_search WHERE simulator_search MATCH %s AND rowid < %s ORDER BY rowid DESC LIMIT %s"""
 _FRESH = (
     "SELECT id FROM simulator_searchable "
-    f"WHERE id IN (SELECT id FROM simulator_delivery WHERE NOT indexed) AND {_LIKE}"
+    f"WHERE id IN ({_ENDED} UNION ALL SELECT id FROM simulator_delivery WHERE due_at IS NOT NULL) AND {_LIKE}"
 )
 _ENDPOINTS = f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}"
 _SIGNED = "SELECT delivery_id FROM simulator_attempt WHERE request_headers LIKE %s ESCAPE '!'"

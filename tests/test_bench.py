@@ -132,12 +132,15 @@ def test_it_measures_everything_it_promises_and_leaves_nothing_behind(run):
     assert all(is_spread(took) for took in lists.values())
     assert report["history"]["worst_p95_ms"] == max(took["p95"] for took in lists.values())
 
-    assert 0 <= report["idle_cpu_percent"] < 100
+    assert report["transport_1000_per_s"] > 10 and 0 < report["transport_share_of_slow"] <= 1.05
+    assert report["crowd"]["missed"] == 0 and 0 < report["crowd"]["per_s"] < 1100
+    assert is_spread(report["retry_late_ms"])
+    assert 0 <= report["idle_cpu_percent"] < 100 and 0 <= report["waiting"]["idle_cpu_percent"] < 100
     assert 30 < report["rss_mb"] < 2000
     assert 0 < report["start_to_page_s"] and 0 < report["first_start_s"]
     assert report["cpu_us"] > 10 and report["bare_httpx_cpu_us"] > 10
     assert 0 < report["batch_sent"] <= report["batch_events"]
-    assert report["rss_after_deliveries"] == 3 * report["events_per_round"] + report["batch_sent"]
+    assert report["rss_after_deliveries"] == 3 * report["events_per_round"] + report["batch_sent"] + 2 * 200
     assert {"cpus", "python", "sqlite"} <= set(report["machine"])
     assert report["date"].endswith("Z")
     assert {each["verdict"] for each in report["goals"]} <= {"missed", "must", "goal"}

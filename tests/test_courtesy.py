@@ -42,7 +42,9 @@ async def test_it_goes_on_too_when_what_they_wait_for_fails(bulk: Bulk):
     assert not bulk.courtesy.asked and bulk.told == 1
 
 
-async def test_the_threads_take_turns_sooner_while_somebody_waits_and_then_as_ever(monkeypatch: pytest.MonkeyPatch):
+async def test_the_threads_take_turns_sooner_while_somebody_waits_and_then_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+):
     bulk, usual = Bulk(), sys.getswitchinterval()
     with bulk.courtesy.attending():
         with bulk.courtesy.attending():

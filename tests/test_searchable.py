@@ -5,7 +5,7 @@ from django.db import connection
 
 from simulator.ids import decode
 from simulator.models import Delivery
-from simulator.searchable import containing, forget
+from simulator.searchable import _UNINDEXED, containing, forget
 from simulator.transaction import writing
 
 from .receiving import Answer
@@ -47,6 +47,17 @@ async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed
         assert await in_db(lambda text=text: found(text)) == {delivery.pk, other.pk}, text
     for text in ("100_", "nowhere", 'x" OR "Max'):
         assert await in_db(lambda text=text: found(text)) == set(), text
+
+
+def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):  # noqa: F811
+    accept(endpoint)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {_UNINDEXED}", [10])
+        assert [step[-1] for step in cursor.fetchall()] == ["SCAN simulator_delivery USING INDEX to_index"]
+        cursor.execute(
+            "SELECT count(*) FROM simulator_delivery INDEXED BY to_index WHERE NOT indexed AND due_at IS NULL"
+        )
+        assert cursor.fetchone() == (0,)
 
 
 def test_what_is_not_indexed_yet_is_found_too(endpoint):  # noqa: F811

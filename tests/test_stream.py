@@ -1,14 +1,18 @@
 """The JSON stream, as a program uses it: gap-free, in order, one frame at a time, and closed to everything else."""
 
+import asyncio
 import contextlib
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
+
+from console import stream as streams
 
 from .receiving import Receiver
 from .serving import Server
@@ -144,6 +148,70 @@ def test_w04_a_frame_that_was_not_acknowledged_comes_again(server: Server, endpo
         with stream(server) as client:
             say(client, since=since)
             assert hear(client)["deliveries"][-1]["id"] == delivery
+
+
+def test_many_streams_that_follow_a_burst_each_hear_of_every_delivery(
+    server: Server, endpoint: dict[str, Any]
+):
+    wanted = {"type": "lead.qualified", "count": 300, "endpoints": [endpoint["id"]]}
+
+    def follow(client: ClientConnection) -> tuple[list[int], set[str]]:
+        seqs: list[int] = []
+        succeeded: set[str] = set()
+        while len(succeeded) < 300:
+            frame = hear(client)
+            seqs += [delivery["seq"] for delivery in frame["deliveries"]]
+            succeeded |= {each["id"] for each in frame["deliveries"] if each["status"] == "succeeded"}
+            say(client, ack=frame["seq"])
+        return seqs, succeeded
+
+    with contextlib.ExitStack() as open_ones, ThreadPoolExecutor(12) as people:
+        clients = [open_ones.enter_context(stream(server)) for _ in range(12)]
+        heard = [people.submit(follow, client) for client in clients]
+        assert server.api("POST", "/events/batch", wanted).status == 202
+        told = [one.result(30) for one in heard]
+    assert all(seqs == sorted(set(seqs)) for seqs, _ in told)
+    assert len({frozenset(succeeded) for _, succeeded in told}) == 1
+
+
+async def test_those_who_have_come_equally_far_get_one_and_the_same_frame(monkeypatch: pytest.MonkeyPatch):
+    looks = []
+
+    async def read(_: object, seq: int) -> streams.Frame:
+        looks.append(seq)
+        await asyncio.sleep(0)
+        return streams.Frame("{}", seq + 1, seq + 1)
+
+    monkeypatch.setattr(streams, "read", read)
+    monkeypatch.setattr(streams, "SHARED_S", 0.01)
+    frames = streams.Frames()
+    first, second, other = await asyncio.gather(frames.after(7), frames.after(7), frames.after(8))
+    assert first is second and looks == [7, 8] and other != first
+    assert await frames.after(7) is first, "who comes a moment later goes along"
+    async with asyncio.timeout(5):
+        while frames._reads:
+            await asyncio.sleep(0.001)
+    assert await frames.after(7) is not first
+
+
+async def test_a_look_from_before_the_ring_is_no_answer_to_who_heard_it(monkeypatch: pytest.MonkeyPatch):
+    looks, go_on = [], asyncio.Event()
+
+    async def read(_: object, seq: int) -> streams.Frame | None:
+        looks.append(seq)
+        if len(looks) == 1:
+            return await go_on.wait() and None
+        return streams.Frame("{}", 8, 8)
+
+    monkeypatch.setattr(streams, "read", read)
+    frames = streams.Frames()
+    early = asyncio.create_task(frames.after(7))
+    await asyncio.sleep(0)
+    late = asyncio.create_task(frames.after(7))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await early is None
+    assert (await late) == streams.Frame("{}", 8, 8)
 
 
 def test_w04_a_restart_loses_nothing(make_server, receiver: Receiver):

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 Summary = dict[str, float | int]
-RATIOS = {  # of deliveries_per_s to each of these
-    "ratio": "bare_httpx_per_s",
-    "ratio_client_each": "bare_httpx_client_each_per_s",
-    "share_of_transport": "transport_per_s",
+RATIOS = {  # by CPU: processor time of the sending process, which a busy neighbour hardly changes
+    "ratio": ("deliveries_per_s", "bare_httpx_per_s"),
+    "ratio_client_each": ("deliveries_per_s", "bare_httpx_client_each_per_s"),
+    "ratio_cpu": ("bare_httpx_cpu_us", "cpu_us"),
+    "share_of_transport": ("deliveries_per_s", "transport_per_s"),
+    "transport_1000_to_10": ("transport_1000_per_s", "transport_per_s"),
+    "transport_share_of_slow": ("transport_slow_per_s", "slow_possible_per_s"),
 }
 
 
@@ -35,18 +38,10 @@ def ratio(ours: float, theirs: float) -> float:
 
 
 def compared(found: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians, their ranges, and what the product makes of a bare httpx loop. Ranges of ratios are by round.
-
-    `ratio_cpu` compares the processor time of the sending processes, which a busy neighbour hardly changes.
-    """
+    """Medians, their ranges, and their RATIOS, whose ranges are by round."""
     medians: dict[str, Any] = {name: median(values) for name, values in found.items()}
-    for name, other in RATIOS.items():
-        by_round = zip(found["deliveries_per_s"], found[other], strict=True)
-        found[name] = [ratio(ours, theirs) for ours, theirs in by_round]
-        medians[name] = ratio(medians["deliveries_per_s"], medians[other])
-    found["ratio_cpu"] = [
-        ratio(theirs, ours) for ours, theirs in zip(found["cpu_us"], found["bare_httpx_cpu_us"], strict=True)
-    ]
-    medians["ratio_cpu"] = ratio(medians["bare_httpx_cpu_us"], medians["cpu_us"])
+    for name, (one, other) in RATIOS.items():
+        found[name] = [ratio(a, b) for a, b in zip(found[one], found[other], strict=True)]
+        medians[name] = ratio(medians[one], medians[other])
     ranges = {name: [round(min(values), 2), round(max(values), 2)] for name, values in found.items()}
     return {**medians, "range": ranges}

@@ -70,6 +70,10 @@ _INDEX = """
 INSERT INTO simulator_search (rowid, text)
 SELECT id, text FROM simulator_searchable WHERE id IN (SELECT id FROM made)"""
 
+_LET_WAIT = """
+UPDATE simulator_delivery SET status = 'pending', due_at = :due, finished_at = NULL, indexed = FALSE, failed_count = 1
+WHERE id IN (SELECT id FROM simulator_delivery ORDER BY id DESC LIMIT :rows)"""
+
 
 def seed(file: Path, rows: int, progress: Callable[[int], None]) -> None:
     """Add `rows` finished deliveries with event and attempt, spread over the last days and all endpoints there are."""
@@ -93,6 +97,16 @@ def seed(file: Path, rows: int, progress: Callable[[int], None]) -> None:
         for first in range(0, rows, CHUNK):
             progress(first)
             _add(database, {**facts, "first": first, "end": min(first + CHUNK, rows)}, seq + 1)
+    finally:
+        database.close()
+
+
+def let_wait(file: Path, rows: int) -> None:
+    """Make the newest `rows` of it deliveries that failed and will be tried again in an hour."""
+    database = sqlite3.connect(file, isolation_level=None)
+    try:
+        due = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S.000001")
+        database.execute(_LET_WAIT, {"due": due, "rows": rows})
     finally:
         database.close()
 

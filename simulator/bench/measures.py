@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,6 +23,7 @@ from .history import timed
 from .plan import Plan
 from .processes import Child, Failed, Silent
 from .server import Client, Server
+from .sink import SLOW_S
 
 TYPE = "lead.qualified"
 CLICK_PAUSE_S = 0.01
@@ -31,12 +32,17 @@ PATIENCE_S = 60.0
 ROUND_S = 3.0  # a slow machine gets fewer events a round
 BATCH_S = 15.0  # and is not watched longer than this under a batch
 BYTES_A_ROW = 8000  # of history: tables, indexes, full text
-SENDERS = {  # what the product is compared with: (sender, in flight)
-    "bare_httpx_per_s": ("shared_client", 10),
-    "bare_httpx_client_each_per_s": ("client_each", 10),
-    "bare_httpx_50_per_s": ("shared_client", 50),
-    "transport_per_s": ("transport", 10),
+SLOW_IN_FLIGHT = 200
+SENDERS = {  # what the product is compared with: (sender, in flight, port of the sink)
+    "bare_httpx_per_s": ("shared_client", 10, "bulk"),
+    "bare_httpx_client_each_per_s": ("client_each", 10, "bulk"),
+    "bare_httpx_50_per_s": ("shared_client", 50, "bulk"),
+    "transport_per_s": ("transport", 10, "bulk"),
+    "transport_1000_per_s": ("transport", 1000, "bulk"),
+    "transport_slow_per_s": ("transport", SLOW_IN_FLIGHT, "slow"),
 }
+STREAMS, WATCHED_PER_S = 20, 1000
+RETRY_S = 3.0
 PAGES = {"console": "/", "rows": "/deliveries/rows/"}
 Report = dict[str, Any]
 
@@ -77,6 +83,7 @@ class Bench:
             report |= self._idle()
             report |= self._rounds()
             report |= self._under_load(report)
+            report |= self._crowd(held)
             report |= self._memory()
             self._server.stop()
             report |= self._history()
@@ -89,13 +96,10 @@ class Bench:
         self._client = held.enter_context(Client(self._server))
         self._sink = self._child(held, "sink", "simulator.bench.sink")
         ports = self._sink.hear("bulk", PATIENCE_S)
+        self._urls = {name: f"http://127.0.0.1:{port}/webhook" for name, port in ports.items()}
         self._senders = self._child(held, "bare sender", "simulator.bench.bare")
-        stream = self._server.address.replace("http", "ws", 1) + "/ws/v1/stream"
-        self._viewer = self._child(held, "open console", "simulator.bench.viewer", stream)
-        self._viewer.hear("open", PATIENCE_S)
-        self._sink_url = f"http://127.0.0.1:{ports['bulk']}/webhook"
-        self._bulk = self._register(self._sink_url)
-        self._timed = self._register(f"http://127.0.0.1:{ports['timed']}/webhook")
+        self._viewer = self._watch_with(held, 1)
+        self._bulk, self._timed = (self._register(self._urls[name]) for name in ("bulk", "timed"))
         few = max(100, self._plan.events // 10)
         self._deliver(few)  # the first of a process make what is kept for the others
         self._events = min(self._plan.events, max(100, int(self._deliver(few).told * ROUND_S)))
@@ -107,32 +111,36 @@ class Bench:
         held.callback(child.end)
         return child
 
-    def _register(self, url: str, client: Client | None = None) -> str:
-        endpoint = (client or self._client).api(
-            "POST", "/webhooks", {"url": url, "events": [TYPE]}, wanted=201
-        )
-        return str(endpoint["id"])
+    def _watch_with(self, held: ExitStack, streams: int) -> Child:
+        address = self._server.address.replace("http", "ws", 1) + "/ws/v1/stream"
+        viewer = self._child(held, "open console", "simulator.bench.viewer", address, str(streams))
+        viewer.hear("open", PATIENCE_S)
+        return viewer
+
+    def _register(self, url: str, client: Client | None = None, **settings: object) -> str:
+        wanted = {"url": url, "events": [TYPE], **settings}
+        return str((client or self._client).api("POST", "/webhooks", wanted, wanted=201)["id"])
 
     # -- one step ------------------------------------------------------------------------------------------------
 
-    def _deliver(self, count: int) -> Speed:
-        """Send a batch and wait until the open console has heard of each."""
+    def _deliver(self, count: int, endpoint: str = "", viewer: Child | None = None) -> Speed:
+        """Send a batch, in bulk if no endpoint is named, and wait until the open console has heard of each."""
         used = self._server.cpu_seconds()
-        _, began = self._start(count)
-        told = self._viewer.hear("done", PATIENCE_S + count / 500)["done"]
+        _, began = self._start(count, endpoint or self._bulk, viewer or self._viewer)
+        told = (viewer or self._viewer).hear("done", PATIENCE_S + count / 500)["done"]
         used = self._server.cpu_seconds() - used
         tally = self._tally()
         if tally["count"] != count:
             raise Failed(f"{count} events were sent, and the sink received {tally['count']} requests.")
         return Speed(count / (told - began), count / (tally["last"] - began), used / count * 1e6)
 
-    def _start(self, count: int) -> tuple[str, float]:
+    def _start(self, count: int, endpoint: str, viewer: Child) -> tuple[str, float]:
         """Ask the API for that many events; (batch, the moment before)."""
         self._tally()
-        self._viewer.say(expect=count, endpoint=self._bulk)
-        self._viewer.hear("expecting", PATIENCE_S)
+        viewer.say(expect=count, endpoint=endpoint)
+        viewer.hear("expecting", PATIENCE_S)
         began = time.perf_counter()
-        wanted = {"type": TYPE, "count": count, "endpoints": [self._bulk]}
+        wanted = {"type": TYPE, "count": count, "endpoints": [endpoint]}
         return self._client.api("POST", "/events/batch", wanted, wanted=202)["batch_id"], began
 
     def _tally(self) -> dict[str, Any]:
@@ -165,17 +173,17 @@ class Bench:
             "click_ms": {"idle": in_ms(clicks)},
             "click_to_stream_ms": in_ms(shown),
             "page_ms": {name: {"idle": took} for name, took in pages.items()},
-            "idle_cpu_percent": self._idle_cpu(),
+            "idle_cpu_percent": self._idle_cpu(self._server),
         }
 
     def _pages(self, client: Client, times: int) -> dict[str, Summary]:
         return {name: timed(partial(client.get, path), times) for name, path in PAGES.items()}
 
-    def _idle_cpu(self) -> float:
-        self._server.settle()
-        began, before = time.perf_counter(), self._server.cpu_seconds()
+    def _idle_cpu(self, server: Server) -> float:
+        server.settle()
+        began, before = time.perf_counter(), server.cpu_seconds()
         time.sleep(self._plan.idle_s)
-        used = self._server.cpu_seconds() - before
+        used = server.cpu_seconds() - before
         return round(100 * used / (time.perf_counter() - began), 2)
 
     def _rounds(self) -> Report:
@@ -190,9 +198,10 @@ class Bench:
             found["received_per_s"].append(speed.received)
             found["cpu_us"].append(speed.cpu_us)
             found["busy_after_s"].append(self._server.settle())  # or it would slow down the others
-            for name, (sender, in_flight) in SENDERS.items():
+            found["slow_possible_per_s"].append(SLOW_IN_FLIGHT / SLOW_S)
+            for name, (sender, in_flight, port) in SENDERS.items():
                 wanted = {"sender": sender, "in_flight": in_flight, "seconds": self._plan.bare_s}
-                self._senders.say(url=self._sink_url, body=body, **wanted)
+                self._senders.say(url=self._urls[port], body=body, **wanted)
                 heard = self._senders.hear("per_s", PATIENCE_S)
                 found[name].append(heard["per_s"])
                 found[name.replace("_per_s", "_cpu_us")].append(heard["cpu_us"])
@@ -203,7 +212,7 @@ class Bench:
         self._say(f"A batch of {self._plan.batch} events, with clicks and pages meanwhile")
         over = threading.Event()
         with ThreadPoolExecutor(2) as people:
-            batch, began = self._start(self._plan.batch)
+            batch, began = self._start(self._plan.batch, self._bulk, self._viewer)
             clicks = people.submit(self._clicks_until, over)
             pages = people.submit(self._pages_until, over)
             try:
@@ -247,6 +256,24 @@ class Bench:
                     over.wait(PAGE_PAUSE_S)
         return took
 
+    def _crowd(self, held: ExitStack) -> Report:
+        """What it costs that many watch, while a receiver that takes its time sets the pace."""
+        self._say(f"{WATCHED_PER_S} events a second, without and with {STREAMS} streams that follow them")
+        in_flight = round(WATCHED_PER_S * SLOW_S)
+        paced = self._register(self._urls["slow"], max_in_flight=in_flight)
+        alone = self._deliver(self._plan.watched, paced)
+        self._server.settle()
+        crowd = self._watch_with(held, STREAMS)
+        watched = self._deliver(self._plan.watched, paced, crowd)
+        crowd.say(missed=True)
+        missed = crowd.hear("missed", PATIENCE_S)["missed"]
+        crowd.end()
+        self._server.settle()
+        self._delivered += 2 * self._plan.watched
+        cost = (watched.cpu_us - alone.cpu_us) * WATCHED_PER_S / 1e6
+        facts = {"streams": STREAMS, "per_s_alone": alone.received, "per_s": watched.received}
+        return {"crowd": {**facts, "missed": missed, "cpu_percent": round(100 * cost, 1)}}
+
     def _memory(self) -> Report:
         missing = self._plan.deliveries - self._delivered
         if missing > 0:
@@ -261,7 +288,7 @@ class Bench:
         rows, server = self._plan.history, self._history_server
         server.start()
         with Client(server) as client:
-            endpoints = [self._register(f"{self._sink_url}/{n}", client) for n in range(3)]
+            endpoints = [self._register(f"{self._urls['bulk']}/{n}", client) for n in range(3)]
         server.stop()
         history.seed(server.data / "simulator.sqlite3", rows, self._progress)
         report: Report = {"start_to_page_s": round(server.start(), 2)}
@@ -272,7 +299,39 @@ class Bench:
         worst = max(lists, key=lambda name: lists[name]["p95"])
         facts = {"rows": rows, "worst": worst, "worst_p95_ms": lists[worst]["p95"]}
         report["history"] = {**facts, "list_ms": lists, "page_ms": pages}
-        return report
+        server.stop()
+        return report | self._waiting()
+
+    def _waiting(self) -> Report:
+        """Retries of a server in which many others wait for their time."""
+        rows, server = self._plan.waiting, self._history_server
+        self._say(f"Retries while {rows:,} deliveries wait for theirs")
+        history.let_wait(server.data / "simulator.sqlite3", rows)
+        server.start()
+        idle = self._idle_cpu(server)
+        with Client(server) as client:
+            late = self._lateness(client)
+        return {"retry_late_ms": in_ms(late), "waiting": {"rows": rows, "idle_cpu_percent": idle}}
+
+    def _lateness(self, client: Client) -> list[float]:
+        """Seconds from the moment that the API names for a retry until the receiver had it; it names whole ms."""
+        endpoint = self._register(self._urls["failing"], client, retry={"delays": [RETRY_S]})
+        due: dict[str, float] = {}
+        for _ in range(self._plan.retries):
+            wanted = {"type": TYPE, "endpoints": [endpoint]}
+            [delivery] = client.api("POST", "/events", wanted, wanted=202)["deliveries"]
+            while delivery["status"] != "pending" or not delivery["attempt_count"]:
+                delivery = client.api("GET", f"/deliveries/{delivery['id']}")
+            due[delivery["id"]] = datetime.fromisoformat(delivery["next_attempt_at"]).timestamp()
+        clock = time.time() - time.perf_counter()
+        seen: Counter[str] = Counter()
+        late = []
+        while len(late) < len(due):
+            heard = self._sink.hear("delivery", PATIENCE_S)
+            seen[heard["delivery"]] += 1
+            if seen[heard["delivery"]] == 2 and heard["delivery"] in due:
+                late.append(heard["received"] + clock - due[heard["delivery"]])
+        return late
 
     def _progress(self, done: int) -> None:
         self._say(f"Filling the history: {done:,} of {self._plan.history:,} deliveries")

@@ -17,9 +17,14 @@ class Plan:
     idle_s: float
     history: int  # rows
     lists: int  # requests for each list
+    watched: int  # events that many streams follow
+    waiting: int  # deliveries that wait while others are retried; no more than the history has
+    retries: int
     deliveries: int = 0  # in all before memory is looked at, at least
 
 
-QUICK = Plan("quick", 3, 400, 0.15, 20, 5, 1_500, 0.5, 2_000, 3)
-DEFAULT = Plan("default", 3, 8_000, 1.5, 200, 60, 20_000, 5, 100_000, 20)
-FULL = Plan("full", 5, 15_000, 3, 500, 200, 20_000, 10, 1_000_000, 50, deliveries=100_000)
+QUICK = Plan("quick", 3, 400, 0.15, 20, 5, 1_500, 0.5, 2_000, 3, 200, 1_000, 10)
+DEFAULT = Plan("default", 3, 8_000, 1.5, 200, 60, 20_000, 5, 100_000, 20, 5_000, 100_000, 200)
+FULL = Plan(
+    "full", 5, 15_000, 3, 500, 200, 20_000, 10, 1_000_000, 50, 10_000, 100_000, 500, deliveries=100_000
+)

@@ -1,8 +1,9 @@
-"""The receiver of the bench, a process of its own: answers 200 as fast as it can. Knows nothing of what it receives.
+"""The receiver of the bench, a process of its own: answers as fast as it can. Knows nothing of what it receives.
 
-`python -m simulator.bench.sink` listens on two free loopback ports. The bulk port counts: every line on standard
-input is answered by {"count", "first", "last"} since the line before. The timed port tells each request at once as
-{"delivery", "received"}. Moments are time.perf_counter(), one clock for all processes of a machine. Ends with its input.
+`python -m simulator.bench.sink` listens on four free loopback ports. `bulk` and `slow`, which takes SLOW_S to answer,
+count: every line on standard input is answered by {"count", "first", "last"} since the line before. `timed` and
+`failing`, which answers 503, tell each request at once as {"delivery", "received"}. Moments are time.perf_counter(),
+one clock for all processes of a machine. Ends with its input.
 """
 
 import asyncio
@@ -14,11 +15,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+SLOW_S = 0.05
+MANY = 2000  # connections that may come at once
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _DELIVERY = re.compile(rb"\r\nx-ultrareach-delivery-id: *(\S+)", re.IGNORECASE)
-_ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n" + b'{"received":true}'
-)
+_REST = b'\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{"received":true}'
+_OK, _FAILED = b"HTTP/1.1 200 OK" + _REST, b"HTTP/1.1 503 Service Unavailable" + _REST
 
 
 def tell(**facts: object) -> None:
@@ -52,8 +54,8 @@ def announce(head: bytes) -> None:
 class Sink(asyncio.Protocol):
     """One connection: requests with a Content-Length, one after the other. `heard(head)` at the end of each."""
 
-    def __init__(self, heard: Callable[[bytes], None]) -> None:
-        self._heard = heard
+    def __init__(self, heard: Callable[[bytes], None], answer: bytes = _OK, after: float = 0.0) -> None:
+        self._heard, self._answer, self._after = heard, answer, after
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,7 +72,10 @@ class Sink(asyncio.Protocol):
                 return
             self._buffer = self._buffer[whole:]
             self._heard(head)
-            self._transport.write(_ANSWER)
+            if self._after:
+                asyncio.get_running_loop().call_later(self._after, self._transport.write, self._answer)
+            else:
+                self._transport.write(self._answer)
 
 
 def _answer_lines(loop: asyncio.AbstractEventLoop, tally: Tally) -> None:
@@ -82,11 +87,17 @@ def _answer_lines(loop: asyncio.AbstractEventLoop, tally: Tally) -> None:
 def main() -> None:
     loop = asyncio.new_event_loop()
     tally = Tally()
-    ports = []
-    for heard in (tally.add, announce):
-        server = loop.run_until_complete(loop.create_server(partial(Sink, heard), "127.0.0.1", 0))
-        ports.append(server.sockets[0].getsockname()[1])
-    tell(bulk=ports[0], timed=ports[1])
+    ports = {}
+    for name, heard, answer, after in (
+        ("bulk", tally.add, _OK, 0.0),
+        ("slow", tally.add, _OK, SLOW_S),
+        ("timed", announce, _OK, 0.0),
+        ("failing", announce, _FAILED, 0.0),
+    ):
+        connection = partial(Sink, heard, answer, after)
+        server = loop.run_until_complete(loop.create_server(connection, "127.0.0.1", 0, backlog=MANY))
+        ports[name] = server.sockets[0].getsockname()[1]
+    tell(**ports)
     threading.Thread(target=_answer_lines, args=(loop, tally), daemon=True).start()
     loop.run_forever()
 

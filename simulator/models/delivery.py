@@ -116,7 +116,7 @@ class Delivery(models.Model):
             models.Index(fields=["lane", "endpoint", "due_at"], name="due", condition=UNFINISHED),
             models.Index(fields=["due_at"], name="next_due", condition=UNFINISHED),
             models.Index(fields=["id"], name="unfinished", condition=UNFINISHED),
-            models.Index(fields=["id"], name="unindexed", condition=Q(indexed=False)),
+            models.Index(fields=["id"], name="to_index", condition=Q(indexed=False, due_at__isnull=True)),
             models.Index(fields=["endpoint", "id"], name="by_endpoint"),
             models.Index(fields=["type", "id"], name="by_type"),
             models.Index(fields=["status", "id"], name="by_status", condition=Q(due_at__isnull=True)),
