@@ -28,7 +28,7 @@ class Courtesy:
     def __init__(self, resume: Callable[[], object]) -> None:
         self._resume = resume
         self._waiting = 0
-        self._began = self._ended = time.monotonic()
+        self._began = self._ended = time.monotonic() - RECENT_S  # nobody has been here yet
         self._saved = MOST_S  # seconds that bulk may stand still, earned in those in which it need not
         self._limit: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None

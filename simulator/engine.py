@@ -249,7 +249,7 @@ class Engine:
         self._line_up(turn.claims)
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
-        self._core.keep(time.monotonic() - self._bulk_at < BULK_S)
+        self._core.keep(self._courtesy.recent or time.monotonic() - self._bulk_at < BULK_S)
         if turn.claims or given.results:
             await self._checkpoint()
         if not await self._index(busy=bool(turn.claims or given.results)):

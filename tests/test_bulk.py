@@ -18,6 +18,7 @@ from simulator.models.event_type import CustomType
 from simulator.transaction import writing
 
 from .test_engine import endpoint, engine, in_db, sent  # noqa: F401 - fixtures
+from .test_surroundings import cores
 from .waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,6 +34,19 @@ async def test_while_somebody_waits_a_batch_stands_still_and_goes_on_afterwards(
     await receiver.received(300)
     await engine.drain()
     assert await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) == 300
+
+
+async def test_while_people_are_about_the_process_stays_on_one_core(engine, endpoint, monkeypatch):  # noqa: F811
+    every_core = cores()
+    if len(every_core) == 1:
+        pytest.skip("there is only one")
+    with engine._courtesy.attending():
+        feed.nudge()
+        await asyncio.shield(engine._turned)
+    assert len(cores()) == 1
+    monkeypatch.setattr(courtesy, "RECENT_S", 0.0)
+    feed.nudge()
+    await until(lambda: cores() == every_core, 5)
 
 
 async def test_while_people_are_about_a_batch_is_made_in_small_steps_with_rests_between_them(
