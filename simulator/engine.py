@@ -250,9 +250,11 @@ class Engine:
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
         self._core.keep(self._courtesy.recent or time.monotonic() - self._bulk_at < BULK_S)
-        if turn.claims or given.results:
+        busy = bool(turn.claims or given.results)
+        indexed = await self._index(busy=busy)
+        if busy or indexed:
             await self._checkpoint()
-        if not await self._index(busy=bool(turn.claims or given.results)):
+        if not indexed:
             await self._rest(turn.next_due)
 
     def _hand_over(self, claims: list[Claim]) -> None:
