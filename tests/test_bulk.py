@@ -225,7 +225,7 @@ async def test_a_slow_checkpoint_is_made_more_seldom(
     """On a disk that takes its time; and one that fails is no harm."""
 
     def slow() -> None:
-        end = time.monotonic() + 0.05
+        end = time.monotonic() + 0.1
         while time.monotonic() < end:
             pass
         raise OperationalError("disk I/O error")

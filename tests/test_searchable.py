@@ -1,8 +1,12 @@
 """Full text: what was sent and what came back is found, indexed or not."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from django.db import connection
 
+from simulator import searchable
 from simulator.ids import decode
 from simulator.models import Delivery
 from simulator.searchable import _UNINDEXED, containing, forget
@@ -58,6 +62,27 @@ def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):  # 
             "SELECT count(*) FROM simulator_delivery INDEXED BY to_index WHERE NOT indexed AND due_at IS NULL"
         )
         assert cursor.fetchone() == (0,)
+
+
+def test_the_index_is_tidied_up_in_small_steps_until_nothing_is_left_to_do(endpoint, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(searchable, "GROUP", 1)
+    made = [accept(endpoint, b'{"name":"No %d"}' % number).pk for number in range(30)]
+    Delivery.objects.filter(pk__in=made).update(status="succeeded", due_at=None)
+    steps = 0
+    while searchable.index_some():
+        steps += 1
+        assert steps < 100
+    assert steps >= 30 and indexed() == 30
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(DISTINCT segid) FROM simulator_search_idx")
+        assert cursor.fetchone()[0] < 12, "as many pieces as groups make a search slow"
+    assert found("No 17") == {made[17]}
+    with closing(sqlite3.connect(connection.settings_dict["NAME"])) as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        assert not searchable.index_some()
+        assert other.execute("PRAGMA data_version").fetchone() == before, (
+            "it wrote although nothing was to do"
+        )
 
 
 def test_what_is_not_indexed_yet_is_found_too(endpoint):  # noqa: F811

@@ -325,7 +325,7 @@ class Bench:
             due[delivery["id"]] = datetime.fromisoformat(delivery["next_attempt_at"]).timestamp()
         clock = time.time() - time.perf_counter()
         seen: Counter[str] = Counter()
-        late = []
+        late: list[float] = []
         while len(late) < len(due):
             heard = self._sink.hear("delivery", PATIENCE_S)
             seen[heard["delivery"]] += 1

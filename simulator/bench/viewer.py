@@ -95,7 +95,7 @@ def main() -> None:
     key = os.environ["SIM_API_KEY"]
     headers = {"Authorization": f"Bearer {key}"}
     factory = WebSocketClientFactory(sys.argv[1], headers=headers, loop=loop)  # type: ignore[no-untyped-call]
-    factory.protocol = lambda: Viewer(viewers)
+    factory.protocol = lambda: Viewer(viewers)  # type: ignore[assignment]  # it is only called
     for _ in range(count):
         loop.run_until_complete(loop.create_connection(factory, factory.host, factory.port))
     loop.run_forever()
