@@ -19,7 +19,7 @@ EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
 TURNS_S = 0.0001  # of the GIL; if they were always so short, bulk would be 7 % slower
 USUAL_TURNS_S = sys.getswitchinterval()
-REST_S = 0.024  # between two small steps, each of which takes 3 to 5: who comes finds the loop free, five times of six
+REST_S = 0.024  # between two small steps, each of which takes 2 to 4: who comes finds the loop free, seven times of eight
 
 
 class Courtesy:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
 LOOK_S = 5.0  # and inside in any case
-STEP = 16  # at most so many events of a batch in a turn while people are about
+STEP = 10  # at most so many events of a batch in a turn while people are about
 CHECKPOINT_S = 0.25  # so often the write-ahead log is copied: a few pages, for a few ms without writers
 CHECKPOINT_RESTS = 8  # times as long as it took; twice as many, and it would not keep up with text indexing
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
