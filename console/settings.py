@@ -94,7 +94,7 @@ DATABASES = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 5,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
-            "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=16000; PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY;",
+            "PRAGMA journal_size_limit=67108864; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-8000; PRAGMA temp_store=MEMORY;",
         },
         "TEST": {"NAME": SIM_DATA_DIR / "test.sqlite3"},
     }

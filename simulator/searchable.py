@@ -10,7 +10,6 @@ import re
 from functools import reduce
 from operator import or_
 
-from django.db import connection
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
@@ -19,7 +18,7 @@ from .rows import change, query
 from .transaction import writing
 
 GROUP = 32  # a click does not wait longer than for these
-STEP = 64  # pages to merge: left to FTS5, one group in eight did much more at once, ten times as long as the others
+STEP = 64  # pages to merge after each, which writes ten; by itself FTS5 merges ten times as many at once
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
@@ -35,17 +34,16 @@ _MARK = "UPDATE simulator_delivery SET indexed = %s WHERE id IN ({ids})"
 
 
 def index_some() -> bool:
-    """Index a group of ended deliveries, and merge a step of what the groups before left; True when there is more."""
+    """Index a group of ended deliveries, and merge as much of the former ones; True when there were any."""
     with writing():
         ended = [id for (id,) in query(_UNINDEXED, [GROUP])]
         if ended:
             change(_with(_ADD, ended))
             change(_with(_MARK, ended), [True])
-    with writing():
-        before = connection.connection.total_changes
-        change(_MERGE, [STEP])
-        merged = connection.connection.total_changes - before > 1  # else nothing was to merge, says SQLite
-    return bool(ended) or merged
+    if ended:
+        with writing():
+            change(_MERGE, [STEP])
+    return bool(ended)
 
 
 def forget(number: int) -> None:

@@ -66,6 +66,7 @@ SELECT id, id, 1, 'automatic', CASE status WHEN 'succeeded' THEN status ELSE 'fa
   iif(code, CAST('{"received":true}' AS BLOB), NULL), iif(code, 17, NULL), iif(code, 17, NULL), FALSE,
   error, iif(error IS NULL, NULL, 'The receiver did not take it.'), iif(error IS NULL, NULL, 'receive') FROM made"""
 
+_MERGING = "INSERT INTO simulator_search (simulator_search, rank) VALUES ('automerge', ?)"
 _INDEX = """
 INSERT INTO simulator_search (rowid, text)
 SELECT id, text FROM simulator_searchable WHERE id IN (SELECT id FROM made)"""
@@ -94,9 +95,11 @@ def seed(file: Path, rows: int, progress: Callable[[int], None]) -> None:
             "start_ms": int(start.timestamp() * 1000),
             "span_ms": int((SPAN - timedelta(hours=1)).total_seconds() * 1000),
         }
+        database.execute(_MERGING, [4])  # the product leaves no index behind that is still to be merged
         for first in range(0, rows, CHUNK):
             progress(first)
             _add(database, {**facts, "first": first, "end": min(first + CHUNK, rows)}, seq + 1)
+        database.execute(_MERGING, [0])
     finally:
         database.close()
 
