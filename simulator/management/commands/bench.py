@@ -34,7 +34,7 @@ class _Formatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 class Command(BaseCommand):
-    help = "Measure this machine, side by side with a bare httpx loop (about a minute)."
+    help = "Measure this machine, side by side with a bare httpx loop (some minutes)."
     requires_system_checks = ()
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
