@@ -139,11 +139,13 @@ def newest(
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
     before = (ids.decode("dlv", cursor) if cursor else None) or searchable.MAX_ID
+    # First what is not indexed yet: it may be a moment later, and would else be found in neither place.
+    others = _merged(rows, [*searchable.beside(filters.q), *also], count)
     hits = searchable.hits(filters.q, before=before, most=FIRST_LOOK)
     found = _merged(rows, [Q(pk__in=hits)], count) if hits else []
     if hits is None or len(hits) == FIRST_LOOK and len(found) < count:
         found = _merged(rows, [searchable.indexed(filters.q, before=before)], count)
-    return _newest([*found, *_merged(rows, [*searchable.beside(filters.q), *also], count)], count)
+    return _newest([*found, *others], count)
 
 
 def _merged(rows: DeliveryQuerySet, places: Sequence[Q], count: int) -> list[Delivery]:
