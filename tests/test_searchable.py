@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from django.db import connection
 
-from simulator import searchable
+from simulator import search, searchable
 from simulator.ids import decode
 from simulator.models import Delivery
 from simulator.searchable import _UNINDEXED, containing, forget
@@ -81,6 +81,21 @@ def test_the_index_is_tidied_up_in_small_steps_as_it_grows(endpoint, monkeypatch
         assert other.execute("PRAGMA data_version").fetchone() == before, (
             "it wrote although nothing was to do"
         )
+
+
+def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatch):  # noqa: F811
+    delivery = accept(endpoint, b'{"name":"Moving"}')
+    Delivery.objects.filter(pk=delivery.pk).update(status="succeeded", due_at=None)
+    hits = searchable.hits
+
+    def then_it_is_indexed(*args, **options):
+        found = hits(*args, **options)
+        searchable.index_some()
+        return found
+
+    monkeypatch.setattr(searchable, "hits", then_it_is_indexed)
+    [shown] = search.newest(Delivery.objects.all(), search.Filters(q="moving"), None, 10)
+    assert shown.pk == delivery.pk and indexed() == 1
 
 
 def test_what_is_not_indexed_yet_is_found_too(endpoint):  # noqa: F811
