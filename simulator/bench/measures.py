@@ -127,7 +127,12 @@ class Bench:
         """Send a batch, in bulk if no endpoint is named, and wait until the open console has heard of each."""
         used = self._server.cpu_seconds()
         _, began = self._start(count, endpoint or self._bulk, viewer or self._viewer)
-        told = (viewer or self._viewer).hear("done", PATIENCE_S + count / 500)["done"]
+        try:
+            told = (viewer or self._viewer).hear("done", PATIENCE_S + count / 500)["done"]
+        except Silent:
+            if viewer is None:
+                raise
+            told = time.perf_counter()  # whoever brought viewers asks them what they missed
         used = self._server.cpu_seconds() - used
         tally = self._tally()
         if tally["count"] != count:
