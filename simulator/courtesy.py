@@ -18,7 +18,6 @@ MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
 TURNS_S = 0.0001  # of the GIL; if they were always so short, bulk would be 7 % slower
-USUAL_TURNS_S = sys.getswitchinterval()
 REST_S = 0.024  # between two small steps, each of which takes 2 to 4: who comes finds the loop free, seven times of eight
 
 
@@ -29,6 +28,7 @@ class Courtesy:
         self._resume = resume
         self._waiting = 0
         self._began = self._ended = time.monotonic() - RECENT_S  # nobody has been here yet
+        self._usual_turns = TURNS_S
         self._saved = MOST_S  # seconds that bulk may stand still, earned in those in which it need not
         self._limit: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
@@ -68,13 +68,14 @@ class Courtesy:
         self._began = time.monotonic()
         self._saved = min(MOST_S, self._saved + EARNS * (self._began - self._ended))
         self._limit = asyncio.get_running_loop().call_later(self._saved, self._end)
+        self._usual_turns = sys.getswitchinterval()
         sys.setswitchinterval(TURNS_S)
 
     def _end(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
             self._limit = None
-            sys.setswitchinterval(USUAL_TURNS_S)
+            sys.setswitchinterval(self._usual_turns)
             self._ended = time.monotonic()
             self._saved = max(0.0, self._saved - (self._ended - self._began))
             self._resume()
