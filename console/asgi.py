@@ -3,22 +3,23 @@
 import os
 from contextlib import nullcontext
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-pages = get_asgi_application()
+django.setup(set_prefix=False)
 
 # The apps have to be loaded before these; `urls` is here so that the first visitor need not wait for it.
 from simulator import engine
+from simulator.receiver import receive as receive_webhook
 
 from . import urls  # noqa: F401
 from .files import files
+from .handlers import InThreads, OnLoop
 from .live import ConsoleConsumer
 from .security import API, RECEIVER, Application, Receive, Scope, Send, doors, pages_only, refuse_socket
 from .stream import stream
-from .threads import Threads
 
 
 def attended(application: Application) -> Application:
@@ -32,10 +33,10 @@ def attended(application: Application) -> Application:
 
 
 def _somebody_waits(path: str) -> bool:
-    """Not a program that asks how its batch gets on, nor the built-in receiver to which the batch may go."""
+    """Not a program that asks how its batch gets on."""
     if path.startswith(API):
         return path.endswith(("/test", "/retry", "/resend"))
-    return not path.startswith((RECEIVER, "/healthz", "/readyz"))
+    return path not in ("/healthz", "/readyz")
 
 
 sockets = URLRouter(
@@ -45,4 +46,12 @@ sockets = URLRouter(
         re_path("", refuse_socket),
     ]
 )
-application = doors(ProtocolTypeRouter({"http": files(attended(Threads(pages))), "websocket": sockets}))
+pages, receiver = attended(InThreads()), OnLoop(receive_webhook)
+
+
+async def web(scope: Scope, receive: Receive, send: Send) -> None:
+    """The built-in receiver, which may take two minutes for an answer, needs no thread."""
+    await (receiver if scope["path"].startswith(RECEIVER) else pages)(scope, receive, send)
+
+
+application = doors(ProtocolTypeRouter({"http": files(web), "websocket": sockets}))

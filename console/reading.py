@@ -17,6 +17,11 @@ async def read(query: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     return await asyncio.get_running_loop().run_in_executor(_thread, _run, query, args, options)
 
 
+def read_within(seconds: float, query: Callable[[], T]) -> T:
+    """The same for a thread that can wait. Raises TimeoutError."""
+    return _thread.submit(_run, query, (), {}).result(seconds)
+
+
 def _run(query: Callable[..., T], args: tuple[object, ...], options: dict[str, object]) -> T:
     try:
         return query(*args, **options)

@@ -9,9 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
 from django.http.request import split_domain_port, validate_host
-from django.middleware.csrf import CsrfViewMiddleware
 
 from simulator import ids
 
@@ -180,14 +178,3 @@ def _envelope(status: int) -> bytes:
         "request_id": ids.encode("req", ids.new()),
     }
     return json.dumps({"error": error}).encode()
-
-
-class FormToken(CsrfViewMiddleware):
-    """Django's CSRF check, without the three changes of thread that it costs each request: it only computes."""
-
-    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        self.process_request(request)
-        return self.process_response(request, await self.get_response(request))
-
-    async def process_view(self, *args: Any) -> HttpResponseBase | None:
-        return super().process_view(*args)

@@ -65,7 +65,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "simulator.api.gate.gate",
     "django_htmx.middleware.HtmxMiddleware",
-    "console.security.FormToken",
+    "django.middleware.csrf.CsrfViewMiddleware",
 ]
 ROOT_URLCONF = "console.urls"
 ASGI_APPLICATION = "console.asgi.application"
@@ -89,7 +89,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": SIM_DATA_DIR / "simulator.sqlite3",
-        "CONN_MAX_AGE": None,  # the threads are kept (console.threads), and so are their connections
+        "CONN_MAX_AGE": None,  # the threads are kept (console.handlers), and so are their connections
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 5,

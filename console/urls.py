@@ -1,9 +1,8 @@
-"""Every address of the web side: health, the API, the built-in receiver, the pages."""
+"""Every address that Django answers: health, the API, the pages."""
 
 from django.urls import include, path
 
 from simulator.api import api
-from simulator.receiver import receive
 
 from .views import health
 
@@ -11,8 +10,6 @@ urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
     path("api/v1/", api.urls),
-    path("receiver/", receive),
-    path("receiver/<path:path>", receive),
     path("", include("console.pages")),
 ]
 

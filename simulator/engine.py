@@ -11,13 +11,13 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -85,9 +85,28 @@ def attending() -> AbstractContextManager[None]:
     return contextlib.nullcontext() if _current is None else _current._courtesy.attending()
 
 
-def transport() -> Transport | None:
-    """What the engine of this process sends with, to look whether a receiver can be reached; on its loop only."""
-    return None if _current is None else _current._transport
+def try_out(use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
+    """What `use` returns, given what the engine of this process sends with; without an engine, something like it.
+
+    From any thread but the engine's loop. Raises CancelledError when the engine stops before.
+    """
+    engine = _current
+    if engine is None:
+        return asyncio.run(_alone(use))
+    asked = asyncio.run_coroutine_threadsafe(use(engine._transport), engine.loop)
+    engine._asked.add(asked)
+    asked.add_done_callback(engine._asked.discard)
+    if engine._stopping:
+        asked.cancel()
+    return asked.result()
+
+
+async def _alone(use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
+    transport = Transport(guard=partial(allowed.judge))
+    try:
+        return await use(transport)
+    finally:
+        await transport.aclose()
 
 
 class Engine:
@@ -113,6 +132,7 @@ class Engine:
         self._in_flight = 0
         self._next = Waiting()
         self._gathering: asyncio.TimerHandle | None = None
+        self._asked: set[Future[Any]] = set()  # by other threads, who wait for it
         self._abandoning: Counter[int] = Counter()  # endpoints that were deleted and still have something out
         self._serving = self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
@@ -154,6 +174,8 @@ class Engine:
         self._stopping = True
         self._ledger.taking = False
         self._bell.set()
+        for asked in tuple(self._asked):
+            asked.cancel()
         done, _ = await asyncio.wait([self._life], timeout=grace)
         if not done:
             self._life.cancel()

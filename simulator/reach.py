@@ -1,26 +1,28 @@
 """Whether a receiver can be reached now: look-up, connect and TLS, and not a byte of HTTP."""
 
+import time
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
-from . import engine, failures, targets
+from . import engine, failures
 from .wire import Outcome, Transport
 
 PHASES = ("dns", "connect", "tls")
 LONGEST_S = 10.0
 
 
-async def reach(url: str, *, timeout: float, tls_verify: bool = True) -> dict[str, Any]:
-    """`{"reachable", "phases" in ms, "remote_address", "error"}`; judged as a delivery to this URL would be."""
-    limit = min(timeout, LONGEST_S)
-    running = engine.transport()
-    if running is not None:
-        return _told(await running.probe(url, timeout=limit, tls_verify=tls_verify), url)
-    transport = Transport(guard=partial(targets.judge))
+def reach(url: str, *, timeout: float, tls_verify: bool = True) -> dict[str, Any]:
+    """`{"reachable", "phases" in ms, "remote_address", "error"}`; judged as a delivery to this URL would be.
+
+    From any thread but the engine's loop.
+    """
+    probe = partial(Transport.probe, url=url, timeout=min(timeout, LONGEST_S), tls_verify=tls_verify)
     try:
-        return _told(await transport.probe(url, timeout=limit, tls_verify=tls_verify), url)
-    finally:
-        await transport.aclose()
+        outcome = engine.try_out(probe)
+    except CancelledError:
+        outcome = Outcome(time.time(), error="interrupted", message=failures.message("interrupted"))
+    return _told(outcome, url)
 
 
 def _told(outcome: Outcome, url: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
 
 from . import ids, signing
 from .models import Endpoint
@@ -78,8 +77,7 @@ def recent() -> list[Received]:
     return list(reversed(_remembered))
 
 
-@csrf_exempt
-async def receive(request: HttpRequest, path: str = "") -> HttpResponse:
+async def receive(request: HttpRequest) -> HttpResponse:
     """Any method, any path below /receiver/."""
     try:
         body = request.body
@@ -149,7 +147,6 @@ def _has_to_fail(request: HttpRequest, body: bytes, fail_first: int) -> bool:
 
 async def _verified(endpoint_id: str, request: HttpRequest, body: bytes) -> signing.Verdict | None:
     """None when the signature is right. Raises BadQuery when there is no such endpoint."""
-    # Not in the thread that all pages share: a slow page must not make a receiver look slow.
     profile, secrets = await sync_to_async(_keys, thread_sensitive=False)(endpoint_id)
     headers = request.headers
     try:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from django.http import HttpResponse
-from django.test import AsyncClient
+from django.test import AsyncRequestFactory
 
 from simulator.models import Endpoint
-from simulator.receiver import BODY_KEPT, REMEMBERED, recent
+from simulator.receiver import BODY_KEPT, REMEMBERED, receive, recent
 from simulator.signing import new_secret
 
 from .serving import Server
@@ -24,8 +24,8 @@ SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
 async def post(
     path: str, body: bytes = BODY, headers: dict[str, str] | None = None, method: str = "POST"
 ) -> HttpResponse:
-    client = AsyncClient(enforce_csrf_checks=True)
-    return await client.generic(method, path, body, content_type="application/json", headers=headers or {})
+    made = AsyncRequestFactory().generic
+    return await receive(made(method, path, body, content_type="application/json", headers=headers or {}))
 
 
 async def statuses(path: str, *requests: dict[str, str], body: bytes = BODY) -> list[int]:

@@ -6,7 +6,6 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -160,12 +159,10 @@ def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 
 
 @require_POST
-async def check(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+@loads_endpoint
+def check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Look-up, connection and TLS, with the time each took; no byte of HTTP."""
-    endpoint = await sync_to_async(_find)(endpoint_id)
-    if endpoint is None:
-        return await sync_to_async(notice)(request, "This endpoint is gone.", status=404)
-    found = await reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify)
+    found = reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify)
     phases = [(name, took) for name, took in found["phases"].items() if took is not None]
     return render(request, "endpoints/_checked.html", {"found": found, "phases": phases})
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -120,16 +119,16 @@ def _listed(pk: str) -> Endpoint | None:
 
 
 @require_POST
-async def reach(request: HttpRequest) -> HttpResponse:
+def reach(request: HttpRequest) -> HttpResponse:
     """The dot beside a URL or an endpoint: look-up, connect and TLS, no byte of HTTP."""
     url, tls_verify, timeout = request.POST.get("url", ""), True, TYPICAL_TIMEOUT
     if "endpoint" in request.POST:
-        endpoint = await sync_to_async(_listed)(request.POST["endpoint"])
+        endpoint = _listed(request.POST["endpoint"])
         if endpoint is None:
             return render(request, "send/_reach.html", {})
         url, tls_verify = endpoint.url, endpoint.tls_verify
     try:
-        found = await reach_url(checked_url(url.strip()), timeout=timeout, tls_verify=tls_verify)
+        found = reach_url(checked_url(url.strip()), timeout=timeout, tls_verify=tls_verify)
     except BadInput as error:
         return render(request, "send/_reach.html", {"bad": error.message})
     return render(

@@ -10,13 +10,11 @@ import json
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, cast
+from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponseBase, UnreadablePostError
-from django.utils.decorators import sync_and_async_middleware
 from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.security import HttpBearer
@@ -28,46 +26,28 @@ from .errors import Problem
 
 ROOT = "/api/"
 MAX_BODY = 1024 * 1024
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 # --- the middleware
 
 
-@sync_and_async_middleware
-def gate(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+def gate(get_response: GetResponse) -> GetResponse:
     """Gives each call its request id, and every error of the API its envelope."""
-    if iscoroutinefunction(get_response):
-
-        async def passed_async(request: HttpRequest) -> HttpResponseBase:
-            if not _is_ours(request):
-                return cast(HttpResponseBase, await get_response(request))
-            return _closed(request, await get_response(request))
-
-        return passed_async
 
     def passed(request: HttpRequest) -> HttpResponseBase:
-        if not _is_ours(request):
-            return cast(HttpResponseBase, get_response(request))
-        return _closed(request, get_response(request))
+        if not request.path.startswith(ROOT):
+            return get_response(request)
+        request.META[errors.REQUEST_ID] = ids.encode("req", ids.new())
+        response = get_response(request)
+        kind = response.headers.get("Content-Type", "")
+        if response.status_code >= 400 and not kind.startswith("application/json"):
+            response = errors.answer(request, _translated(request, response))
+        response.headers["X-Request-Id"] = request.META[errors.REQUEST_ID]
+        return response
 
     return passed
-
-
-def _is_ours(request: HttpRequest) -> bool:
-    ours = request.path.startswith(ROOT)
-    if ours:
-        request.META[errors.REQUEST_ID] = ids.encode("req", ids.new())
-    return ours
-
-
-def _closed(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    if response.status_code >= 400 and not response.headers.get("Content-Type", "").startswith(
-        "application/json"
-    ):
-        response = errors.answer(request, _translated(request, response))
-    response.headers["X-Request-Id"] = request.META[errors.REQUEST_ID]
-    return response
 
 
 def _translated(request: HttpRequest, response: HttpResponseBase) -> Problem:
@@ -135,15 +115,6 @@ def admit(run: Callable[..., Any]) -> Callable[..., Any]:
         except (Problem, BadJSON, RequestDataTooBig, UnreadablePostError) as error:
             return error
         return None
-
-    if operation.is_async:
-
-        @wraps(run)
-        async def admitted_async(request: HttpRequest, **path: Any) -> Any:
-            error = refusal(request)
-            return operation.api.on_exception(request, error) if error else await run(request, **path)
-
-        return admitted_async
 
     @wraps(run)
     def admitted(request: HttpRequest, **path: Any) -> Any:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -249,10 +248,10 @@ def _usual_type(id: str) -> str:
     operation_id="checkWebhook",
     summary="Whether it can be reached now",
 )
-async def check(request: HttpRequest, id: str) -> HttpResponse:
+def check(request: HttpRequest, id: str) -> HttpResponse:
     """Name look-up, connection and TLS; no request is sent."""
-    endpoint = await sync_to_async(_found)(id)
-    return answer(await reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify))
+    endpoint = _found(id)
+    return answer(reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify))
 
 
 def _found(id: str) -> Endpoint:

@@ -1,0 +1,73 @@
+"""How requests reach Django: a view whole in one of a few kept threads, or an async one on the loop. Knows no address.
+
+Django's own handler changes between loop and threads for each part of a request and makes two tasks of it, a quarter of
+a millisecond of a click. It would also start a thread and open a connection for each, or let a slow query hold up every
+page in the one thread that all share.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.exception import convert_exception_to_response
+from django.core.signals import request_started
+from django.db import close_old_connections, connections, reset_queries
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import set_script_prefix
+
+KEPT = 8
+# Django looks after the connection before each request and after it: once is enough.
+request_started.disconnect(close_old_connections)
+request_started.disconnect(reset_queries)
+
+
+class InThreads(ASGIHandler):
+    """Middleware and views as Django runs them without a loop: each request in a thread of its own, with a connection.
+
+    The thread is a kept one, or a passing one in a rush. What the views answer is sent in one piece.
+    """
+
+    def __init__(self) -> None:
+        self.load_middleware()
+        self._free: list[ThreadPoolExecutor] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        thread = self._free.pop() if self._free else ThreadPoolExecutor(1, "request")
+        answered = thread.submit(self._answer, scope, body)
+        try:
+            response = await asyncio.wrap_future(answered)
+        finally:
+            if answered.done() and len(self._free) < KEPT:
+                self._free.append(thread)
+            else:
+                thread.submit(connections.close_all)
+                thread.shutdown(wait=False)
+        await self.send_response(response, send)
+
+    def _answer(self, scope: Any, body: Any) -> HttpResponseBase:
+        set_script_prefix(get_script_prefix(scope))
+        request_started.send(sender=type(self), scope=scope)
+        request, refusal = self.create_request(scope, body)
+        response = refusal or self.get_response(request)
+        response.close()
+        return response
+
+
+class OnLoop(ASGIHandler):
+    """One async view by itself, past every middleware; it is cancelled when the client goes away."""
+
+    def __init__(self, view: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self._view = convert_exception_to_response(view)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.handle(scope, receive, send)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return await self._view(request)
