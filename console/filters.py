@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import or_
+from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from simulator import failures, search, searchable
 from simulator.models import Delivery, Endpoint
 from simulator.models.delivery import DeliveryQuerySet
 from simulator.models.event_type import known_types
 
-Shape = Callable[[DeliveryQuerySet], DeliveryQuerySet]
+Shape = Callable[[DeliveryQuerySet], "QuerySet[Delivery, Any]"]
 STATUSES = {
     "pending": "Waiting",
     "retrying": "Retrying",
@@ -54,7 +55,7 @@ class Filter:
         found = self._beside_text()
         return found.filter(reduce(or_, _shown(self.q), searchable.containing(self.q))) if self.q else found
 
-    def newest(self, shape: Shape, cursor: str, count: int) -> list[Delivery]:
+    def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:
         """The newest `count` of them, older than the delivery `cursor`; `shape` says what is read of each."""
         rows, also = shape(self._beside_text()), _shown(self.q) if self.q else []
         return search.newest(rows, search.Filters(q=self.q or None), cursor, count, also)

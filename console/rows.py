@@ -2,10 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.utils.safestring import SafeString, mark_safe
 
 from simulator import feed
@@ -36,18 +37,29 @@ class Page:
 def page(filter: Filter, cursor: str = "") -> Page:
     """The newest PAGE rows, or those older than `cursor` (a delivery id)."""
     seq = feed.latest()
-    found = filter.newest(_shown, cursor, PAGE + 1)
+    found = filter.newest(_named, cursor, PAGE + 1)
     more = len(found) > PAGE
-    return Page(joined(found[:PAGE]), seq, found[PAGE - 1].pk if more else "")
-
-
-def joined(deliveries: Iterable[Delivery]) -> SafeString:
-    return mark_safe("\n".join(map(drawn, deliveries)))
+    return Page(_joined(found[:PAGE]), seq, found[PAGE - 1].pk if more else "")
 
 
 def some(ids: list[str]) -> SafeString:
     """The rows of these deliveries, whatever filter they came through."""
-    return joined(shown(Filter()).filter(pk__in=ids[:MOST_NAMED]))
+    return _joined(list(_named(Delivery.objects.filter(pk__in=ids[:MOST_NAMED]))))
+
+
+def _named(deliveries: DeliveryQuerySet) -> "QuerySet[Delivery, Any]":
+    """Which they are, and which version of each: of what is drawn already no more is read."""
+    return deliveries.values_list("pk", "seq", "endpoint", named=True)
+
+
+def _joined(named: Sequence[Any]) -> SafeString:
+    endpoints = Endpoint.objects.filter(pk__in={each.endpoint for each in named})
+    revisions = dict(endpoints.values_list("pk", "revision"))
+    html = {each.pk: _cache.get((each.pk, each.seq, revisions[each.endpoint])) for each in named}
+    missing = [pk for pk, drawn_before in html.items() if drawn_before is None]
+    if missing:
+        html |= {each.pk: drawn(each) for each in _shown(Delivery.objects.filter(pk__in=missing))}
+    return mark_safe("\n".join(filter(None, html.values())))  # None: deleted a moment ago
 
 
 def shown(filter: Filter) -> DeliveryQuerySet:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from . import failures, ids, searchable
 from .models import Delivery
@@ -18,6 +18,16 @@ MAX_TEXT = 200
 FIRST_LOOK = 2000  # hits of a text that are looked at before all of them are
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
+
+
+class Row(Protocol):
+    """A delivery, or some columns of one."""
+
+    @property
+    def pk(self) -> Any: ...
+
+
+R = TypeVar("R", bound=Row)
 
 
 class BadFilter(ValueError):
@@ -122,12 +132,12 @@ def _id_at(moment: datetime, slack: timedelta) -> int:
 
 
 def newest(
-    rows: DeliveryQuerySet,
+    rows: QuerySet[Delivery, R],
     filters: Filters,
     cursor: str | None,
     count: int,
     also: Sequence[Q] = (),
-) -> list[Delivery]:
+) -> list[R]:
     """The newest `count` of these rows, older than the delivery `cursor`, that contain `filters.q` or fulfil one of `also`.
 
     The rows match all the other filters already. With a text each place where it may be is asked by itself and the
@@ -148,11 +158,11 @@ def newest(
     return _newest([*found, *others], count)
 
 
-def _merged(rows: DeliveryQuerySet, places: Sequence[Q], count: int) -> list[Delivery]:
+def _merged(rows: QuerySet[Delivery, R], places: Sequence[Q], count: int) -> list[R]:
     return _newest([each for place in places for each in rows.filter(place)[:count]], count)
 
 
-def _newest(found: Sequence[Delivery], count: int) -> list[Delivery]:
+def _newest(found: Sequence[R], count: int) -> list[R]:
     return sorted({each.pk: each for each in found}.values(), key=lambda each: each.pk, reverse=True)[:count]
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from console import rows
 from console.filters import Filter
 from simulator.models import Delivery
@@ -24,3 +26,23 @@ def test_the_seq_of_a_page_is_not_newer_than_its_rows(deliver: Make) -> None:
     delivery = deliver()
     page = rows.page(Filter())
     assert page.seq == delivery.seq and page.html.count("<li") == 1 and page.next_cursor == ""
+
+
+def test_of_a_row_that_is_drawn_already_no_more_is_read(
+    attempted: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = attempted()
+    before = rows.page(Filter()).html
+    new = attempted()
+    read: list[str] = []
+    monkeypatch.setattr(rows, "drawn", lambda delivery: read.append(delivery.pk) or "<li>new</li>")
+    assert rows.page(Filter()).html == f"<li>new</li>\n{before}"
+    assert read == [new.pk] and old.pk in before
+
+
+def test_a_row_that_is_deleted_while_the_list_is_read_is_left_out(attempted: Make) -> None:
+    kept, deleted = attempted(), attempted()
+    named = list(rows._named(Delivery.objects.all()))
+    deleted.event.delete()
+    html = rows._joined(named)
+    assert html.count("<li") == 1 and kept.pk in html
