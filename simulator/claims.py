@@ -72,7 +72,7 @@ UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, resume_at = 
 FROM ({values}) AS v WHERE d.id = column4"""
 _ANYTHING = """
 SELECT EXISTS (SELECT 1 FROM simulator_delivery WHERE due_at <= %s)
-    OR EXISTS (SELECT 1 FROM simulator_batch WHERE made < count AND stopped_at IS NULL)"""
+    OR %s AND EXISTS (SELECT 1 FROM simulator_batch WHERE made < count AND stopped_at IS NULL)"""
 _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
 
@@ -275,9 +275,12 @@ def next_due(now: datetime) -> datetime | None:
     return read(found[0][0])
 
 
-def anything(now: datetime) -> bool:
-    """Something is due, or a batch is open: a turn would not be for nothing. One look, outside of any transaction."""
-    found: Rows = query(_ANYTHING, [written(now)])
+def anything(now: datetime, *, bulk: bool) -> bool:
+    """Something is due, or a batch is open and may go on (`bulk`): a turn would not be for nothing.
+
+    One look, outside of any transaction: in one, the loop would stand still until a click beside it has been stored.
+    """
+    found: Rows = query(_ANYTHING, [written(now), bulk])
     return bool(found[0][0])
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from simulator import ledger
 from simulator.claims import Room
 from simulator.ledger import Ledger, Turn, Waiting
-from simulator.models import Delivery, Endpoint, Event
+from simulator.models import Batch, Delivery, Endpoint, Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,8 +23,8 @@ def book() -> Ledger:
     return Ledger(Path(connection.settings_dict["NAME"]), 1.0)
 
 
-def turn(book: Ledger) -> Turn:
-    return book.turn(Waiting(), Room(10, 10, {}), 0)()
+def turn(book: Ledger, bulk: int = 0) -> Turn:
+    return book.turn(Waiting(), Room(10, 10, {}), bulk)()
 
 
 @contextmanager
@@ -44,6 +44,15 @@ def test_a_turn_that_finds_nothing_due_opens_no_transaction(book, monkeypatch):
     accept()
     with pytest.raises(OperationalError):
         turn(book)
+
+
+def test_a_batch_that_may_not_go_on_is_nothing_due(book, monkeypatch):
+    accept().cancel()
+    Batch.start("lead.qualified", 10)
+    monkeypatch.setattr(ledger, "writing", locked)
+    assert turn(book) == Turn([], None)
+    with pytest.raises(OperationalError):
+        turn(book, bulk=1)
 
 
 def test_after_a_turn_nothing_is_new_until_somebody_writes(book):
