@@ -48,8 +48,12 @@ class Courtesy:
         left = since + REST_S - time.monotonic()
         if self._rest is not None:
             self._rest.cancel()
-        self._rest = asyncio.get_running_loop().call_later(left, self._resume) if left > 0 else None
+        self._rest = asyncio.get_running_loop().call_later(left, self._rested) if left > 0 else None
         return left > 0
+
+    def _rested(self) -> None:
+        if not self.asked:  # else bulk would only look, in the way of who waits; their end resumes it
+            self._resume()
 
     @contextmanager
     def attending(self) -> Iterator[None]:

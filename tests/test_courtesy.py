@@ -109,3 +109,13 @@ async def test_a_small_step_is_followed_by_a_rest_and_bulk_is_told_when_it_is_ov
         while not bulk.told:
             await asyncio.sleep(0)
     assert bulk.told == 1 and not bulk.courtesy.rests(ended)
+
+
+async def test_while_somebody_waits_the_end_of_a_rest_wakes_nobody(bulk: Bulk):
+    with bulk.courtesy.attending():
+        assert bulk.courtesy.rests(time.monotonic() - courtesy.REST_S + 0.001)
+        over = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.002, over.set_result, None)  # after that of the rest
+        await over
+        assert not bulk.told
+    assert bulk.told == 1
