@@ -29,9 +29,10 @@ from .courtesy import Courtesy
 from .ledger import Ledger, Turn, Waiting
 from .line import Line
 from .models.delivery import BATCH, CLICK
+from .outcome import LateAnswer, Outcome, internal_error
 from .results import Result
 from .surroundings import OneCore, OpenFiles, Replaced
-from .wire import LateAnswer, Outcome, Transport, internal_error
+from .wire import Transport
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -85,28 +86,9 @@ def attending() -> AbstractContextManager[None]:
     return contextlib.nullcontext() if _current is None else _current._courtesy.attending()
 
 
-def try_out(use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
-    """What `use` returns, given what the engine of this process sends with; without an engine, something like it.
-
-    From any thread but the engine's loop. Raises CancelledError when the engine stops before.
-    """
-    engine = _current
-    if engine is None:
-        return asyncio.run(_alone(use))
-    asked = asyncio.run_coroutine_threadsafe(use(engine._transport), engine.loop)
-    engine._asked.add(asked)
-    asked.add_done_callback(engine._asked.discard)
-    if engine._stopping:
-        asked.cancel()
-    return asked.result()
-
-
-async def _alone(use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
-    transport = Transport(guard=partial(allowed.judge))
-    try:
-        return await use(transport)
-    finally:
-        await transport.aclose()
+def current() -> "Engine | None":
+    """The engine of this process, while it runs."""
+    return _current
 
 
 class Engine:
@@ -243,6 +225,18 @@ class Engine:
                 await asyncio.shield(self._turned)  # a claim of the turn under way may still come
         finally:
             self._abandoning -= Counter([number])
+
+    def try_out(self, use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
+        """What `use` returns, given what this engine sends with, on its loop. From any other thread.
+
+        Raises CancelledError when the engine stops before.
+        """
+        asked = asyncio.run_coroutine_threadsafe(use(self._transport), self.loop)
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
+        if self._stopping:
+            asked.cancel()
+        return asked.result()
 
     # -- one turn ------------------------------------------------------------------------------------------------
 

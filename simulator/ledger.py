@@ -16,11 +16,11 @@ from . import batches, claims, results
 from .claims import Claim, Claims, Room
 from .models import Delivery
 from .models.delivery import SENDING, State
+from .outcome import LateAnswer
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile
 from .target import Targets
 from .transaction import writing
-from .wire import LateAnswer
 
 RECLAIM_S = 5.0
 

@@ -1,12 +1,15 @@
 """Whether a receiver can be reached now: look-up, connect and TLS, and not a byte of HTTP."""
 
+import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
 from . import engine, failures
-from .wire import Outcome, Transport
+from .outcome import Outcome
+from .wire import Transport
 
 PHASES = ("dns", "connect", "tls")
 LONGEST_S = 10.0
@@ -19,10 +22,19 @@ def reach(url: str, *, timeout: float, tls_verify: bool = True) -> dict[str, Any
     """
     probe = partial(Transport.probe, url=url, timeout=min(timeout, LONGEST_S), tls_verify=tls_verify)
     try:
-        outcome = engine.try_out(probe)
+        running = engine.current()
+        outcome = running.try_out(probe) if running else asyncio.run(_alone(probe))
     except CancelledError:
         outcome = Outcome(time.time(), error="interrupted", message=failures.message("interrupted"))
     return _told(outcome, url)
+
+
+async def _alone(probe: Callable[[Transport], Coroutine[Any, Any, Outcome]]) -> Outcome:
+    transport = Transport()
+    try:
+        return await probe(transport)
+    finally:
+        await transport.aclose()
 
 
 def _told(outcome: Outcome, url: str) -> dict[str, Any]:

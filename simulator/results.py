@@ -18,8 +18,8 @@ from .claims import Claim
 from .lifecycle import INTERNAL_ERRORS_IN_A_ROW, INTERRUPTIONS_IN_A_ROW, Ending, ending
 from .models import Endpoint
 from .models.delivery import HELD, NORMAL
+from .outcome import LateAnswer, Outcome, internal_error
 from .rows import Rows, as_json, change_many, query, read, written
-from .wire import LateAnswer, Outcome, internal_error
 
 log = logging.getLogger(__name__)
 Row = tuple[Any, ...]

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from simulator.connection import Connection
-from simulator.wire import Outcome, Transport
+from simulator.outcome import Outcome
+from simulator.wire import Transport
 
+from .faults.behaviours import MIB
 from .faults.ending import ends, post
-from .faults.receiver import MIB, FaultReceiver, listening
+from .faults.receiver import FaultReceiver, listening
 from .waiting import until
 
 

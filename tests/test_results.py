@@ -12,10 +12,10 @@ from simulator import claims, feed, results
 from simulator.claims import Claim, Claims, Room
 from simulator.models import Activity, Attempt, Delivery, Endpoint, Event
 from simulator.models.delivery import HELD
+from simulator.outcome import LateAnswer, Outcome
 from simulator.results import Result
 from simulator.rows import change
 from simulator.transaction import writing
-from simulator.wire import LateAnswer, Outcome
 
 pytestmark = pytest.mark.django_db
 STARTED = datetime(2025, 2, 7, 2, 55, 0, 250_000, tzinfo=UTC)

@@ -15,8 +15,9 @@ import trustme
 from simulator.tls import TlsContexts
 from simulator.wire import Transport
 
+from .faults.behaviours import MIB
 from .faults.ending import ends, hint, post
-from .faults.receiver import MIB, FaultReceiver, listening
+from .faults.receiver import FaultReceiver, listening
 
 
 @pytest.fixture

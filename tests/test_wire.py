@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 from simulator import wire
+from simulator.outcome import LateAnswer, Outcome
 from simulator.targets import judge
-from simulator.wire import LateAnswer, Outcome, Transport
+from simulator.wire import Transport
 
-from .faults.receiver import MIB, FaultReceiver
+from .faults.behaviours import MIB
+from .faults.receiver import FaultReceiver
 from .waiting import until
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 
 from simulator.failures import hint_for
-from simulator.wire import Outcome, Transport
+from simulator.outcome import Outcome
+from simulator.wire import Transport
 
 
 def post(url: str, content: bytes = b"{}") -> httpx.Request:

@@ -63,8 +63,8 @@ def accepted_before_commit() -> None:
 def recorded_before_sent() -> None:
     """A success is written down first and sent then."""
     from simulator.engine import Engine
+    from simulator.outcome import Outcome
     from simulator.results import Result
-    from simulator.wire import Outcome
 
     send = Engine._send
 

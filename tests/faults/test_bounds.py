@@ -14,10 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
-from simulator.wire import Outcome, Transport
+from simulator.outcome import Outcome
+from simulator.wire import Transport
 
 from ..waiting import until
-from .receiver import MIB, FaultReceiver
+from .behaviours import MIB
+from .receiver import FaultReceiver
 
 
 @pytest.fixture

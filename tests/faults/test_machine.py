@@ -29,9 +29,9 @@ from simulator.batches import Batches
 from simulator.claims import Claim, Claims, Room
 from simulator.models import Attempt, Batch, Delivery, Endpoint, Event
 from simulator.models.delivery import HELD, NotNow
+from simulator.outcome import Outcome
 from simulator.results import Result
 from simulator.transaction import writing
-from simulator.wire import Outcome
 
 pytestmark = pytest.mark.long
 

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from simulator.failures import CODES, hint_for
-from simulator.wire import Outcome, Transport
+from simulator.outcome import Outcome
+from simulator.wire import Transport
 
-from .receiver import BEHAVIOURS, FaultReceiver
+from .behaviours import BEHAVIOURS
+from .receiver import FaultReceiver
 
 D = 2.0
 TABLE: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "table.yaml").read_text())

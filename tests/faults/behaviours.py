@@ -1,0 +1,357 @@
+"""Everything a receiver can do wrong, each under a path of its own. What a behaviour gets is a Visit."""
+
+import asyncio
+import gzip
+import socket
+import struct
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class Visit:
+    """What a behaviour gets: the request's query, and the two ends of its connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    query: dict[str, list[str]]
+    nth: int  # of this connection, from 1
+    state: dict[str, int]
+
+    def first(self, name: str, default: str = "") -> str:
+        return self.query.get(name, [default])[0]
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(
+        self, status: str = "200 OK", body: bytes = b"ok", headers: tuple[bytes, ...] = ()
+    ) -> None:
+        head = [f"HTTP/1.1 {status}".encode("latin-1"), *headers, b"Content-Length: %d" % len(body)]
+        await self.say(b"\r\n".join(head) + b"\r\n\r\n" + body)
+
+    async def for_ever(self, data: bytes, every: float) -> None:
+        while True:
+            await self.say(data)
+            await asyncio.sleep(every)
+
+    def reset(self) -> None:
+        """Break the connection off with a RST instead of a FIN."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+Behaviour = Callable[[Visit], Awaitable[object]]
+BEHAVIOURS: dict[str, Behaviour] = {}
+CLOSES: set[str] = set()  # the connection ends after these
+UNREAD: set[str] = set()  # these get the connection before the request's body was read
+
+
+def at(path: str, *, closes: bool = False, unread: bool = False) -> Callable[[Behaviour], Behaviour]:
+    def register(behaviour: Behaviour) -> Behaviour:
+        BEHAVIOURS[path] = behaviour
+        if closes:
+            CLOSES.add(path)
+        if unread:
+            UNREAD.add(path)
+        return behaviour
+
+    return register
+
+
+def says(path: str, data: bytes, *, closes: bool = True) -> None:
+    """A behaviour that only writes these bytes."""
+    at(path, closes=closes)(lambda visit: visit.say(data))
+
+
+# --- R01–R08: silence, drips and broken connections
+
+
+@at("/never")
+async def never(visit: Visit) -> None:
+    await asyncio.Event().wait()
+
+
+@at("/slow-headers")
+async def slow_headers(visit: Visit) -> None:
+    for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"a" * 1000:
+        await visit.say(bytes([byte]))
+        await asyncio.sleep(0.5)
+
+
+@at("/trickle")
+async def trickle(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nfirst,")
+    await visit.for_ever(b".", 0.3)
+
+
+@at("/trickle-unsized")
+async def trickle_unsized(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\n\r\n")
+    await visit.for_ever(b".", 0.3)
+
+
+@at("/trickle-chunks")
+async def trickle_chunks(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await visit.for_ever(b"1\r\n.\r\n", 0.3)
+
+
+@at("/1xx-flood")
+async def flood(visit: Visit) -> None:
+    await visit.for_ever(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000, 0)
+
+
+@at("/rst-now")
+async def rst_now(visit: Visit) -> None:
+    visit.reset()
+
+
+@at("/rst-headers")
+async def rst_headers(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nX-Half: ")
+    visit.reset()
+
+
+@at("/rst-mid")
+async def rst_mid(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nseven 7")
+    await asyncio.sleep(0.2)
+    visit.reset()
+
+
+@at("/rst-unsized")
+async def rst_unsized(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\n\r\nseven 7")
+    await asyncio.sleep(0.2)
+    visit.reset()
+
+
+says("/close-now", b"")
+says("/close-headers", b"HTTP/1.1 200 OK\r\nX-Half: ")
+says("/short-cl", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nseven 7")
+says("/short-chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nseven 7\r\n")
+says("/unsized", b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+says("/500-short", b"HTTP/1.1 500 Oh\r\nContent-Length: 1000\r\n\r\nseven 7")
+
+# --- R10–R18: what is not HTTP, or only just
+
+says("/two-cl", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok")
+says("/neg-cl", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok")
+says("/word-cl", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok")
+says("/cl-and-te", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+says("/bad-status", b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n")
+says("/http09", b"<html>Hello from 1991</html>\n")
+says("/status-99", b"HTTP/1.1 99 Low\r\nContent-Length: 0\r\n\r\n")
+says("/status-099", b"HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n")
+says("/status-000", b"HTTP/1.1 000 None\r\nContent-Length: 0\r\n\r\n")
+says("/status-600", b"HTTP/1.1 600 High\r\nContent-Length: 0\r\n\r\n")
+says("/rtsp", b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+says("/http2", b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+says("/ssh", b"SSH-2.0-OpenSSH_9.6\r\n")
+says("/bad-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n")
+says("/huge-header", b"HTTP/1.1 200 OK\r\nX-Huge: " + b"h" * 200_000 + b"\r\nContent-Length: 2\r\n\r\nok")
+says("/huge-reason", b"HTTP/1.1 200 " + b"r" * 200_000 + b"\r\nContent-Length: 2\r\n\r\nok")
+says(
+    "/many-headers",
+    b"HTTP/1.1 200 OK\r\n"
+    + b"".join(b"X%04d: %04d\r\n" % (n, n) for n in range(4999))
+    + b"Content-Length: 2\r\n\r\nok",
+    closes=False,
+)
+says("/nul-header", b"HTTP/1.1 200 OK\r\nX-Nul: a\0b\r\nContent-Length: 2\r\n\r\nok")
+says("/no-colon", b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 2\r\n\r\nok")
+says("/space-colon", b"HTTP/1.1 200 OK\r\nX-Space : a\r\nContent-Length: 2\r\n\r\nok")
+says("/bare-cr", b"HTTP/1.1 200 OK\r\nX-Cr: a\rb\r\nContent-Length: 2\r\n\r\nok")
+says("/obs-fold", b"HTTP/1.1 200 OK\r\nX-Fold: a\r\n  b\r\n\tc\r\nContent-Length: 2\r\n\r\nok", closes=False)
+says(
+    "/fold-after-100",
+    b"HTTP/1.1 100 Continue\r\nX-I: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-Fold: a\r\n b\r\nContent-Length: 4\r\n\r\n\r\n o",
+)
+says("/fold-first", b"HTTP/1.1 200 OK\r\n X-Fold: a\r\nContent-Length: 2\r\n\r\nok")
+says("/latin1", "HTTP/1.1 200 Très bien\r\nX-Latin: café\r\nContent-Length: 2\r\n\r\nok".encode("latin-1"))
+says("/bare-lf", b"HTTP/1.1 200 OK\nX-Lf: a\nContent-Length: 2\n\nok")
+says("/no-reason", b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")
+says(
+    "/dup-header",
+    b"HTTP/1.1 200 OK\r\nX-Dup: 1\r\nx-dup: 2\r\nX-DUP:3\r\nX-Empty:\r\nContent-Length: 2\r\n\r\nok",
+    closes=False,
+)
+says("/204-body", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", closes=False)
+says("/204-unsized-body", b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 500 Smuggled\r\n\r\n", closes=False)
+says("/two-answers", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" * 2, closes=False)
+says(
+    "/100-continue",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    closes=False,
+)
+says(
+    "/103-early",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nX-Own: 1\r\nContent-Length: 2\r\n\r\nok",
+    closes=False,
+)
+says(
+    "/101", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x02hi"
+)
+says("/offers-h2", b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nok")
+says("/http10", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
+says(
+    "/trailers",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nX-Trailer: t\r\n\r\n",
+    closes=False,
+)
+
+
+@at("/endless-chunk-extension")
+async def endless_extension(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;")
+    await visit.for_ever(b"x" * 65536, 0)
+
+
+@at("/endless-trailer")
+async def endless_trailer(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: ")
+    await visit.for_ever(b"x" * 65536, 0)
+
+
+@at("/endless-header")
+async def endless_header(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nX-T: ")
+    await visit.for_ever(b"x" * 65536, 0)
+
+
+# --- R19–R22: large, compressed and damaged bodies
+
+
+@at("/big", closes=True)
+async def big(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1024 * MIB))
+    block = b"0123456789abcdef" * 16384
+    for _ in range(4096):
+        await visit.say(block)
+
+
+@at("/big-chunked", closes=True)
+async def big_chunked(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await visit.for_ever(b"10000\r\n" + b"c" * 65536 + b"\r\n", 0)
+
+
+@at("/cap")
+async def cap(visit: Visit) -> None:
+    await visit.answer(body=b"x" * int(visit.first("bytes", "262144")))
+
+
+def gzipped_zeros(mib: int) -> bytes:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join([squeeze.compress(bytes(MIB)) for _ in range(mib)]) + squeeze.flush()
+
+
+BOMBS: dict[int, bytes] = {}
+
+
+_GZIP = b"Content-Encoding: gzip"
+
+
+@at("/gzip-bomb")
+async def gzip_bomb(visit: Visit) -> None:
+    if 200 not in BOMBS:  # half a second of work, which must not hold up the other rows
+        BOMBS[200] = await asyncio.to_thread(gzipped_zeros, 200)
+    await visit.answer(body=BOMBS[200], headers=(_GZIP,))
+
+
+says(
+    "/bad-gzip",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\nnot gzip",
+    closes=False,
+)
+
+
+@at("/cut-gzip")
+async def cut_gzip(visit: Visit) -> None:
+    await visit.answer(body=gzip.compress(b"hello " * 100)[:-12], headers=(_GZIP,))
+
+
+@at("/unknown-encoding")
+async def unknown_encoding(visit: Visit) -> None:
+    await visit.answer(body=b"\x8b\x01\x80ok\x03", headers=(b"Content-Encoding: br",))
+
+
+@at("/bad-utf8")
+async def bad_utf8(visit: Visit) -> None:
+    body = b"\xef\xbb\xbfa\xff\xfe\0b\xe2\x80\xaec"
+    await visit.answer(body=body, headers=(b"Content-Type: text/plain; charset=klingon",))
+
+
+# --- R23–R26, R32–R38: statuses, pacing, closing
+
+
+@at("/redir-self")
+async def redir_self(visit: Visit) -> None:
+    await visit.answer("302 Found", headers=(b"Location: /redir-self",))
+
+
+@at("/redir-away")
+async def redir_away(visit: Visit) -> None:
+    await visit.answer("307 Temporary Redirect", headers=(b"Location: http://127.0.0.1:9/elsewhere",))
+
+
+@at("/redir-bad")
+async def redir_bad(visit: Visit) -> None:
+    await visit.answer("302 Found", headers=(b"Location: http://[::1/\xff\xfe:99999",))
+
+
+@at("/redir-nowhere")
+async def redir_nowhere(visit: Visit) -> None:
+    await visit.answer("304 Not Modified", body=b"")
+
+
+@at("/retry-after")
+async def retry_after(visit: Visit) -> None:
+    values = tuple(b"Retry-After: " + v.encode("latin-1") for v in visit.query.get("v", []))
+    await visit.answer(f"{visit.first('code', '503')} Later", headers=values)
+
+
+@at("/status")
+async def status(visit: Visit) -> None:
+    code = visit.first("code", "200")
+    await visit.answer(f"{code} Chosen", body=b"" if code in ("204", "304") else b"chosen")
+
+
+@at("/delay")
+async def delay(visit: Visit) -> None:
+    await asyncio.sleep(float(visit.first("s", "1")))
+    await visit.answer()
+
+
+@at("/close-soon", closes=True)
+async def close_soon(visit: Visit) -> None:
+    """A whole answer that promises to keep the connection, which then ends 0 to 5 ms later."""
+    await visit.answer()
+    visit.state["soon"] = visit.state.get("soon", 0) + 1
+    await asyncio.sleep(visit.state["soon"] % 6 / 1000)
+
+
+@at("/close-second")
+async def close_second(visit: Visit) -> None:
+    """Answers the first request of a connection and drops the second without a byte."""
+    if visit.nth == 1:
+        await visit.answer()
+    else:
+        visit.writer.close()
+
+
+@at("/early-413", closes=True, unread=True)
+async def early_413(visit: Visit) -> None:
+    await visit.answer("413 Content Too Large", body=b"too large", headers=(b"Connection: close",))
+
+
+@at("/stop-reading", unread=True)
+async def stop_reading(visit: Visit) -> None:
+    visit.writer.transport.pause_reading()
+    await asyncio.Event().wait()
