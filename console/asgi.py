@@ -50,7 +50,7 @@ pages, receiver = attended(InThreads()), OnLoop(receive_webhook)
 
 
 async def web(scope: Scope, receive: Receive, send: Send) -> None:
-    """The built-in receiver, which may take two minutes for an answer, needs no thread."""
+    """The built-in receiver may take two minutes for an answer: it keeps no thread while it waits."""
     await (receiver if scope["path"].startswith(RECEIVER) else pages)(scope, receive, send)
 
 

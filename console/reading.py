@@ -19,7 +19,12 @@ async def read(query: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
 
 def read_within(seconds: float, query: Callable[[], T]) -> T:
     """The same for a thread that can wait. Raises TimeoutError."""
-    return _thread.submit(_run, query, (), {}).result(seconds)
+    asked = _thread.submit(_run, query, (), {})
+    try:
+        return asked.result(seconds)
+    except TimeoutError:
+        asked.cancel()  # or it would still be done, in the way of the sockets
+        raise
 
 
 def _run(query: Callable[..., T], args: tuple[object, ...], options: dict[str, object]) -> T:

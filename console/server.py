@@ -109,7 +109,7 @@ class Server(Daphne):
             websocket_timeout=-1,
             websocket_max_message_size=MAX_SENT_FRAME,
             websocket_max_frame_size=MAX_SENT_FRAME,
-            application_close_timeout=5,
+            application_close_timeout=15,  # a check whose client has left takes its ten seconds
         )
         self.endpoints = []  # Daphne would bind by itself; ours are bound, so that their port is known and kept
         self._sockets, self._started, self._stopping = sockets, started, stopping

@@ -111,5 +111,6 @@ def logging_config(format: str) -> dict[str, Any]:
             "console": {"level": "INFO"},
             "django": {"level": "ERROR"},
             "django.request": {"filters": ["faults_only"]},
+            "django.security": {"level": "CRITICAL"},  # what is wrong with a request is told to who made it
         },
     }

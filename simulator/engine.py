@@ -73,7 +73,7 @@ def abandon(endpoint_id: str, within: float = 2.0) -> None:
     From any thread but the engine's loop. Attempts in flight are ended and recorded as interrupted.
     """
     number = ids.decode("ep", endpoint_id)
-    if _current is not None and number is not None:
+    if _current is not None and not _current.over and number is not None:
         ended = asyncio.run_coroutine_threadsafe(_current.abandon(number), _current.loop)
         try:
             ended.result(within)
@@ -87,7 +87,7 @@ def attending() -> AbstractContextManager[None]:
 
 
 def current() -> "Engine | None":
-    """The engine of this process, while it runs."""
+    """The engine of this process, also when it has stopped; None before one runs."""
     return _current
 
 
@@ -134,6 +134,11 @@ class Engine:
             return []
         return [f"The clock of this machine was set by {jump:+.0f} s. Waiting retries moved with it."]
 
+    @property
+    def over(self) -> bool:
+        """Nothing is sent any more."""
+        return self._life.done()
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -151,8 +156,10 @@ class Engine:
         _current = self
 
     async def stop(self, grace: float = 5.0) -> None:
-        """Claim nothing more, let what is in flight end for `grace` seconds; the rest is interrupted."""
-        global _current
+        """Claim nothing more, let what is in flight end for `grace` seconds; the rest is interrupted.
+
+        It stays the engine of this process: what still comes in is not to begin anything on its own.
+        """
         self._stopping = True
         self._ledger.taking = False
         self._bell.set()
@@ -172,8 +179,6 @@ class Engine:
         self._core.keep(False)
         self._database.shutdown()
         self._trouble = "The delivery engine has stopped."
-        if _current is self:
-            _current = None
 
     async def drain(self) -> None:
         """Return when nothing unfinished is left, but what a paused endpoint holds."""
@@ -229,7 +234,7 @@ class Engine:
     def try_out(self, use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
         """What `use` returns, given what this engine sends with, on its loop. From any other thread.
 
-        Raises CancelledError when the engine stops before.
+        Raises CancelledError when the engine stops, or has stopped.
         """
         asked = asyncio.run_coroutine_threadsafe(use(self._transport), self.loop)
         self._asked.add(asked)

@@ -21,12 +21,16 @@ def reach(url: str, *, timeout: float, tls_verify: bool = True) -> dict[str, Any
     From any thread but the engine's loop.
     """
     probe = partial(Transport.probe, url=url, timeout=min(timeout, LONGEST_S), tls_verify=tls_verify)
+    running = engine.current()
     try:
-        running = engine.current()
         outcome = running.try_out(probe) if running else asyncio.run(_alone(probe))
     except CancelledError:
-        outcome = Outcome(time.time(), error="interrupted", message=failures.message("interrupted"))
-    return _told(outcome, url)
+        stopped = Outcome(
+            time.time(), error="interrupted", message="The simulator stopped during this check."
+        )
+        return _told(stopped, hint="Check again once it runs.")
+    code = outcome.error
+    return _told(outcome, hint=failures.hint_for(code, url=url, message=outcome.message) if code else "")
 
 
 async def _alone(probe: Callable[[Transport], Coroutine[Any, Any, Outcome]]) -> Outcome:
@@ -37,13 +41,13 @@ async def _alone(probe: Callable[[Transport], Coroutine[Any, Any, Outcome]]) -> 
         await transport.aclose()
 
 
-def _told(outcome: Outcome, url: str) -> dict[str, Any]:
+def _told(outcome: Outcome, *, hint: str) -> dict[str, Any]:
     error = None
     if outcome.error:
         error = {
             "code": outcome.error,
             "message": outcome.message,
-            "hint": failures.hint_for(outcome.error, url=url, message=outcome.message),
+            "hint": hint,
             "phase": outcome.phase,
         }
     return {

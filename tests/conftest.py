@@ -45,6 +45,14 @@ def receiver() -> Iterator[Receiver]:
     started.stop()
 
 
+@pytest.fixture(autouse=True)
+def no_engine_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has stopped stays the engine of its process, which in tests goes on."""
+    from simulator import engine
+
+    monkeypatch.setattr(engine, "_current", None)
+
+
 @pytest.fixture
 def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
     """Makes servers: `make_server(SIM_RETRY_SCALE="0.05")`, each in its own folder; `start=False` leaves it to you."""

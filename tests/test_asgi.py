@@ -26,6 +26,19 @@ def test_an_address_without_its_final_slash_is_led_to_the_one_with_it(server: Se
     answer = server.get("/endpoints?status=paused")
     assert (answer.status, answer.headers["location"]) == (301, "/endpoints/?status=paused")
     assert server.request("POST", "/endpoints", b"", Origin=server.url).status == 404
+    answer = server.get("/receiver?status=500")
+    assert (answer.status, answer.headers["location"]) == (301, "/receiver/?status=500")
+
+
+@pytest.mark.parametrize("path", ["/", "/receiver/", "/api/v1/webhooks"])
+def test_a_query_of_too_many_fields_is_refused_without_a_word_in_the_log(server: Server, path: str):
+    answer = (
+        server.api("GET", "/webhooks?" + "a=1&" * 1001)
+        if "api" in path
+        else server.get(f"{path}?{'a=1&' * 1001}")
+    )
+    assert answer.status == 400
+    assert server.errors == ""
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "//evil.example/endpoints", "/%2f%2fevil.example"])

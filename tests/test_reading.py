@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from unittest.mock import Mock
 
 import pytest
 from django.db import OperationalError, connection
 
-from console.reading import read
+from console.reading import _thread, read, read_within
 from simulator.models import Endpoint
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,3 +81,13 @@ async def test_a_fault_of_the_query_is_the_callers_and_costs_no_connection() -> 
     with pytest.raises(ZeroDivisionError):
         await read(broken)
     assert await read(lambda: connection.connection) is not None
+
+
+def test_what_a_thread_no_longer_waits_for_is_not_read_later() -> None:
+    go_on, late = threading.Event(), Mock()
+    _thread.submit(go_on.wait, 5)
+    with pytest.raises(TimeoutError):
+        read_within(0.01, late)
+    go_on.set()
+    assert read_within(5, lambda: 7) == 7
+    assert not late.called

@@ -6,6 +6,7 @@ from django.utils.http import escape_leading_slashes
 
 from simulator.api.gate import ROOT as API
 
+from ..security import RECEIVER
 from . import page
 
 
@@ -13,14 +14,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Also where an address without its final slash is led to the one with it."""
     if request.path.startswith(API):
         return _line(404, "Not found.")
-    if request.method in ("GET", "HEAD") and is_valid_path(f"{request.path_info}/"):
+    slashed = f"{request.path_info}/"
+    if request.method in ("GET", "HEAD") and (slashed == RECEIVER or is_valid_path(slashed)):
         address = request.get_full_path(force_append_slash=True)
         return HttpResponsePermanentRedirect(escape_leading_slashes(address))
     return page.not_found(request, exception)
 
 
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """What a form with a missing or stale token gets. Reads no database: it is called on the loop."""
+    """What a form with a missing or stale token gets."""
     text = "This page was open too long. Reload it and try again."
     return page.notice(request, text, status=403) if request.htmx else _line(403, text)
 
