@@ -17,7 +17,7 @@ from contextlib import contextmanager
 MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
-TURNS_S = 0.0001  # of the GIL; if they were always so short, bulk would be 7 % slower
+TURNS_S = 0.00002  # of the GIL; if they were always even five times as long, bulk would be 7 % slower
 REST_S = 0.024  # between two small steps, each of which takes 2 to 4: who comes finds the loop free, seven times of eight
 
 
