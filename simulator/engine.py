@@ -73,7 +73,7 @@ def abandon(endpoint_id: str, within: float = 2.0) -> None:
     From any thread but the engine's loop. Attempts in flight are ended and recorded as interrupted.
     """
     number = ids.decode("ep", endpoint_id)
-    if _current is not None and not _current.over and number is not None:
+    if _current is not None and not _current._life.done() and number is not None:
         ended = asyncio.run_coroutine_threadsafe(_current.abandon(number), _current.loop)
         try:
             ended.result(within)
@@ -133,11 +133,6 @@ class Engine:
         if abs(jump) < CLOCK_NOTICE_S:
             return []
         return [f"The clock of this machine was set by {jump:+.0f} s. Waiting retries moved with it."]
-
-    @property
-    def over(self) -> bool:
-        """Nothing is sent any more."""
-        return self._life.done()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
