@@ -4,8 +4,8 @@ A page or a click takes a few ms of this process; while a batch is sent beside i
 while somebody waits, for at most nine tenths of the time, so that nobody's polling can keep a batch from getting on.
 And while people are about it moves in small steps with rests between them: the next one who comes waits for its end.
 The rests come on top of the nine tenths; they end by themselves.
-The threads take turns sooner, too: a click passes from one to another several times, and each time it would wait up
-to 5 ms for one that computes, a page being drawn beside it or what is left of a step.
+The threads take turns sooner, too: a click passes from one to another several times, and waits each time for one that
+computes, a page being drawn beside it or what is left of a step.
 """
 
 import asyncio
