@@ -213,26 +213,34 @@ class Bench:
         return {"events_per_round": self._events, **compared(found)}
 
     def _under_load(self, report: Report) -> Report:
-        """Clicks and pages while a large batch is on its way."""
-        self._say(f"A batch of {self._plan.batch} events, with clicks and pages meanwhile")
+        """Clicks while a large batch is on its way; then, under another one, clicks and pages."""
+        self._say(f"A batch of {self._plan.batch} events, with clicks meanwhile")
+        facts, [clicks] = self._batch(self._clicks_until)
+        report["click_ms"]["batch"] = in_ms(clicks)
+        self._say("The same, with somebody who loads pages as well")
+        with_pages, [clicks, pages] = self._batch(self._clicks_until, self._pages_until)
+        report["click_ms"]["batch_and_pages"] = in_ms(clicks)
+        for name, took in pages.items():
+            report["page_ms"][name]["batch"] = in_ms(took)
+        page = report["page_ms"]["console"]
+        report["page_slowdown"] = ratio(page["batch"]["p50"], page["idle"]["p50"])
+        return {"batch": {"events": self._plan.batch, **facts}, "batch_and_pages": with_pages}
+
+    def _batch(self, *people: Callable[[threading.Event], Any]) -> tuple[Report, list[Any]]:
+        """How a large batch went, and what each of these people measured meanwhile."""
         over = threading.Event()
-        with ThreadPoolExecutor(2) as people:
+        with ThreadPoolExecutor(len(people)) as pool:
             batch, began = self._start(self._plan.batch, self._bulk, self._viewer)
-            clicks = people.submit(self._clicks_until, over)
-            pages = people.submit(self._pages_until, over)
+            measured = [pool.submit(one, over) for one in people]
             try:
                 self._watch(batch)
             finally:
                 over.set()
-            report["click_ms"]["batch"] = in_ms(clicks.result())
-            for name, took in pages.result().items():
-                report["page_ms"][name]["batch"] = in_ms(took)
         self._server.settle()
-        tally, page = self._tally(), report["page_ms"]["console"]
+        tally = self._tally()
         self._delivered += tally["count"]
-        report["page_slowdown"] = ratio(page["batch"]["p50"], page["idle"]["p50"])
         per_s = round(tally["count"] / (tally["last"] - began), 1)
-        return {"batch_events": self._plan.batch, "batch_sent": tally["count"], "batch_per_s": per_s}
+        return {"sent": tally["count"], "per_s": per_s}, [each.result() for each in measured]
 
     def _watch(self, batch: str) -> None:
         """Until the open console has heard of all of it; after a while the rest is not sent."""
