@@ -9,9 +9,11 @@ from django.db import OperationalError, connection, transaction
 from .rows import query
 
 LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
+LAST_WAIT_S = 0.3  # the same once the process ends
 _lock = threading.RLock()
 _depth = 0  # of the blocks of the thread that has the lock
 _shut: str | None = None
+_ending = False
 
 
 class Shut(OperationalError):
@@ -29,10 +31,12 @@ def writing() -> Iterator[None]:
     global _depth
     if _shut:
         raise Shut(_shut)
-    if not _lock.acquire(timeout=LOCK_WAIT_S):
+    if not _lock.acquire(timeout=LAST_WAIT_S if _ending else LOCK_WAIT_S):
         raise OperationalError("database is locked")
     _depth += 1
     try:
+        if _ending:
+            query(f"PRAGMA busy_timeout = {LAST_WAIT_S * 1000:.0f}")
         with transaction.atomic(savepoint=_depth == 1):  # one inside of another is a part of it
             yield
             if connection.needs_rollback:  # Django would undo all of it in silence
@@ -55,3 +59,9 @@ def shut(reason: str | None) -> None:
     """From now on refuse every write with this reason; None lifts it."""
     global _shut
     _shut = reason
+
+
+def hurry() -> None:
+    """This process ends: from now on nobody waits long for the lock, so that another program cannot keep it alive."""
+    global _ending
+    _ending = True

@@ -1,4 +1,7 @@
-"""What a misbehaving receiver may cost: memory and processor, measured in a fresh process; and the neighbour."""
+"""What a misbehaving receiver may cost: memory and processor, measured in a fresh process; and the neighbour.
+
+The figures are properties of the tests: `manage.py test tests/faults/test_bounds.py --junitxml=figures.xml`.
+"""
 
 import asyncio
 import json
@@ -20,6 +23,8 @@ from simulator.wire import Transport
 from ..waiting import until
 from .behaviours import MIB
 from .receiver import FaultReceiver
+
+Record = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -69,9 +74,10 @@ async def best(measure: Callable[[], Awaitable[float]], bound: float) -> float:
     ],
 )
 async def test_a_huge_answer_costs_a_few_mebibytes_at_most(
-    receiver: FaultReceiver, path: str, mib: float, seconds: float
+    receiver: FaultReceiver, path: str, mib: float, seconds: float, record_property: Record
 ) -> None:
     result = await measured(receiver.url(path))
+    record_property("mib", result["mib"])
     assert result["mib"] <= mib, result
     assert result["seconds"] <= seconds, result
 
@@ -120,7 +126,7 @@ def p95(values: list[float]) -> float:
 
 @pytest.mark.alone
 async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
-    receiver: FaultReceiver, transport: Transport
+    receiver: FaultReceiver, transport: Transport, record_property: Record
 ) -> None:
     async def beyond_twice_the_baseline() -> float:
         baseline = p95(await latencies(transport, healthy.url("/")))
@@ -134,6 +140,7 @@ async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
         for send in hung:
             send.cancel()
         await asyncio.gather(*hung, return_exceptions=True)
+        record_property("p95_ms_before_and_meanwhile", (baseline, meanwhile))
         return meanwhile - 2 * baseline
 
     async with FaultReceiver() as healthy:
@@ -141,7 +148,9 @@ async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
 
 
 @pytest.mark.alone
-async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address() -> None:
+async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address(
+    record_property: Record,
+) -> None:
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -163,7 +172,9 @@ async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address() 
             for n in range(20)
         ]
         for host in ("localhost", "127.0.0.1", "127.1", "app.localhost"):
-            assert await best(partial(seconds, receiver.url("/", host=host)), 0.05) <= 0.05
+            took = await best(partial(seconds, receiver.url("/", host=host)), 0.05)
+            record_property(f"seconds_to_{host}", took)
+            assert took <= 0.05
         assert not any(send.done() for send in hung)
         done.set()
         assert {(await send).error for send in hung} == {"dns_failed"}

@@ -81,6 +81,21 @@ def test_e13_a_database_locked_by_another_program_delays_and_loses_nothing(
     assert not probe.broken
 
 
+def test_e08_with_e13_a_locked_database_does_not_keep_it_from_ending(server: Server, receiver: Receiver):
+    register(server, receiver)
+    receiver.answer(Answer(delay=1), 200)
+    sent = server.api("POST", "/events", json=EVENT).json
+    receiver.wait_for(1)
+    with locked(database(server)):
+        code, took = server.stop()
+    assert (code, took < 6.5) == (0, True), took
+    assert str(database(server)) in server.errors and "Nothing is lost" in server.errors
+    server.start()
+    receiver.wait_for(2)
+    wait_until(lambda: status(server, sent) == "succeeded", 5, "its second attempt")
+    assert events(receiver.requests) == [sent["event"]["id"]] * 2
+
+
 @pytest.fixture
 def small_disk(make_server: Callable[..., Server]) -> Server:
     """A server whose data folder is a disk of 4 MiB of its own, seen by nobody else."""

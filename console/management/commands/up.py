@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from console import database, firstrun, listening
-from simulator import datafolder
+from simulator import datafolder, transaction
 from simulator.datafolder import EngineLock, Taken
 from simulator.models import Activity
 from simulator.transaction import Shut, writing
@@ -63,8 +63,16 @@ class Command(BaseCommand):
             firstrun.furnish(address)
             Activity.note("engine", "started", detail=address)
         self._serve(lock, bound, address)
-        with writing():
-            Activity.note("engine", "stopped", detail=address)
+        try:
+            with writing():
+                Activity.note("engine", "stopped", detail=address)
+        except Shut:
+            raise
+        except DatabaseError as error:
+            self.stderr.write(
+                f"{settings.DATABASES['default']['NAME']} could not be written at the end ({error}). "
+                "Nothing is lost: what was under way is sent again after the next start."
+            )
 
     def _prepare(self, held: ExitStack) -> tuple[EngineLock, socket]:
         """All that can be refused, before anything is changed. What is taken is given back when `held` ends."""
@@ -126,6 +134,7 @@ class Command(BaseCommand):
             gc.set_threshold(YOUNG, 20, 50)
 
         async def stopping() -> None:
+            transaction.hurry()
             await engine.stop(DRAIN_S)
 
         server = Server(application, [bound], started=started, stopping=stopping)
