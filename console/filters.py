@@ -1,6 +1,6 @@
 """Which deliveries a list shows: what the page's query string asks for. The query itself is simulator.search's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import or_
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
-from simulator import failures, search, searchable
+from simulator import failures, ids, search, searchable
 from simulator.models import Delivery, Endpoint
 from simulator.models.delivery import DeliveryQuerySet
 from simulator.models.event_type import known_types
@@ -50,10 +50,13 @@ class Filter:
     def query_string(self) -> str:
         return urlencode({name: value for name, value in asdict(self).items() if value})
 
-    def deliveries(self) -> DeliveryQuerySet:
-        """What it lets through, in no order."""
-        found = self._beside_text()
-        return found.filter(reduce(or_, _shown(self.q), searchable.containing(self.q))) if self.q else found
+    def among(self, changed: Sequence[str]) -> DeliveryQuerySet:
+        """Those of these few deliveries that it lets through, in no order."""
+        found = self._beside_text().filter(pk__in=changed)
+        if not self.q:
+            return found
+        numbers = [number for pk in changed if (number := ids.decode("dlv", pk))]
+        return found.filter(reduce(or_, [*_shown(self.q), *searchable.among(self.q, numbers)]))
 
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:
         """The newest `count` of them, older than the delivery `cursor`; `shape` says what is read of each."""

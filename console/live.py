@@ -269,7 +269,7 @@ def _read_changes(filter: Filter, since: int) -> Changes:
     if len(changed) > TOO_MANY:
         return Changes(feed.latest(), _RELOAD, True)
     changed = changed[:ROWS_IN_FRAME]
-    matching = {found.pk: found for found in rows.shown(filter).filter(pk__in=[pk for pk, _ in changed])}
+    matching = {found.pk: found for found in rows.among(filter, [pk for pk, _ in changed])}
     fragments: list[dict[str, str]] = []
     gone: list[str] = []
     size, last = 0, since

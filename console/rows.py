@@ -62,9 +62,9 @@ def _joined(named: Sequence[Any]) -> SafeString:
     return mark_safe("\n".join(filter(None, html.values())))  # None: deleted a moment ago
 
 
-def shown(filter: Filter) -> DeliveryQuerySet:
-    """What the filter lets through, with what a row shows and no more."""
-    return _shown(filter.deliveries())
+def among(filter: Filter, changed: Sequence[str]) -> DeliveryQuerySet:
+    """Those of these few deliveries that the filter lets through, with what a row shows and no more."""
+    return _shown(filter.among(changed))
 
 
 def _shown(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:

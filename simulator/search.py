@@ -15,7 +15,6 @@ from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
-FIRST_LOOK = 2000  # hits of a text that are looked at before all of them are
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
 
@@ -96,7 +95,7 @@ def _moment(name: str, text: str) -> datetime:
 
 
 def matching(filters: Filters) -> DeliveryQuerySet:
-    """The deliveries that match, in no order."""
+    """The deliveries that match all but the text, in no order."""
     found: DeliveryQuerySet = Delivery.objects.all()
     if filters.status:
         # The second condition is what the partial indexes are made for.
@@ -107,8 +106,7 @@ def matching(filters: Filters) -> DeliveryQuerySet:
         found = found.filter(endpoint=ids.decode("ep", filters.endpoint))
     if filters.code:
         found = found.filter(_code(filters.code))
-    found = _between(found, filters.since, filters.until)
-    return found.filter(searchable.containing(filters.q)) if filters.q else found
+    return _between(found, filters.since, filters.until)
 
 
 def _code(code: str) -> Q:
@@ -142,20 +140,24 @@ def newest(
 
     The rows match all the other filters already. With a text each place where it may be is asked by itself and the
     answers are merged, and so is each status of a class: in one query they would cost a look at every row, as soon as
-    the text is rare in one place and common in another, or the class is large.
+    the text is rare in one place and common in another, or the class is large. The quick ones come first; the others
+    need only look at what is newer than what is there already.
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
-    before = (ids.decode("dlv", cursor) if cursor else None) or searchable.MAX_ID
-    # First what is not indexed yet: it may be a moment later, and would else be found in neither place.
-    others = _merged(rows, [*searchable.beside(filters.q), *also], count)
-    hits = searchable.hits(filters.q, before=before, most=FIRST_LOOK)
-    found = _merged(rows, [Q(pk__in=hits)], count) if hits else []
-    if hits is None or len(hits) == FIRST_LOOK and len(found) < count:
-        found = _merged(rows, [searchable.indexed(filters.q, before=before)], count)
-    return _newest([*found, *others], count)
+    before, after = (ids.decode("dlv", cursor) if cursor else None) or searchable.MAX_ID, 0
+    found = _merged(rows, [*searchable.known(filters.q), *also], count)
+    for place in searchable.places(filters.q, before=before):
+        if len(found) == count:
+            rows, after = rows.filter(pk__gt=found[-1].pk), ids.decode("dlv", found[-1].pk) or 0
+        hits = place.newest(place.first, after)
+        here = _merged(rows, [Q(pk__in=hits)], count)
+        if len(hits) == place.first and len(here) < count:
+            here = _merged(rows, [place.all], count)
+        found = _newest([*found, *here], count)
+    return found
 
 
 def _merged(rows: QuerySet[Delivery, R], places: Sequence[Q], count: int) -> list[R]:

@@ -2,6 +2,9 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 import pytest
 from django.db import connection
@@ -9,7 +12,7 @@ from django.db import connection
 from simulator import search, searchable
 from simulator.ids import decode
 from simulator.models import Delivery
-from simulator.searchable import _UNINDEXED, containing, forget
+from simulator.searchable import _UNINDEXED, Place, among, forget
 from simulator.transaction import writing
 
 from .receiving import Answer
@@ -26,8 +29,14 @@ def _empty_index(transactional_db: None) -> None:
         cursor.execute("INSERT INTO simulator_search (simulator_search) VALUES ('delete-all')")
 
 
-def found(text: str) -> set[str]:
-    return set(Delivery.objects.filter(containing(text)).values_list("pk", flat=True))
+def found(text: str, **others: str) -> set[str]:
+    """By a search; whether each is among a few is another question with the same answer."""
+    filters = search.Filters(q=text, **others)
+    rows = search.matching(filters)
+    listed = {each.pk for each in search.newest(rows, filters, None, 100)}
+    numbers = [decode("dlv", pk) for pk in Delivery.objects.values_list("pk", flat=True)]
+    assert {each.pk for each in rows.filter(reduce(or_, among(text, numbers)))} == listed
+    return listed
 
 
 def indexed() -> int:
@@ -86,22 +95,92 @@ def test_the_index_is_tidied_up_in_small_steps_as_it_grows(endpoint, monkeypatch
 def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatch):  # noqa: F811
     delivery = accept(endpoint, b'{"name":"Moving"}')
     Delivery.objects.filter(pk=delivery.pk).update(status="succeeded", due_at=None)
-    hits = searchable.hits
+    newest = Place.newest
 
-    def then_it_is_indexed(*args, **options):
-        found = hits(*args, **options)
+    def then_it_is_indexed(place, most, after):
+        found = newest(place, most, after)
         searchable.index_some()
         return found
 
-    monkeypatch.setattr(searchable, "hits", then_it_is_indexed)
+    monkeypatch.setattr(Place, "newest", then_it_is_indexed)
     [shown] = search.newest(Delivery.objects.all(), search.Filters(q="moving"), None, 10)
     assert shown.pk == delivery.pk and indexed() == 1
 
 
-def test_what_is_not_indexed_yet_is_found_too(endpoint):  # noqa: F811
-    delivery = accept(endpoint, b'{"name":"Fresh"}')
-    assert indexed() == 0
-    assert found("fres") == {delivery.pk}
+@pytest.mark.parametrize("state", ["waiting", "ended", "indexed"])
+def test_any_part_of_a_text_is_found_whatever_it_is_made_of_and_indexed_or_not(endpoint, state):  # noqa: F811
+    texts = [
+        "Fresh",
+        'a "quoted" word',
+        "back\\slash",
+        "tab\there",
+        "100 % of _it!",
+        "Z\u00fcrich",
+        "a: b",
+        "x/y-z.1",
+        "{}[]",
+        "  ",
+        "7",
+    ]
+    made = {text: accept(endpoint, f"<{text}>".encode()) for text in texts}
+    for delivery in made.values():
+        delivery.attempts.create(
+            number=1,
+            started_at=delivery.created_at,
+            url=endpoint.url,
+            request_headers=[["x-sent", f"({delivery.pk}) {{}}"]],
+            response_headers=[["X-Back", f'"{delivery.pk}"; \u00fc'], ["x-b", "["]],
+            response_body=b"\xff\x00after",
+        )
+    if state != "waiting":
+        Delivery.objects.update(status="succeeded", due_at=None)
+    if state == "indexed":
+        assert searchable.index_some() and indexed() == len(texts)
+    for text, delivery in made.items():
+        for part in (
+            f"<{text}>",
+            f"<{text}>".swapcase() if text.isascii() else text,
+            f"{text}>",
+            f"<{text[:3]}",
+        ):
+            assert found(part) == {delivery.pk}, part
+        for part in (f"x-sent: ({delivery.pk}) {{}}", f'X-Back: "{delivery.pk}"; \u00fc', f'{delivery.pk}"'):
+            assert found(part) == {delivery.pk}, part
+    assert found("x-sent") == found("-b: [") == found("[") == {delivery.pk for delivery in made.values()}
+    assert found("<Fr%h>") == found("Fre_h") == found("sent;") == set()
+
+
+def test_a_frequent_text_beside_a_rare_filter_is_found_behind_the_first_look(endpoint, monkeypatch):  # noqa: F811
+    made = [accept(endpoint, b'{"name":"No %d"}' % number).pk for number in range(9)]
+    old, waiting = made[0], made[1]
+    Delivery.objects.exclude(pk__in=made[5:]).exclude(pk=waiting).update(status="succeeded", due_at=None)
+    assert searchable.index_some()
+    Delivery.objects.filter(pk=made[2]).update(indexed=False)
+    Delivery.objects.filter(pk=old).update(status="failed")
+    Delivery.objects.filter(pk=waiting).update(status="sending")
+    places = searchable.places
+    monkeypatch.setattr(
+        searchable, "places", lambda *a, **k: [replace(each, first=2) for each in places(*a, **k)]
+    )
+    assert found('"No ', status="failed") == {old}
+    assert found('"No ', status="sending") == {waiting}
+    filters = search.Filters(q="name")
+    rows = search.matching(filters)
+    one_by_one, cursor = [], None
+    while page := search.newest(rows, filters, cursor, 2):
+        one_by_one += [each.pk for each in page]
+        cursor = one_by_one[-1]
+    assert one_by_one == made[::-1]
+
+
+def test_what_waits_is_searched_newest_first_and_by_its_index_alone(endpoint):  # noqa: F811
+    [waiting, fresh, _] = searchable.places("name")
+    for place, index in ((waiting, "unfinished"), (fresh, "to_index")):
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {place.ids}", [*place.parameters, 0, 200])
+            steps = [step[-1] for step in cursor.fetchall()]
+        assert steps[0] == f"SEARCH simulator_delivery USING INDEX {index} (id>? AND id<?)"
+        assert not any("TEMP B-TREE" in step for step in steps)
 
 
 async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):  # noqa: F811

@@ -1,6 +1,5 @@
 """`/deliveries`: one event to one endpoint, and what was tried."""
 
-from dataclasses import replace
 from typing import Any, Literal, cast
 
 from django.db.models import QuerySet
@@ -60,7 +59,7 @@ def index(
 ) -> HttpResponse:
     """Newest first; every filter narrows."""
     filters = search.parsed(request.GET.dict())
-    rows = search.matching(replace(filters, q=None)).rows()
+    rows = search.matching(filters).rows()
 
     def find(rows: QuerySet[Delivery], cursor: str | None, count: int) -> list[Delivery]:
         return search.newest(cast(DeliveryQuerySet, rows), filters, cursor, count)
