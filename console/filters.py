@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
-from simulator import failures, ids, search, searchable
+from simulator import failures, search, searchable
 from simulator.models import Delivery, Endpoint
 from simulator.models.delivery import DeliveryQuerySet
 from simulator.models.event_type import known_types
@@ -55,8 +55,8 @@ class Filter:
         found = self._beside_text().filter(pk__in=changed)
         if not self.q:
             return found
-        numbers = [number for pk in changed if (number := ids.decode("dlv", pk))]
-        return found.filter(reduce(or_, [*_shown(self.q), *searchable.among(self.q, numbers)]))
+        sent_or_came_back = [searchable.among(self.q, changed).all, *searchable.known(self.q, changed)]
+        return found.filter(reduce(or_, [*_shown(self.q), *sent_or_came_back]))
 
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:
         """The newest `count` of them, older than the delivery `cursor`; `shape` says what is read of each."""

@@ -15,6 +15,7 @@ from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
+FEW = 1000  # deliveries: they are quicker looked at one by one than found among all that contain a text
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
 
@@ -141,17 +142,24 @@ def newest(
     The rows match all the other filters already. With a text each place where it may be is asked by itself and the
     answers are merged, and so is each status of a class: in one query they would cost a look at every row, as soon as
     the text is rare in one place and common in another, or the class is large. The quick ones come first; the others
-    need only look at what is newer than what is there already.
+    need only look at what is newer than what is there already, and of what they have only the newest are tried at first.
+    When few deliveries match the other filters, these are looked at and not the places.
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
-    before, after = (ids.decode("dlv", cursor) if cursor else None) or searchable.MAX_ID, 0
-    found = _merged(rows, [*searchable.known(filters.q), *also], count)
-    for place in searchable.places(filters.q, before=before):
+    few: list[Any] | None = None
+    if rows[FEW : FEW + 1].exists():
+        places = searchable.places(filters.q, before=cursor)
+    else:
+        few = list(rows.values_list("pk", flat=True))
+        rows, places = rows.filter(pk__in=few), [searchable.among(filters.q, few)]
+    found, after = _merged(rows, [*searchable.known(filters.q, few), *also], count), None
+    for place in places:
         if len(found) == count:
-            rows, after = rows.filter(pk__gt=found[-1].pk), ids.decode("dlv", found[-1].pk) or 0
+            after = found[-1].pk
+            rows = rows.filter(pk__gt=after)
         hits = place.newest(place.first, after)
         here = _merged(rows, [Q(pk__in=hits)], count)
         if len(hits) == place.first and len(here) < count:

@@ -7,7 +7,7 @@ left out: they are three quarters of the text, and a person searches for the res
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,30 +65,35 @@ class Place:
     parameters: Sequence[Any]
     all: Q
 
-    def newest(self, most: int, after: int) -> list[int]:
-        """The newest `most` of them above the id `after`, found without reading the rest."""
-        return [id for (id,) in query(self.ids, [*self.parameters, after, most])]
+    def newest(self, most: int, after: str | None = None) -> list[int]:
+        """The newest `most` of them above the id `after`, as numbers, found without reading the rest."""
+        return [id for (id,) in query(self.ids, [*self.parameters, _number(after, 0), most])]
 
 
-def places(text: str, *, before: int = MAX_ID) -> list[Place]:
+def places(text: str, *, before: str | None = None) -> list[Place]:
     """Where a text may be in bodies and headers of deliveries below the id `before`, ignoring the case of ASCII letters.
 
     To be asked in this order: what is not indexed yet may be a moment later, and would else be found in neither place.
     """
     if len(text) < SHORTEST:
-        return [_liked(text, before, "TRUE")]
-    known = [_phrase(text), before]
+        return [_liked(text, "TRUE", before)]
+    known = [_phrase(text), _number(before, MAX_ID)]
     return [
-        _liked(text, before, "due_at IS NOT NULL"),
-        _liked(text, before, "NOT indexed AND due_at IS NULL"),
+        _liked(text, "simulator_delivery.due_at IS NOT NULL", before),
+        _liked(text, "NOT simulator_delivery.indexed AND simulator_delivery.due_at IS NULL", before),
         Place(2000, _INDEXED, known, Q(pk__in=RawSQL(_INDEXED, [*known, 0, -1]))),
     ]
 
 
-def known(text: str, among: str = "TRUE") -> list[Q]:
+def among(text: str, few: Sequence[str]) -> Place:
+    """The same for a few deliveries, indexed or not."""
+    return _liked(text, f"simulator_delivery.id IN ({_listed(few)})")
+
+
+def known(text: str, few: Sequence[str] | None = None) -> list[Q]:
     """The headers that every request has: where they contain the text is known anyway, or sought by their exact form.
 
-    `among` is a condition for the attempts that are looked at.
+    In all deliveries, or not beyond a few.
     """
     like = _anywhere(text)
     places = []
@@ -97,26 +102,20 @@ def known(text: str, among: str = "TRUE") -> list[Q]:
         places.append(Q(endpoint__in=endpoints))
     if text.lower() in _STANDARD:
         places.append(Q(attempt_count__gt=0))
-    if number := ids.decode("dlv", text):
-        places.append(Q(pk=number))
+    if ids.decode("dlv", text):
+        places.append(Q(pk=text))
     if re.fullmatch(r"(v1=)?[0-9a-f]{10,64}", text):  # a timestamp or a part of a signature
-        places.append(Q(pk__in=RawSQL(f"{_SIGNED} AND {among}", [like])))
+        attempts = "TRUE" if few is None else f"delivery_id IN ({_listed(few)})"
+        places.append(Q(pk__in=RawSQL(f"{_SIGNED} AND {attempts}", [like])))
     return places
 
 
-def among(text: str, numbers: Sequence[int]) -> list[Q]:
-    """All these places for a few deliveries, indexed or not."""
-    few = f"IN ({_listed(numbers)})"
-    containing = RawSQL(f"SELECT id FROM simulator_searchable WHERE id {few} AND {_LIKE}", [_anywhere(text)])
-    return [Q(pk__in=containing), *known(text, f"delivery_id {few}")]
-
-
-def _liked(text: str, before: int, which: str) -> Place:
+def _liked(text: str, which: str, before: str | None = None) -> Place:
     """Those of `which` that contain the text. That most do not is seen in the columns, ten times as fast as in the view."""
     longest = max(_UNCHANGED.findall(text), key=len, default="")
     contained, texts = _LIKED.format(which=which), [*[_anywhere(longest)] * 4, _anywhere(text)]
-    ids = f"SELECT id FROM simulator_delivery WHERE {contained} AND id < %s AND id > %s ORDER BY id DESC LIMIT %s"
-    return Place(200, ids, [*texts, before], Q(RawSQL(contained, texts, BooleanField())))
+    newest = f"SELECT id FROM simulator_delivery WHERE {contained} AND id < %s AND id > %s ORDER BY id DESC LIMIT %s"
+    return Place(200, newest, [*texts, _number(before, MAX_ID)], Q(RawSQL(contained, texts, BooleanField())))
 
 
 def _anywhere(text: str) -> str:
@@ -158,9 +157,13 @@ host:
 _WILD = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    return ",".join(map(str, numbers))
+def _number(id: str | None, otherwise: int) -> int:
+    return (ids.decode("dlv", id) if id else None) or otherwise
+
+
+def _listed(few: Sequence[str]) -> str:
+    return ",".join(str(_number(id, 0)) for id in few)
 
 
 def _with(sql: str, numbers: list[int]) -> str:
-    return sql.replace("{ids}", _listed(numbers))
+    return sql.replace("{ids}", ",".join(map(str, numbers)))

@@ -12,7 +12,7 @@ from django.db import connection
 from simulator import search, searchable
 from simulator.ids import decode
 from simulator.models import Delivery
-from simulator.searchable import _UNINDEXED, Place, among, forget
+from simulator.searchable import _UNINDEXED, Place, among, forget, known
 from simulator.transaction import writing
 
 from .receiving import Answer
@@ -34,9 +34,15 @@ def found(text: str, **others: str) -> set[str]:
     filters = search.Filters(q=text, **others)
     rows = search.matching(filters)
     listed = {each.pk for each in search.newest(rows, filters, None, 100)}
-    numbers = [decode("dlv", pk) for pk in Delivery.objects.values_list("pk", flat=True)]
-    assert {each.pk for each in rows.filter(reduce(or_, among(text, numbers)))} == listed
+    few = Delivery.objects.values_list("pk", flat=True)
+    assert {each.pk for each in rows.filter(reduce(or_, [among(text, few).all, *known(text, few)]))} == listed
     return listed
+
+
+@pytest.fixture(autouse=True, params=["few", "many"])
+def _few_or_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the deliveries are looked at or the places where the text may be."""
+    monkeypatch.setattr(search, "FEW", {"few": 1000, "many": 0}[request.param])
 
 
 def indexed() -> int:
@@ -97,8 +103,8 @@ def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatc
     Delivery.objects.filter(pk=delivery.pk).update(status="succeeded", due_at=None)
     newest = Place.newest
 
-    def then_it_is_indexed(place, most, after):
-        found = newest(place, most, after)
+    def then_it_is_indexed(*asked):
+        found = newest(*asked)
         searchable.index_some()
         return found
 
@@ -162,6 +168,8 @@ def test_a_frequent_text_beside_a_rare_filter_is_found_behind_the_first_look(end
     monkeypatch.setattr(
         searchable, "places", lambda *a, **k: [replace(each, first=2) for each in places(*a, **k)]
     )
+    for rows in (lambda: search.matching(search.Filters()), lambda: search.matching(search.Filters()).rows()):
+        assert len(search.newest(rows(), search.Filters(q='"No '), None, 100)) == 9
     assert found('"No ', status="failed") == {old}
     assert found('"No ', status="sending") == {waiting}
     filters = search.Filters(q="name")
