@@ -237,7 +237,7 @@ def _lost(result: Result, end: Ending, place: int, ended_at: datetime) -> tuple[
 def _pause(number: int) -> None:
     """A 410: the receiver is gone for good, as far as it says. What waits is held, nothing is lost."""
     endpoint = Endpoint.objects.get(pk=number)
-    if not endpoint.paused:
+    if endpoint.deleted_at is None:
         endpoint.pause(actor="engine", why="the receiver answered 410 Gone")
 
 

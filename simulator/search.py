@@ -149,11 +149,11 @@ def newest(
     rows = rows.filter(pk__lt=cursor) if cursor else rows
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
-    few: list[Any] | None = None
-    if rows[FEW : FEW + 1].exists():
+    some = list(rows.values_list("pk", flat=True)[: FEW + 1])
+    few: list[Any] | None = some if len(some) <= FEW else None
+    if few is None:
         places = searchable.places(filters.q, before=cursor)
     else:
-        few = list(rows.values_list("pk", flat=True))
         rows, places = rows.filter(pk__in=few), [searchable.among(filters.q, few)]
     found, after = _merged(rows, [*searchable.known(filters.q, few), *also], count), None
     for place in places:

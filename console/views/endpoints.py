@@ -17,6 +17,7 @@ from simulator.models.event_type import sample_of
 from simulator.models.secret import masked
 from simulator.reach import reach
 from simulator.sending import Content, send_test
+from simulator.transaction import writing
 
 from .. import verifying
 from ..endpoint_form import EndpointForm
@@ -35,12 +36,17 @@ def loads_endpoint(view: View) -> View:
     def loaded(request: HttpRequest, endpoint_id: str, **rest: object) -> HttpResponse:
         endpoint = _find(endpoint_id)
         if endpoint is None:
-            return notice(
-                request, "This endpoint is gone. It may have been deleted in another tab.", status=404
-            )
-        return view(request, endpoint, **rest)
+            return _gone(request)
+        try:
+            return view(request, endpoint, **rest)
+        except Endpoint.DoesNotExist:
+            return _gone(request)
 
     return loaded
+
+
+def _gone(request: HttpRequest) -> HttpResponse:
+    return notice(request, "This endpoint is gone. It may have been deleted in another tab.", status=404)
 
 
 def _find(pk: str) -> Endpoint | None:
@@ -98,9 +104,13 @@ def snippets(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 
 def create(request: HttpRequest) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None)
-    if request.method != "POST" or not form.is_valid():
+    made = None
+    if request.method == "POST":
+        with writing():  # what is checked is what is saved
+            made = form.register() if form.is_valid() else None
+    if made is None:
         return _form(request, form, None)
-    endpoint, fresh = form.register()
+    endpoint, fresh = made
     if not fresh:
         return redirect("endpoint", endpoint.pk)
     context = {
@@ -114,9 +124,11 @@ def create(request: HttpRequest) -> HttpResponse:
 @loads_endpoint
 def edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None, endpoint=endpoint)
-    if request.method != "POST" or not form.is_valid() or not form.change():
-        return _form(request, form, endpoint)
-    return redirect("endpoint", endpoint.pk)
+    saved = False
+    if request.method == "POST":
+        with writing():
+            saved = form.is_valid() and form.change()
+    return redirect("endpoint", endpoint.pk) if saved else _form(request, form, endpoint)
 
 
 def _form(request: HttpRequest, form: EndpointForm, endpoint: Endpoint | None) -> HttpResponse:
@@ -129,9 +141,9 @@ def _form(request: HttpRequest, form: EndpointForm, endpoint: Endpoint | None) -
 def status(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Pause, or resume: whichever the button said, so that a second click changes nothing."""
     wanted = request.POST.get("status")
-    if wanted == "paused" and not endpoint.paused:
+    if wanted == "paused":
         endpoint.pause()
-    elif wanted == "enabled" and endpoint.paused:
+    elif wanted == "enabled":
         endpoint.resume()
     return _show_card(request, endpoint)
 
@@ -140,7 +152,8 @@ def _show_card(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("endpoint", endpoint.pk)
     fresh = _find(endpoint.pk)
-    assert fresh is not None
+    if fresh is None:
+        raise Endpoint.DoesNotExist(endpoint.pk)
     return render(request, "endpoints/_card.html", {"card": _cards([fresh])[0]})
 
 
@@ -149,10 +162,7 @@ def _show_card(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """One sample event of the first type it subscribes to; the answer leads to its delivery."""
     type = next((one for one in endpoint.events if one != "*"), "lead.qualified")
-    try:
-        delivery = send_test(endpoint.pk, Content(type, sample_of(type)))
-    except Endpoint.DoesNotExist:  # deleted a moment ago
-        return notice(request, "This endpoint is gone.", status=404)
+    delivery = send_test(endpoint.pk, Content(type, sample_of(type)))
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("delivery", delivery.pk)
     return render(request, "endpoints/_tested.html", {"delivery": delivery})

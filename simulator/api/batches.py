@@ -6,6 +6,7 @@ from pydantic import Field
 
 from .. import sending
 from ..models import Batch
+from ..transaction import writing
 from .errors import conflict, not_found
 from .events import TypeName
 from .once import once
@@ -72,10 +73,11 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 )
 def stop(request: HttpRequest, id: str) -> HttpResponse:
     """Make no more events; deliveries that wait for their first attempt are cancelled."""
-    batch = _found(id)
-    if batch.status != "running":
-        raise conflict(f"This batch is {batch.status}; there is nothing left to stop.", "not_running")
-    batch.stop()
+    with writing():
+        batch = _found(id)
+        if batch.status != "running":
+            raise conflict(f"This batch is {batch.status}; there is nothing left to stop.", "not_running")
+        batch.stop()
     return answer(_json(batch))
 
 

@@ -91,9 +91,10 @@ def create(request: HttpRequest, body: TypeIn) -> HttpResponse:
     summary="Change an event type",
 )
 def change(request: HttpRequest, type: str, body: TypePatch) -> HttpResponse:
-    custom = _found(type)
-    if body.given():
-        custom.change(**body.given())
+    with writing():
+        custom = _found(type)
+        if body.given():
+            custom.change(**body.given())
     return answer(_custom_json(custom))
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from .. import engine, registration, sending, signing
 from ..models import Endpoint
 from ..reach import reach
+from ..transaction import writing
 from .delivery_schemas import DeliveryOut
 from .errors import not_found
 from .events import ContentIn, TypeName
@@ -155,7 +156,8 @@ class CheckOut(Out):
 @once
 def create(request: HttpRequest, body: WebhookIn) -> HttpResponse:
     """The answer holds the secret."""
-    endpoint = Endpoint.register(**registration.checked(body.given()))
+    with writing():
+        endpoint = Endpoint.register(**registration.checked(body.given()))
     return answer(endpoint_json(endpoint) | {"secret": endpoint.current_secret()}, 201)
 
 
@@ -180,10 +182,11 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 )
 def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
     """Only the given fields. Pausing holds its deliveries, enabling makes them due."""
-    endpoint = _found(id)
-    columns = registration.checked(body.given(), endpoint)
-    if columns:
-        endpoint.change(**columns)
+    with writing():  # what is checked is what is changed
+        endpoint = _found(id)
+        columns = registration.checked(body.given(), endpoint)
+        if columns:
+            endpoint.change(**columns)
     return answer(endpoint_json(endpoint))
 
 
@@ -192,7 +195,8 @@ def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
 )
 def remove(request: HttpRequest, id: str) -> HttpResponse:
     """Nothing more is sent once this is answered; pending deliveries are cancelled, history stays."""
-    _found(id).remove()
+    with writing():
+        _found(id).remove()
     engine.abandon(id)
     return HttpResponse(status=204)
 
@@ -217,7 +221,8 @@ def secret(request: HttpRequest, id: str) -> HttpResponse:
 @once
 def rotate_secret(request: HttpRequest, id: str, body: RotateIn = RotateIn()) -> HttpResponse:  # noqa: B008
     """During the overlap every request carries both signatures, newest first."""
-    value, expires_at = _found(id).rotate_secret(overlap_seconds=body.overlap_seconds)
+    with writing():
+        value, expires_at = _found(id).rotate_secret(overlap_seconds=body.overlap_seconds)
     return answer({"secret": value, "previous_secret_expires_at": iso(expires_at)})
 
 

@@ -218,6 +218,7 @@ class Delivery(models.Model):
         from .event import Event
 
         with writing():
+            self.refresh_from_db()
             if self.endpoint.deleted_at:
                 raise NotNow("Its endpoint was deleted. Register it again and send a new event.")
             if raw_body is None or raw_body == bytes(self.event.body):

@@ -104,8 +104,12 @@ class Endpoint(models.Model):
         return endpoint
 
     def change(self, *, actor: str = "api", why: str = "", **fields: Any) -> None:
-        """Set fields; pausing holds its deliveries, resuming makes them due. `why` goes into the activity."""
+        """Set fields; pausing holds its deliveries, resuming makes them due. `why` goes into the activity.
+
+        Raises DoesNotExist when it was deleted meanwhile.
+        """
         with writing():
+            self._renew()
             was_paused = self.paused
             for name, value in fields.items():
                 setattr(self, name, value)
@@ -117,16 +121,24 @@ class Endpoint(models.Model):
             _note(actor, "changed endpoint", self, why or ", ".join(sorted(fields)))
 
     def pause(self, *, actor: str = "console", why: str = "") -> None:
-        self.change(actor=actor, why=why, status=PAUSED)
+        """Nothing when it is paused already. Raises DoesNotExist, as `resume`, `rotate_secret` and `remove` do."""
+        with writing():
+            self._renew()
+            if not self.paused:
+                self.change(actor=actor, why=why, status=PAUSED)
 
     def resume(self, *, actor: str = "console") -> None:
-        self.change(actor=actor, status=ENABLED)
+        with writing():
+            self._renew()
+            if self.paused:
+                self.change(actor=actor, status=ENABLED)
 
     def rotate_secret(self, *, overlap_seconds: int = 86_400, actor: str = "api") -> tuple[str, datetime]:
         """A new secret; the one before signs along for the overlap. Returns (new secret, end of the overlap)."""
         now = timezone.now()
         end = now + timedelta(seconds=overlap_seconds)
         with writing():
+            self._renew()
             self.secrets.filter(expires_at__gt=now).update(expires_at=now)  # at most two sign at once
             self.secrets.filter(expires_at=None).update(expires_at=end)
             value = self._give_secret(signing.new_secret(self.profile))
@@ -139,6 +151,7 @@ class Endpoint(models.Model):
         from .delivery import Delivery
 
         with writing():
+            self._renew()
             self.deleted_at = timezone.now()
             self._save_revision("deleted_at")
             Delivery.objects.of(self).cancel_all()
@@ -147,6 +160,12 @@ class Endpoint(models.Model):
     def _give_secret(self, value: str) -> str:
         self.secrets.create(value=value, created_at=timezone.now())
         return value
+
+    def _renew(self) -> None:
+        """Inside `writing()`, before anything is decided: since this was read another thread may have changed it."""
+        self.refresh_from_db(fields=["status", "origin", "signature", "revision", "deleted_at"])
+        if self.deleted_at:
+            raise self.DoesNotExist(self.pk)
 
     def _save_revision(self, *fields: str) -> None:
         self.revision, self.updated_at = self.revision + 1, timezone.now()
