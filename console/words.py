@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from django.conf import settings
 
-from simulator.failures import FAILURES
+from simulator.failures import DELETED, FAILURES
 from simulator.models import Attempt, Delivery, Endpoint
 
 from .templatetags.ui import ms, seconds
@@ -126,11 +126,14 @@ def outcome(attempt: Attempt) -> str:
 
 
 def interruption(attempt: Attempt) -> str:
+    cause = "The endpoint was deleted" if attempt.error_message == DELETED else "The simulator stopped"
     into = f"{seconds(attempt.duration_ms / 1000)} into" if attempt.duration_ms else "during"
-    return (
-        f"The simulator stopped {into} this attempt. Your receiver may or may not have processed it. "
-        f"Sent again as attempt {attempt.number + 1} with the same event id; a receiver that de-duplicates is safe."
+    further = (
+        "Nothing further is sent."
+        if attempt.last
+        else f"Sent again as attempt {attempt.number + 1} with the same event id; a receiver that de-duplicates is safe."
     )
+    return f"{cause} {into} this attempt. Your receiver may or may not have processed it. {further}"
 
 
 def late(attempt: Attempt) -> str:

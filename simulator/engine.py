@@ -143,6 +143,7 @@ class Engine:
         self._bell = asyncio.Event()
         self._turned = self.loop.create_future()
         self._nudge = feed.on_due(partial(self.loop.call_soon_threadsafe, self._bell.set))
+        self._edit = feed.on_edit(lambda *facts: self.loop.call_soon_threadsafe(self._renew, *facts))
         self._ledger = Ledger(Path(connection.settings_dict["NAME"]), self._scale)
         await self._in_database(self._ledger.recover)
         self._trouble = None
@@ -165,6 +166,7 @@ class Engine:
             self._life.cancel()
             await asyncio.wait([self._life])
         feed.off(self._nudge)
+        feed.off(self._edit)
         shortcut.lead(None)
         with contextlib.suppress(DatabaseError):  # the next start recovers what could not be written now
             await self._in_database(self._ledger.settle)
@@ -284,10 +286,20 @@ class Engine:
         """Start what was claimed, by a turn or where it was stored, as far as the limits allow it."""
         for claim in claims:
             self._out.add(claim)
-            if self._lines[claim.target.id].add(claim):
-                self._transport.forget(claim.target.id)
+            if not self._lines[claim.target.id].add(claim):
+                self._give_back([claim])
         for number in {claim.target.id for claim in claims} if self._serving else ():
             self._pump(self._lines[number])
+
+    def _renew(self, number: int, revision: int, limit: int) -> None:
+        """An endpoint was edited: nothing that was made or opened for how it was is begun or used any more."""
+        if number in self._lines:
+            self._give_back(self._lines[number].renew(revision, limit))
+            self._transport.forget(number)
+
+    def _give_back(self, claims: list[Claim]) -> None:
+        self._next.released += claims
+        self._bell.set()
 
     async def _pause_for(self, error: Exception) -> None:
         """Never send what cannot be recorded: claim nothing, keep the results, try again soon."""

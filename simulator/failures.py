@@ -227,6 +227,7 @@ FAILURES: dict[str, Failure] = {failure.code: failure for failure in _LIST}
 """code → Failure, in the order of the contract."""
 
 CODES: tuple[str, ...] = tuple(FAILURES)
+DELETED = "The endpoint was deleted during this attempt; your receiver may or may not have processed it."
 
 
 def message(code: str, **facts: object) -> str:
@@ -242,8 +243,12 @@ def hint_for(
     body: bytes = b"",
     url: str = "",
     message: str = "",
+    last: bool = False,
 ) -> str:
-    """The cure for this very failure: the code's own hint, or a closer one where the answer gives it away."""
+    """The cure for this very failure: the code's own hint, or a closer one where the answer gives it away.
+
+    `last` says that its delivery has ended with it.
+    """
     if code == "status" and status_code is not None:
         return _status_hint(status_code, headers, body, url)
     if code == "redirect":
@@ -258,6 +263,8 @@ def hint_for(
         return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
     if code in ("reset", "closed_before_response") and url.startswith("http:"):
         return f"{FAILURES[code].hint} If this port speaks TLS: use https in the URL."
+    if code == "interrupted" and last:
+        return "Nothing further is sent. If your receiver has not processed it, resend the event."
     if code == "internal_error" and "descriptors" in message:
         return "Raise the limit of open files (`ulimit -n 4096`) before `manage.py up`, or lower SIM_CONCURRENCY."
     return FAILURES[code].hint

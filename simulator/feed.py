@@ -12,9 +12,10 @@ _TAKE = (
     "ON CONFLICT (id) DO UPDATE SET n = simulator_seq.n + %s RETURNING n"
 )
 _STAMP = "UPDATE simulator_delivery AS d SET seq = column1 FROM ({values}) AS v WHERE d.id = column2"
-Listener = Callable[[], object]
+Listener = Callable[..., object]
 _on_change: list[Listener] = []
 _on_due: list[Listener] = []
+_on_edit: list[Listener] = []
 
 
 def take(count: int = 1) -> range:
@@ -57,6 +58,16 @@ def nudge() -> None:
         listener()
 
 
+def edited(endpoint: int, revision: int, limit: int) -> None:
+    """On commit tell the engine that an endpoint (its id as a number) is another now, and how many it takes at once."""
+
+    def tell() -> None:
+        for listener in tuple(_on_edit):
+            listener(endpoint, revision, limit)
+
+    transaction.on_commit(tell)
+
+
 def on_change(listener: Listener) -> Listener:
     """Have `listener` called at every change, in the thread that made it; returns what `off` takes."""
     _on_change.append(listener)
@@ -69,8 +80,14 @@ def on_due(listener: Listener) -> Listener:
     return listener
 
 
+def on_edit(listener: Listener) -> Listener:
+    """Have `listener` called with what `edited` was told, in the thread that made the change."""
+    _on_edit.append(listener)
+    return listener
+
+
 def off(listener: Listener) -> None:
     """Stop calling a listener."""
-    for listeners in (_on_change, _on_due):
+    for listeners in (_on_change, _on_due, _on_edit):
         if listener in listeners:
             listeners.remove(listener)

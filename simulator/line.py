@@ -25,8 +25,7 @@ class Line:
         self._lanes: tuple[deque[Claim], ...] = tuple(deque() for _ in LANES_IN_ORDER)
         self.attempts: dict[asyncio.Task[None], Claim] = {}  # slots in use, each with its claim in flight
         self.in_flight = 0
-        self._limit = 0
-        self._revision: int | None = None
+        self._limit = self._revision = 0
         self._pace_s: float | None = None  # smoothed seconds an attempt takes; None: nothing known yet
         self._ended_at = 0.0
 
@@ -36,12 +35,18 @@ class Line:
         return self._limit + ahead - self.out
 
     def add(self, claim: Claim) -> bool:
-        """Append a claim; True when the endpoint was edited since the one before, so that nothing old is reused."""
+        """Append a claim; False when its endpoint has been edited since it was made."""
         target = claim.target
-        edited = self._revision not in (None, target.revision)
+        if target.revision < self._revision:
+            return False
         self._lanes[claim.lane].append(claim)
         self._limit, self._revision = target.max_in_flight, target.revision
-        return edited
+        return True
+
+    def renew(self, revision: int, limit: int) -> list[Claim]:
+        """Its endpoint was edited: returns what waits, made for how it was."""
+        self._limit, self._revision = limit, revision
+        return self.withdraw()
 
     def next(self, *, bulk: bool = True) -> Claim | None:
         """The claim to send now, if the endpoint's limit allows one: clicks before retries before `bulk`."""

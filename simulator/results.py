@@ -249,11 +249,16 @@ def note_late(answers: Sequence[tuple[Claim, LateAnswer]]) -> None:
     feed.stamp(claim.delivery for claim, _ in answers)
 
 
-def interrupt(cut_off: Sequence[tuple[int, int | None, float | None]], now: datetime) -> None:
-    """Attempts cut off by our own end: (delivery, attempt, ms into it if known). Due again now, budget untouched."""
+def interrupt(
+    cut_off: Sequence[tuple[int, int | None, float | None]], now: datetime, words: str = ""
+) -> None:
+    """Attempts cut off by us: (delivery, attempt, ms into it if known). Due again now, budget untouched.
+
+    `words` say why, if not by our own end.
+    """
     if not cut_off:
         return
-    words = failures.message("interrupted")
+    words = words or failures.message("interrupted")
     change_many(_INTERRUPTED_ATTEMPT, ((attempt, ms, words) for _, attempt, ms in cut_off if attempt))
     rows = []
     for (delivery, _, _), seq in zip(cut_off, feed.take(len(cut_off)), strict=True):
@@ -265,9 +270,16 @@ def interrupt(cut_off: Sequence[tuple[int, int | None, float | None]], now: date
 
 
 def interrupt_claims(claims: Sequence[Claim], now: datetime) -> None:
-    """The same for claims of ours that are cut off now."""
-    elapsed = {claim: (time.monotonic() - claim.claimed_at) * 1000 for claim in claims}
-    interrupt([(claim.delivery, claim.attempt, ms) for claim, ms in elapsed.items()], now)
+    """The same for claims of ours that are cut off now, most often because their endpoint was deleted."""
+    for claim in claims:
+        cut_off = claim.delivery, claim.attempt, (time.monotonic() - claim.claimed_at) * 1000
+        interrupt([cut_off], now, failures.DELETED if _deleted(claim.target.id) else "")
+
+
+def _deleted(endpoint: int) -> bool:
+    return bool(
+        query("SELECT 1 FROM simulator_endpoint WHERE id = %s AND deleted_at IS NOT NULL", [endpoint])
+    )
 
 
 def _interrupted_too_often(delivery: int) -> bool:

@@ -1,5 +1,6 @@
 """What changed, told by numbers: no gap, in commit order, and a ring only when there is something to read."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 
@@ -104,6 +105,21 @@ def test_a_change_that_was_rolled_back_rings_nobody(rings: list[str]) -> None:
         feed.announce(due=True)
         1 / 0  # noqa: B018
     assert rings == []
+
+
+def test_an_edit_is_told_with_its_facts_once_it_is_committed() -> None:
+    told: list[tuple[int, int, int]] = []
+    listener = feed.on_edit(lambda *facts: told.append(facts))
+    with writing():
+        feed.edited(1, 2, 3)
+        assert told == []
+    with contextlib.suppress(ZeroDivisionError), writing():
+        feed.edited(4, 5, 6)
+        1 / 0  # noqa: B018
+    feed.off(listener)
+    with writing():
+        feed.edited(7, 8, 9)
+    assert told == [(1, 2, 3)]
 
 
 def test_who_has_gone_off_hears_nothing_and_may_go_twice(rings: list[str]) -> None:

@@ -110,13 +110,25 @@ def test_what_was_claimed_a_moment_ago_is_kept(target: Target) -> None:
     assert line.out == 3
 
 
-def test_an_edited_endpoint_is_told_once_and_its_new_limit_holds(target: Target) -> None:
+def test_after_an_edit_its_limit_holds_and_nothing_that_was_made_before(target: Target) -> None:
     endpoint = Endpoint.objects.get()
     endpoint.change(max_in_flight=1)
     edited = Target(endpoint, 1)
-    line = Line()
-    assert [line.add(claim(one)) for one in (target, target, edited, edited)] == [False, False, True, False]
+    line = filled(target, 6)
+    assert line.next()
+    assert [one.delivery for one in line.renew(edited.revision, edited.max_in_flight)] == [1, 2, 3, 4, 5]
+    assert (line.out, line.room()) == (1, 0)
+    assert not line.add(claim(target)), "a claim of the turn that was under way"
+    assert line.add(claim(edited)) and not line.next()
+    line.ended(None)
     assert line.next() and not line.next()
+
+
+def test_a_limit_that_was_raised_makes_room_at_once(target: Target) -> None:
+    line = filled(target, LIMIT)
+    assert all(line.next() for _ in range(LIMIT)) and line.room() == 0
+    line.renew(target.revision + 1, 10 * LIMIT)
+    assert line.room() == 9 * LIMIT
 
 
 def test_a_click_overtakes_what_was_claimed_before_it_and_bulk_lets_everything_pass(target: Target) -> None:

@@ -218,6 +218,7 @@ def hint(attempt: Attempt) -> str:
         body=bytes(attempt.response_body or b""),
         url=attempt.url,
         message=attempt.error_message or "",
+        last=attempt.last,
     )
 
 

@@ -55,6 +55,11 @@ class Attempt(models.Model):
         return f"attempt {self.number} {self.status}"
 
     @property
+    def last(self) -> bool:
+        """Its delivery has ended with it."""
+        return self.delivery.finished and self.number == self.delivery.attempt_count
+
+    @property
     def answered(self) -> bool:
         """Something came back, if only a part."""
         return self.status_code is not None or bool(self.response_body)

@@ -163,13 +163,16 @@ class Endpoint(models.Model):
 
     def _renew(self) -> None:
         """Inside `writing()`, before anything is decided: since this was read another thread may have changed it."""
-        self.refresh_from_db(fields=["status", "origin", "signature", "revision", "deleted_at"])
+        self.refresh_from_db(
+            fields=["status", "origin", "signature", "max_in_flight", "revision", "deleted_at"]
+        )
         if self.deleted_at:
             raise self.DoesNotExist(self.pk)
 
     def _save_revision(self, *fields: str) -> None:
         self.revision, self.updated_at = self.revision + 1, timezone.now()
         self.save(update_fields=[*fields, "revision", "updated_at"])
+        feed.edited(ids.decode("ep", self.pk) or 0, self.revision, self.max_in_flight)
 
     def _hold(self) -> None:
         from .delivery import Delivery
