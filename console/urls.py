@@ -1,14 +1,24 @@
 """Every address that Django answers: health, the API, the pages."""
 
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
 
 from simulator.api import api
 
 from .views import health
 
+
+@csrf_exempt
+def api_root(request: HttpRequest) -> HttpResponse:
+    """Nothing is here. Ninja's own view of it would ask a program for a page's token first."""
+    raise Http404
+
+
 urlpatterns = [
     path("healthz", health.alive, name="alive"),
     path("readyz", health.ready, name="ready"),
+    path("api/v1/", api_root),
     path("api/v1/", api.urls),
     path("", include("console.pages")),
 ]

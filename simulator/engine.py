@@ -126,6 +126,8 @@ class Engine:
         self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
+        if self._stopping and not self._trouble:
+            return ["The delivery engine is stopping."]
         return [self._trouble] if self._trouble else []
 
     def notices(self) -> list[str]:

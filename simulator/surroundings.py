@@ -19,11 +19,11 @@ class Replaced(Exception):
 
 
 class DatabaseFile:
-    """Notices within two seconds when the file at the path is no longer the one that was opened."""
+    """Notices within two seconds when the file at the path is no longer the one that was opened, or was emptied."""
 
     def __init__(self, path: Path):
         self._path = path
-        self._known = self._identity()
+        self._known, self._filled = _stat(path, "st_dev", "st_ino"), False
         self._next_check = 0.0
         self._replaced = False
         self.seen()
@@ -33,10 +33,10 @@ class DatabaseFile:
         now = time.monotonic()
         if now >= self._next_check and not self._replaced:
             self._next_check = now + FILE_CHECK_S
-            self._replaced = self._identity() != self._known
+            self._replaced = not self._is_there()
         if self._replaced:
             raise Replaced(
-                f"The database file {self._path} was deleted or replaced while the simulator runs. "
+                f"The database file {self._path} was deleted, replaced or emptied while the simulator runs. "
                 "Nothing more is accepted. Put the file back and start the simulator again."
             )
 
@@ -47,14 +47,16 @@ class DatabaseFile:
     @property
     def untouched(self) -> bool:
         """Nobody has written since `seen`, and it is still there: looking inside would show nothing new."""
-        return self._contents == self._look() and self._identity() == self._known
+        return self._contents == self._look() and self._is_there()
 
     def _look(self) -> list[tuple[int, ...] | None]:
         wal = self._path.with_name(self._path.name + "-wal")
         return [_stat(path, "st_dev", "st_ino", "st_size", "st_mtime_ns") for path in (self._path, wal)]
 
-    def _identity(self) -> tuple[int, ...] | None:
-        return _stat(self._path, "st_dev", "st_ino")
+    def _is_there(self) -> bool:
+        *identity, size = _stat(self._path, "st_dev", "st_ino", "st_size") or (0,)
+        emptied, self._filled = self._filled and not size, self._filled or size > 0
+        return tuple(identity) == self._known and not emptied
 
 
 def _stat(path: Path, *fields: str) -> tuple[int, ...] | None:

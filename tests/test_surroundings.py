@@ -69,6 +69,16 @@ def test_a_database_file_that_was_deleted_or_replaced_is_noticed_within_two_seco
         file.check()
 
 
+def test_a_file_that_was_emptied_is_noticed_too(path: Path, clocks: Clocks) -> None:
+    path.write_bytes(b"rows")
+    file = DatabaseFile(path)
+    file.check()
+    path.write_bytes(b"")
+    clocks.passes(FILE_CHECK_S)
+    with pytest.raises(Replaced, match="emptied"):
+        file.check()
+
+
 def test_between_two_looks_the_file_system_is_left_alone(path: Path, clocks: Clocks) -> None:
     file = DatabaseFile(path)
     file.check()

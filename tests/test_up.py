@@ -319,6 +319,14 @@ def test_e08_what_takes_longer_is_interrupted_and_sent_again(running: Server, re
     assert [attempt["status"] for attempt in found["attempts"]] == ["interrupted", "succeeded"]
 
 
+def test_while_it_drains_it_is_not_ready(running: Server, receiver: Receiver):
+    slow_delivery(running, receiver, 1.5)
+    running.process.send_signal(signal.SIGTERM)
+    told = wait_until(lambda: (r := running.get("/readyz")).status == 503 and r.json["troubles"], 1)
+    assert told == ["The delivery engine is stopping."]
+    assert running.wait() == 0
+
+
 def test_an_idle_one_ends_at_once(running: Server):
     code, took = running.stop()
     assert (code, took < 1) == (0, True)

@@ -22,6 +22,7 @@ class BatchIn(In):
     type: TypeName
     count: int = Field(ge=1, le=MOST, examples=[1000])
     endpoints: list[str] = optional(
+        min_length=1,
         max_length=1000,
         description="Ids; without them everyone who subscribes gets it.",
         examples=[["ep_0Ab1Cd2Ef3G"]],

@@ -9,7 +9,8 @@ import hmac
 import json
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -84,7 +85,12 @@ class Key(HttpBearer):
 
 
 def api_key() -> str:
-    return settings.SIM_API_KEY or datafolder.key(settings.SIM_DATA_DIR, "api_key")
+    return settings.SIM_API_KEY or _kept_key(settings.SIM_DATA_DIR)
+
+
+@cache  # read once: the key of a process stays the same, whatever becomes of the folder
+def _kept_key(folder: Path) -> str:
+    return datafolder.key(folder, "api_key")
 
 
 def has_key(request: HttpRequest) -> bool:

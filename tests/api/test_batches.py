@@ -54,6 +54,7 @@ def test_a_stopped_batch_makes_no_more(api: Server, endpoint: Json, receiver: Re
         ({"count": True}, "count"),
         ({"type": "lead.qualifed"}, "type"),
         ({"endpoints": ["ep_nonsense"]}, "endpoints.0"),
+        ({"endpoints": []}, "endpoints"),
         ({"data": {}}, "data"),
     ],
 )

@@ -77,6 +77,9 @@ def test_unknown_addresses_are_a_json_404_with_the_key_and_a_401_without(api: Se
         refused(api.get(f"/api/v1/{path}"), 401)
     refused(api.request("GET", "/api/v2/webhooks", Authorization=f"Bearer {api.key}"), 404)
     refused(api.request("GET", "/api/v1", Authorization=f"Bearer {api.key}"), 404)
+    for method in ("GET", "POST", "DELETE"):
+        refused(api.api(method, "/"), 404)
+        refused(api.request(method, "/api/v1/"), 401)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND"])

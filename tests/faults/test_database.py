@@ -152,13 +152,25 @@ def fill(ballast: Path) -> None:
             pass  # full
 
 
-@pytest.mark.parametrize("replace", [False, True])
-def test_e16_a_database_file_that_goes_away_ends_the_service(server: Server, replace: bool, tmp_path: Path):
-    if replace:
-        shutil.copy(database(server), tmp_path / "copy")
-        (tmp_path / "copy").rename(database(server))
-    else:
-        database(server).unlink()
+def put_another_in_its_place(file: Path) -> None:
+    shutil.copy(file, file.with_name("copy"))
+    file.with_name("copy").rename(file)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def remove_the_folder(file: Path) -> None:
+    shutil.rmtree(file.parent)
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, put_another_in_its_place, empty, remove_the_folder])
+def test_e16_a_database_file_that_goes_away_ends_the_service(
+    make_server: Callable[..., Server], harm: Callable[[Path], None]
+):
+    server = make_server(SIM_API_KEY="")  # the one in the folder
+    harm(database(server))
     told = wait_until(lambda: (r := server.get("/readyz")).status == 503 and r.json["troubles"], 3, "/readyz")
     assert str(database(server)) in told[0]
     assert server.api("POST", "/events", json=EVENT).status == 503
