@@ -1,10 +1,11 @@
 """How anything is written: one short immediate transaction at a time in this process."""
 
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from .rows import query
 
@@ -41,9 +42,23 @@ def writing() -> Iterator[None]:
             yield
             if connection.needs_rollback:  # Django would undo all of it in silence
                 raise transaction.TransactionManagementError("A part of this failed, and nobody minded.")
+    except DatabaseError as error:
+        _forget_cursors(error)
+        raise
     finally:
         _depth -= 1
         _lock.release()
+
+
+def _forget_cursors(error: BaseException | None) -> None:
+    """Django ties the error into a cycle with the frames it came through, and so with their cursors.
+
+    Should the collector find them in the loop's thread while this connection waits for the lock again, the loop would
+    wait with it.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__
 
 
 def checkpoint() -> None:

@@ -1,14 +1,17 @@
 """How anything is written: in turn, whole or not at all, and not any more once that would go nowhere."""
 
 import contextlib
+import gc
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from simulator.models import Activity
 from simulator.transaction import Shut, checkpoint, shut, writing
@@ -73,6 +76,31 @@ def test_a_writer_who_waited_too_long_is_told_as_if_sqlite_had_said_it(impatient
         error = in_another_thread(note, "too late")
     assert isinstance(error, OperationalError) and str(error) == "database is locked"
     assert noted() == []
+
+
+def cursors() -> int:
+    return sum(isinstance(each, sqlite3.Cursor) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("step", ["begin", "write"])
+def test_an_error_leaves_no_cursor_to_the_garbage_collector(step: str) -> None:
+    """It would wait for the connection, wherever it runs."""
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 10")
+        other.execute("BEGIN IMMEDIATE" if step == "begin" else "SELECT 1")
+        gc.collect()
+        gc.disable()
+        try:
+            before = cursors()
+            for _ in range(3):
+                with pytest.raises(DatabaseError), writing():
+                    Activity.objects.create(actor=None)
+            assert cursors() == before
+        finally:
+            gc.enable()
+            other.close()
+            connection.close()
 
 
 def test_the_turn_ends_only_after_the_commit(impatient: None) -> None:
