@@ -18,6 +18,8 @@ PREVIEW = 8 * 1024  # characters that the detail shows at once; all of it comes 
 COLOURED = 64 * 1024  # beyond this, highlighting costs more than it shows
 VIEWS = ("pretty", "raw", "hex")
 
+INDENTED = 1024 * 1024  # characters of JSON with line breaks; a hostile one would become eighty times as long
+
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s"\[\]{},:]+|\s+', re.DOTALL)
 _FORMATTER = HtmlFormatter(nowrap=True)
 _HEX_PREVIEW = 2 * 1024
@@ -51,6 +53,8 @@ def show(raw: bytes, view: str = "", *, headers: Headers = (), whole: bool = Fal
 
 def _readable(text: str) -> str:
     """Control and direction marks become visible: what one sees is what is there."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(
         _mark(letter) if unicodedata.category(letter) in ("Cc", "Cf") else letter for letter in text
     )
@@ -66,12 +70,15 @@ def _mark(letter: str) -> str:
 def indented(text: str) -> str:
     """JSON with line breaks, each token byte for byte as it came: 1.0 stays 1.0, a key given twice is there twice.
 
-    Works on a cut text as well, and leaves what is no JSON readable.
+    Works on a cut text as well, and leaves what is no JSON readable. What would go beyond INDENTED stays as it is.
     """
     out: list[str] = []
-    depth = 0
+    depth = size = 0
     tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
     for index, token in enumerate(tokens):
+        if size > INDENTED:
+            out += tokens[index:]
+            break
         following = tokens[index + 1] if index + 1 < len(tokens) else ""
         if token in "{[":
             depth += 1
@@ -84,6 +91,7 @@ def indented(text: str) -> str:
             out.append(",\n" + "  " * min(depth, 40))
         else:
             out.append(": " if token == ":" else token)
+        size += len(out[-1])
     return "".join(out)
 
 

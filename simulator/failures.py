@@ -252,13 +252,16 @@ def hint_for(
     if code == "status" and status_code is not None:
         return _status_hint(status_code, headers, body, url)
     if code == "redirect":
-        return _redirect_hint(headers, url)
+        return _redirect_hint(headers, url, message)
     if code == "refused":
         return _refused_hint(url)
     if code == "bad_response" and body.startswith((b"\x15\x03", b"\x16\x03")):
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if code == "bad_response" and status_code == 101:
         return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
+    if code == "tls_failed" and "perhaps this port does not speak TLS" in message:
+        plain = _with_scheme(url, "http")
+        return f"If this port speaks plain HTTP: use http in the URL ({plain}). Else its own log says why it hung up."
     if code == "tls_failed" and "does not speak TLS" in message:
         return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
     if code in ("reset", "closed_before_response") and url.startswith("http:"):
@@ -268,6 +271,14 @@ def hint_for(
     if code == "internal_error" and "descriptors" in message:
         return "Raise the limit of open files (`ulimit -n 4096`) before `manage.py up`, or lower SIM_CONCURRENCY."
     return FAILURES[code].hint
+
+
+# nginx, Go, Apache and Tomcat, each in its own words.
+_WANTS_TLS = re.compile(
+    rb"plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server"
+    rb"|speaking plain HTTP to an SSL|combination of host and port requires TLS",
+    re.IGNORECASE,
+)
 
 
 def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
@@ -280,7 +291,7 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
             "Your framework's CSRF check refused the request: exempt this view (in Django @csrf_exempt) and"
             " verify the signature instead."
         )
-    if status == 400 and b"plain http request was sent to https port" in body.lower():
+    if status == 400 and _WANTS_TLS.search(body):
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if status == 400 and b"DisallowedHost" in body:
         return "Django refused the Host header: add the URL's host to ALLOWED_HOSTS of your receiver."
@@ -327,8 +338,10 @@ def _class_hint(status: int) -> str:
     return f"{status} is no status of HTTP; answer with one from 200 to 299."
 
 
-def _redirect_hint(headers: Headers, url: str) -> str:
+def _redirect_hint(headers: Headers, url: str, message: str) -> str:
     target = next((value for name, value in headers if name.lower() == "location"), "")
+    if not target and " points to " in message and " points to nowhere;" not in message:
+        return FAILURES["redirect"].hint  # its Location is not among the headers that are kept
     if not target:
         return "A 3xx without a Location: answer with 2xx, or register the final URL of the receiver."
     ours, theirs = _split(url) or urlsplit(""), _split(target)

@@ -4,6 +4,7 @@ An answer and an error are two facts of an Outcome.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .connection import Answer
@@ -75,17 +76,17 @@ def record(outcome: Outcome, answer: Answer) -> None:
         asked = {value.strip() for name, value in pairs if name.lower() == b"retry-after"}
         outcome.retry_after = asked.pop().decode("latin-1") if len(asked) == 1 else None
     if answer.error is None and not 200 <= status < 300:
-        _name_status(outcome)
+        _name_status(outcome, pairs)
 
 
-def _name_status(outcome: Outcome) -> None:
+def _name_status(outcome: Outcome, pairs: Sequence[tuple[bytes, bytes]]) -> None:
     status = f"{outcome.status_code} {outcome.reason}".rstrip()
     outcome.phase = "receive"
     if 300 <= (outcome.status_code or 0) < 400:
-        location = next((value for name, value in outcome.headers if name.lower() == "location"), "nowhere")
+        location = next((value for name, value in pairs if name.lower() == b"location"), b"nowhere")
         outcome.error = "redirect"
         outcome.message = message(
-            "redirect", address=outcome.remote_address, status=status, location=location
+            "redirect", address=outcome.remote_address, status=status, location=location.decode("latin-1")
         )
     else:
         outcome.error = "status"

@@ -27,7 +27,8 @@ class BadTarget(ValueError):
 
 
 def check_url(url: str) -> str:
-    """The URL as it will be used (host in ASCII, no fragment), or BadTarget with one of the reasons
+    """The URL as it will be used (host in ASCII, an address as it is usually written, no fragment), or BadTarget with
+    one of the reasons
     too_long, invalid_format, unsupported_scheme, credentials_in_url, invalid_host, invalid_port, https_required.
     """
     parts = _parts(url)
@@ -98,9 +99,10 @@ def _host(parts: SplitResult) -> str:
         re.fullmatch(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", x) for x in labels
     ):
         return _bad_host(host)
-    if re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]) and literal(ascii_host) is None:
-        return _bad_host(host)
-    return ascii_host
+    if not re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]):
+        return ascii_host
+    address = literal(ascii_host)  # what follows knows 127.0.0.1, and not each of its spellings
+    return _bad_host(host) if address is None else str(address)
 
 
 def _bare_host(netloc: str) -> str:

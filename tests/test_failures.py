@@ -69,7 +69,32 @@ LOCAL = "http://localhost:3000/webhook"
             {"status_code": 400, "body": b"The plain HTTP request was sent to HTTPS port"},
             "use https",
         ),
+        (
+            "status",
+            {"status_code": 400, "body": b"Client sent an HTTP request to an HTTPS server.\n"},
+            "use https",
+        ),
+        (
+            "status",
+            {
+                "status_code": 400,
+                "body": b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+            },
+            "use https",
+        ),
+        (
+            "status",
+            {"status_code": 400, "body": b"Bad Request\nThis combination of host and port requires TLS."},
+            "use https",
+        ),
         ("status", {"status_code": 400, "body": b"DisallowedHost at /"}, "ALLOWED_HOSTS"),
+        ("redirect", {"message": "h answered 302 Found and points to nowhere; …"}, "without a Location"),
+        ("redirect", {"message": "h answered 302 Found and points to /there; …"}, "final URL"),
+        (
+            "tls_failed",
+            {"url": "https://localhost:3000/", "message": "… perhaps this port does not speak TLS."},
+            "If this port speaks plain HTTP: use http in",
+        ),
         ("bad_response", {"body": b"\x15\x03\x01\x00\x02"}, "https://localhost:3000/webhook"),
         ("bad_response", {"status_code": 101}, "upgrade"),
         (

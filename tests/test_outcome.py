@@ -39,7 +39,12 @@ def test_any_other_status_is_named_with_its_reason(status: int, reason: bytes) -
 
 
 @pytest.mark.parametrize(
-    ("headers", "place"), [([(b"LOCATION", b"/there")], "/there"), ([(b"X", b"/x")], "nowhere")]
+    ("headers", "place"),
+    [
+        ([(b"LOCATION", b"/there")], "/there"),
+        ([(b"X", b"/x")] * HEADERS_KEPT + [(b"Location", b"/far")], "/far"),
+        ([(b"X", b"/x")], "nowhere"),
+    ],
 )
 def test_a_redirect_says_where_it_leads(headers: Pairs, place: str) -> None:
     outcome = recorded(answered(302, b"Found", headers))

@@ -153,6 +153,22 @@ def test_a10_a_local_address_may_be_http_in_any_spelling(host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "used"),
+    [
+        ("127.1", "127.0.0.1"),
+        ("0177.0.0.1", "127.0.0.1"),
+        ("127.000.000.001", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("0x7f.1", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_an_address_is_used_as_it_is_usually_written(typed: str, used: str) -> None:
+    """In another spelling its certificate would not fit, and some receivers refuse the Host."""
+    assert check_url(f"http://{typed}:3000/hook") == f"http://{used}:3000/hook"
+
+
+@pytest.mark.parametrize(
     "host",
     [
         "example.com",

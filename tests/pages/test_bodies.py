@@ -38,6 +38,12 @@ def test_indenting_loses_nothing_of_what_is_no_json(broken: str) -> None:
     assert re.sub(r"\s", "", bodies.indented(broken)) == re.sub(r"\s", "", broken)
 
 
+def test_a_hostile_json_does_not_grow_beyond_measure() -> None:
+    deep = "[" * 262_144
+    assert len(bodies.indented(deep)) < 2 * bodies.INDENTED
+    assert re.sub(r"\s", "", bodies.indented(deep)) == deep
+
+
 def test_json_is_pretty_by_default_other_text_raw_and_binary_hex() -> None:
     assert bodies.show(b' {"a":1}').view == "pretty"
     assert bodies.show(b"hello").view == "raw"
