@@ -27,8 +27,8 @@ class BadTarget(ValueError):
 
 
 def check_url(url: str) -> str:
-    """The URL as it will be used (host in ASCII, an address as it is usually written, no fragment), or BadTarget with
-    one of the reasons
+    """The URL as it will be used (host in ASCII, an address as it is usually written, neither dots nor fragment), or
+    BadTarget with one of the reasons
     too_long, invalid_format, unsupported_scheme, credentials_in_url, invalid_host, invalid_port, https_required.
     """
     parts = _parts(url)
@@ -50,13 +50,26 @@ def check_url(url: str) -> str:
     shown = f"[{host}]" if ":" in host else host
     return parts._replace(
         netloc=shown if port is None else f"{shown}:{port}",
-        path=quote(parts.path, safe=_KEPT),
-        query=quote(parts.query, safe=_KEPT + "?"),
+        path=quote(_without_dots(parts.path), safe=_KEPT),
+        query=quote(parts.query, safe=_KEPT + "?`{}"),
         fragment="",
     ).geturl()
 
 
-_KEPT = "/%:@!$&'()*+,;=~-._[]|^`{}"
+def _without_dots(path: str) -> str:
+    """As every client sends it (RFC 3986 §5.2.4): what is shown is what goes over the wire."""
+    if not {".", ".."} & {*path.split("/")}:
+        return path
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            kept = kept[:-1] if kept != [""] else kept
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(kept) or "/"
+
+
+_KEPT = "/%:@!$&'()*+,;=~-._[]|^"
 _UNSEEN = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff]"
 )

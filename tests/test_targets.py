@@ -1,8 +1,12 @@
 """Which URLs may be registered, and which dialled addresses may be sent to."""
 
 import socket
+import string
 
+import httpx
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from simulator.targets import BadTarget, check_url, judge
 
@@ -107,6 +111,19 @@ def test_a08_what_is_no_url_is_refused_with_its_reason(url: str, reason: str) ->
         check_url(url)
     assert refused.value.reason == reason
     assert refused.value.message.endswith(".") and len(refused.value.message) < 400
+
+
+@given(st.text(string.ascii_letters + string.punctuation + "é/./../", max_size=30))
+@example("/a/../b/./c")
+@example("/a/..")
+@example("/..//../x/.")
+@example("/a'\"<>{}|^`?'\"<>{}|^`")
+def test_what_is_registered_is_what_is_sent(rest: str) -> None:
+    try:
+        used = check_url("http://localhost:3000/" + rest)
+    except BadTarget:
+        return
+    assert used == str(httpx.URL(used)) and used == check_url(used)
 
 
 @pytest.mark.parametrize("url", [None, 5, b"http://localhost/", ["http://localhost/"]])
