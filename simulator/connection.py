@@ -1,12 +1,13 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
 The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
-rewrites folded headers. llhttp alone is too trusting in three places, which are checked here: versions other than
-HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, and NUL in a header once folded headers are let through.
+rewrites folded headers. llhttp alone is too trusting in four places, which are checked here: versions other than
+HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, and a
+body after an interim answer. In one it is stricter than it must be: two equal Content-Lengths stay a `bad_response`,
+since RFC 9112 §6.3 leaves the choice, and a receiver that says its length twice is about to say it differently.
 """
 
 import asyncio
-import re
 import socket
 import ssl
 import time
@@ -14,10 +15,10 @@ from typing import Any
 
 import httptools
 
+from . import head
 from .failures import message
 
 BODY_CAP = 256 * 1024
-HEAD_LIMIT = 100 * 1024
 FIRST_BYTES = 1024
 FREE_INTERIMS = 100
 
@@ -92,8 +93,9 @@ class Connection(asyncio.BufferedProtocol):
         # Folded headers and bare line feeds are old, not wrong: RFC 9112 lets a recipient read both.
         self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_optional_cr_before_lf=True)
         self._state = NEW
-        self._head = bytearray()
-        self._header_size = 0
+        self._head = (
+            bytearray()
+        )  # what came since the last interim answer, up to the piece with the head's end
         self._overhead = 0
         self._interims = 0
         self._framed = False
@@ -143,7 +145,7 @@ class Connection(asyncio.BufferedProtocol):
         self.answer = Answer(time.perf_counter())
         self._state = NEW  # what comes before the request is out was not asked for yet
         self._head.clear()
-        self._header_size = self._overhead = self._interims = 0
+        self._overhead = self._interims = 0
         self._framed = False
         self._fault = ""
 
@@ -159,7 +161,9 @@ class Connection(asyncio.BufferedProtocol):
         return self.waiter
 
     def expire(self) -> None:
-        """The deadline has passed: end the exchange with the code of the phase it is in."""
+        """The deadline has passed: end the exchange, unless it just did, with the code of the phase it is in."""
+        if self.waiter is None or self.waiter.done():
+            return
         answer, limit = self.answer, f"{self.timeout:.3g} s"
         if self._state == RECEIVING:
             self._fail("incomplete_response", status=answer.status, seconds=limit, received=self._received())
@@ -171,7 +175,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def silent(self) -> bool:
         """Whether not a byte of an answer has come."""
-        return not self._head and self.answer.status is None
+        return not self._head and not self._interims and self.answer.status is None
 
     def is_alive(self) -> bool:
         """Whether an idle connection is still good: the peer's FIN may be here before the loop has seen it."""
@@ -226,11 +230,10 @@ class Connection(asyncio.BufferedProtocol):
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fault = "it switches protocols (101), which was not asked for"
-        except httptools.HttpParserCallbackError:
-            raise
-        except httptools.HttpParserError as error:
+        except httptools.HttpParserCallbackError as error:  # our own bug, which asyncio would only print
+            cause = error.__context__
+            self._fail("internal_error", detail=f"{type(cause).__name__}: {cause}")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fault = self._fault or _PLAIN_WORDS.get(str(error)) or str(error) or "it cannot be parsed"
         self._look(began)
 
@@ -253,29 +256,37 @@ class Connection(asyncio.BufferedProtocol):
     def on_status(self, reason: bytes) -> None:
         if self._state == WAITING:
             self.answer.reason += reason
-            self._header_size += len(reason)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._state == WAITING:
             self.answer.headers.append((name, value))
-            self._header_size += len(name) + len(value) + 4
 
     def on_headers_complete(self) -> None:
         if self._state != WAITING:
             return
-        status = self._parser.get_status_code()
-        if 100 <= status < 200 and status != 101:
+        if head.is_too_large(self._head):
+            self._fail("headers_too_large", limit="100 KiB")
             return
+        status = self._parser.get_status_code()
+        fault = self._fault_of_head(status)
+        if fault:
+            self._fail("bad_response", detail=fault)
+        elif not _is_interim(status):
+            self._begin(status)
+
+    def _begin(self, status: int) -> None:
         answer = self.answer
-        self._fault = self._fault_of_head(status)
-        if not self._fault and self._header_size <= HEAD_LIMIT:
-            answer.status = status
-            answer.answered_at = time.perf_counter()
-            self._overhead = 0
-            self._state = RECEIVING
+        answer.status = status
+        answer.answered_at = time.perf_counter()
+        self._overhead = 0
+        self._state = RECEIVING
+        if status == 101:
+            self._fail("bad_response", detail="it switches protocols (101), which was not asked for")
 
     def on_body(self, data: bytes) -> None:
         if self._state != RECEIVING:
+            if self._state == WAITING:
+                self._fail("bad_response", detail="an interim answer has a body")
             return
         answer = self.answer
         room = BODY_CAP - answer.size
@@ -293,7 +304,9 @@ class Connection(asyncio.BufferedProtocol):
             self.reusable = self._parser.should_keep_alive()
         elif self._state == WAITING and not self._fault:  # an interim answer
             self._interims += 1
-            self._header_size = self._overhead = 0
+            del self._head[: head.size(self._head)]
+            self._framed = False
+            self.answer.declared = None
             self.answer.reason = b""
             self.answer.headers.clear()
 
@@ -302,26 +315,24 @@ class Connection(asyncio.BufferedProtocol):
     def _look(self, began: float) -> None:
         """After every piece: is the answer finished, impossible, too large, or does it go on?"""
         answer = self.answer
-        if self._state == DONE and answer.status != 101:
+        if self._state == DONE:
             self.reusable = self.reusable and not self._fault and not self._unsent and not answer.truncated
             self._end()
         elif self._fault:
             self._fail("bad_response", detail=self._fault)
         elif self._state == WAITING:
-            if max(self._header_size, self._overhead) > HEAD_LIMIT:
+            if len(self._head) > head.LIMIT:
                 self._fail("headers_too_large", limit="100 KiB")
-            elif self._interims:
-                self._after_interims(began)
+            elif self._interims > FREE_INTERIMS:
+                self._slow_down(began)
         elif answer.truncated:
             self._end()
-        elif self._overhead > HEAD_LIMIT + 8 * answer.size:
+        elif self._overhead > head.LIMIT + 8 * answer.size:
             self._fail("bad_response", detail="its chunks carry far more framing than body")
 
-    def _after_interims(self, began: float) -> None:
+    def _slow_down(self, began: float) -> None:
         """Interim answers may come for ever; past the first hundred they get a twentieth of the loop."""
-        if len(self._head) > HEAD_LIMIT:
-            self._head.clear()
-        if self._interims > FREE_INTERIMS and not self.closed:
+        if not self.closed:
             self._transport.pause_reading()
             self._loop.call_later((time.perf_counter() - began) * 20, self._resume_reading)
 
@@ -332,32 +343,28 @@ class Connection(asyncio.BufferedProtocol):
     def _fault_of_head(self, status: int) -> str:
         """What is wrong with the head although llhttp let it pass; folded values are made exact on the way."""
         answer = self.answer
-        protocol_seen = self._interims or self._head.lstrip().startswith(b"HTTP/")
-        if not protocol_seen or self._parser.get_http_version() not in _VERSIONS:
+        if not head.begins_with_http(self._head) or self._parser.get_http_version() not in _VERSIONS:
             return "its protocol is not HTTP/1.0 or HTTP/1.1"
         if status < 100:
             return f"its status is {status:03d}"
+        if b"\0" in answer.reason:
+            return "its reason holds a NUL byte"
         for name, value in answer.headers:
             if b"\0" in value:
                 return "a header holds a NUL byte"
             if len(name) == 14 and name.lower() == b"content-length":
-                answer.declared = int(value)
+                answer.declared = head.storable(value)
                 self._framed = True
             elif len(name) == 17 and name.lower() == b"transfer-encoding":
-                self._framed = value.lower().rstrip().endswith(b"chunked")
-        return self._unfold() if _FOLD.search(self._head) else ""
+                self._framed = value.lower().rpartition(b",")[2].strip() == b"chunked"
+        return "" if _is_interim(status) else self._unfold()
 
     def _unfold(self) -> str:
         """llhttp drops the line ends inside folded values: take the headers from the bytes as they came."""
-        blocks = _BLANK_LINE.split(self._head.lstrip(b"\r\n"))
-        block = bytes(blocks[self._interims]) if self._interims < len(blocks) else b""
-        if not _FOLD.search(block):
-            return ""  # the fold was in the body, or among bytes of interim answers already let go
-        lines = _UNFOLDED_END.split(block)[1:]
-        if re.match(rb"[^\r\n]*\r?\n[ \t]", block):
-            return "a folded line follows the status line"
-        pairs = [line.partition(b":") for line in lines]
-        self.answer.headers = [(name, value.lstrip(b" \t")) for name, _, value in pairs]
+        try:
+            self.answer.headers = head.folded_headers(self._head) or self.answer.headers
+        except ValueError as error:
+            return str(error)
         return ""
 
     def _received(self) -> str:
@@ -420,8 +427,9 @@ class Connection(asyncio.BufferedProtocol):
             self.buffer_updated(nbytes)
 
 
+def _is_interim(status: int) -> bool:
+    return 100 <= status < 200 and status != 101
+
+
 _VERSIONS = ("1.1", "1.0")
 _PLAIN_WORDS = {"Expected HTTP/, RTSP/ or ICE/": "it does not begin with HTTP/"}
-_FOLD = re.compile(rb"\r?\n[ \t]")
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")

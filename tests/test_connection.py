@@ -105,6 +105,35 @@ async def test_r33_an_answer_that_lies_unread_when_the_write_fails_is_read() -> 
     assert (answer.status, bytes(answer.body), answer.error) == (413, b"big", None)
 
 
+async def test_an_answer_that_came_as_the_deadline_passed_is_an_answer() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(ours, "127.0.0.1:1", encrypted=False)
+        connection.connection_made(Mute())
+        waiter = connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1)
+        said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        connection.get_buffer(-1)[: len(said)] = said
+        connection.buffer_updated(len(said))
+        connection.expire()
+        answer = await waiter
+    assert (answer.status, answer.error) == (200, None)
+
+
+async def test_a_fault_of_ours_while_an_answer_is_read_is_an_internal_error_and_no_traceback(
+    receiver: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(length: bytes) -> int:
+        raise ArithmeticError(f"{length!r} is too much")
+
+    monkeypatch.setattr("simulator.head.storable", breaks)
+    seen: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: seen.append(context))
+    outcome, took = await ends(transport, receiver.url("/"))
+    assert (outcome.error, outcome.status_code) == ("internal_error", None)
+    assert "ArithmeticError: b'2' is too much" in outcome.message
+    assert (took < 1, seen) == (True, [])
+
+
 class Mute:
     """A transport that takes everything and does nothing."""
 

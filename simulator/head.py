@@ -1,0 +1,54 @@
+"""The head of an answer as the bytes that came: where it ends, its protocol, its folded lines. Knows no connection.
+
+Everything here is given a buffer that begins with a head, or with empty lines before one, and may go on behind it.
+"""
+
+import re
+
+LIMIT = 100 * 1024
+
+
+def size(data: bytes | bytearray) -> int:
+    """How many bytes are status line and headers, the empty lines around them included; all, if it has no end."""
+    found = _WHOLE.match(data)
+    return found.end() if found else len(data)
+
+
+def is_too_large(data: bytes | bytearray) -> bool:
+    return len(data) > LIMIT and size(data) > LIMIT
+
+
+def begins_with_http(data: bytes | bytearray) -> bool:
+    return _PROTOCOL.match(data) is not None
+
+
+def folded_headers(data: bytes | bytearray) -> list[tuple[bytes, bytes]] | None:
+    """Its headers with every line end in their values kept, as one who parses them would not; None if no line is folded.
+
+    Raises ValueError if a folded line follows the status line: there is nothing that it could go on with.
+    """
+    if not _FOLD.search(data):
+        return None
+    head = bytes(data[: size(data)]).strip(b"\r\n")
+    if not _FOLD.search(head):
+        return None  # the fold is behind the head
+    status_line, *lines = _UNFOLDED_END.split(head)
+    if _FOLD.search(status_line):
+        raise ValueError("a folded line follows the status line")
+    pairs = [line.partition(b":") for line in lines]
+    return [(name, value.lstrip(b" \t")) for name, _, value in pairs]
+
+
+def storable(length: bytes) -> int | None:
+    """A Content-Length as a number; None from 2**63 on, which no column can hold: then no size is shown as declared.
+
+    The parser has checked it, but it may come with more zeros before it than `int()` is willing to read.
+    """
+    number = int(length.strip().lstrip(b"0") or b"0")
+    return number if number < 2**63 else None
+
+
+_PROTOCOL = re.compile(rb"[\r\n]*HTTP/")
+_WHOLE = re.compile(rb"[\r\n]*[^\r\n].*?\n\r?\n", re.DOTALL)
+_FOLD = re.compile(rb"\r?\n[ \t]")
+_UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")
