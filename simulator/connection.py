@@ -237,12 +237,19 @@ class Connection(asyncio.BufferedProtocol):
             self._fault = self._fault or _PLAIN_WORDS.get(str(error)) or str(error) or "it cannot be parsed"
         self._look(began)
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:
+        """The receiver said its last word. True keeps the socket ours to close: asyncio would first send on what is
+        unsent, and in 3.11 then ends the transport behind the back of an `abort()` meanwhile. (No word in it under TLS.)
+        """
+        unasked = self._state == DONE
         self._lost(None)
+        if unasked:
+            self.abort()  # nobody waits who would do it
+        return not self.encrypted
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.encrypted:
-            self._read_the_rest()
+            self._read_the_rest(exc)
         self.closed = True
         self.reusable = False
         self._lost(exc)
@@ -378,10 +385,12 @@ class Connection(asyncio.BufferedProtocol):
         self.closed = True
         self._cause = exc
         if self._state == RECEIVING:
-            if exc is None and not self._framed:
+            if not self._framed and (exc is None or self._refused_unread(exc)):
                 self._end()  # an answer without a length ends with its connection
-            else:
+            elif exc is None or isinstance(exc, OSError):
                 self._fail("body_truncated", status=self.answer.status, received=self._received())
+            else:
+                self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
         elif self._state == WAITING:
             if isinstance(exc, ssl.SSLError):
                 self._fail("tls_failed", detail=exc.reason or str(exc))
@@ -392,6 +401,15 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 part = f" ({len(self._head):,} bytes of one came)" if self._head else ""
                 self._fail("closed_before_response", detail=part)
+
+    def _refused_unread(self, exc: Exception) -> bool:
+        """Whether a reset is how a receiver closed that refused a request it had not read.
+
+        The kernel resets a connection that is closed with bytes unread, so after an early 413 a reset says as much as
+        a clean end (R33). Elsewhere in a body without a length it says that the body is cut (R06): that a request was
+        not read is certain only while a part of it has not even left, and a 2xx is never taken for whole on a guess.
+        """
+        return self._unsent and isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 400
 
     def _fail(self, code: str, **facts: object) -> None:
         answer = self.answer
@@ -415,16 +433,19 @@ class Connection(asyncio.BufferedProtocol):
             self._fail("interrupted")
         self.abort()
 
-    def _read_the_rest(self) -> None:
+    def _read_the_rest(self, exc: Exception) -> None:
         """A write failed, but an answer (an early 413, say) may lie unread in the kernel: asyncio would drop it."""
         while self._state == WAITING or self._state == RECEIVING:
             try:
                 nbytes = self.sock.recv_into(self._buffer)
             except OSError:
                 return
-            if not nbytes:
+            if nbytes:
+                self.buffer_updated(nbytes)
+            elif isinstance(exc, BrokenPipeError):
+                self._lost(None)  # so the kernel names a write after the receiver's clean end, and only that
+            else:
                 return
-            self.buffer_updated(nbytes)
 
 
 def _is_interim(status: int) -> bool:

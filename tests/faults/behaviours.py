@@ -386,6 +386,44 @@ async def early_413(visit: Visit) -> None:
     await visit.answer("413 Content Too Large", body=b"too large", headers=(b"Connection: close",))
 
 
+_UNSIZED_413 = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n\r\ntoo large"
+
+
+@at("/early-413-unsized", closes=True, unread=True)
+async def early_413_unsized(visit: Visit) -> None:
+    """Ends cleanly; the request that lies unread then makes a reset of the close."""
+    visit.writer.transport.pause_reading()
+    await visit.say(_UNSIZED_413)
+    visit.writer.write_eof()
+
+
+@at("/early-413-reset", closes=True, unread=True)
+async def early_413_reset(visit: Visit) -> None:
+    """Only closes, which is a reset at once."""
+    visit.writer.transport.pause_reading()
+    await visit.say(_UNSIZED_413)
+
+
+@at("/early-200-reset", closes=True, unread=True)
+async def early_200_reset(visit: Visit) -> None:
+    visit.writer.transport.pause_reading()
+    await visit.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nseven 7")
+
+
+@at("/half-close", closes=True, unread=True)
+async def half_close(visit: Visit) -> None:
+    """Has its last word after the head of the request, and reads the rest of it all the same."""
+    await visit.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthanks")
+    visit.writer.write_eof()
+    await visit.reader.read()
+
+
+@at("/half-close-silent", closes=True, unread=True)
+async def half_close_silent(visit: Visit) -> None:
+    visit.writer.write_eof()
+    await visit.reader.read()
+
+
 @at("/stop-reading", unread=True)
 async def stop_reading(visit: Visit) -> None:
     visit.writer.transport.pause_reading()
