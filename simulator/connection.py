@@ -21,6 +21,7 @@ from .failures import message
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
 FREE_INTERIMS = 100
+READ_AT_ONCE = 16 * 1024
 
 NEW, WAITING, RECEIVING, DONE = range(4)
 
@@ -199,8 +200,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        # Pause at the first byte the kernel does not take, resume when all is out. (0 never resumes under TLS.)
-        transport.set_write_buffer_limits(high=1 if self.encrypted else 0, low=0)
+        if not self.encrypted:  # what has left is counted where bytes leave: under TLS below it
+            transport.set_write_buffer_limits(
+                high=0
+            )  # pause at the first byte not taken, resume when all is out
+        if self._early:
+            transport.pause_reading()
 
     def pause_writing(self) -> None:
         self._unsent = True
@@ -215,11 +220,10 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._state == DONE:  # nobody asked for these bytes
             self.abort()
-        elif (
-            self._state == NEW
-        ):  # a banner, or a busy server's 503: it is the answer, once there is a question
-            self._early = bytes(self._buffer[:nbytes])
-            self._transport.pause_reading()
+        elif self._state == NEW:  # a banner, or a busy server's 503: the answer, once there is a question
+            self._early += self._buffer[:nbytes]
+            if self._transport is not None:  # else it came with the last bytes of the handshake
+                self._transport.pause_reading()
         else:
             self._take(self._buffer[:nbytes])
 
@@ -239,20 +243,37 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """The receiver said its last word. True keeps the socket ours to close: asyncio would first send on what is
-        unsent, and in 3.11 then ends the transport behind the back of an `abort()` meanwhile. (No word in it under TLS.)
+        unsent, and in 3.11 then ends the transport behind the back of an `abort()` meanwhile. TLS closes in its own way.
         """
         unasked = self._state == DONE
         self._lost(None)
-        if unasked:
+        if unasked and not self.encrypted:
             self.abort()  # nobody waits who would do it
         return not self.encrypted
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.encrypted:
-            self._read_the_rest(exc)
+            self.read_the_rest(self, exc)
         self.closed = True
         self.reusable = False
         self._lost(exc)
+
+    def read_the_rest(self, reader: asyncio.BufferedProtocol, exc: Exception) -> None:
+        """A write failed, but an answer (an early 413, say) may lie unread in the kernel: asyncio would drop it.
+
+        `reader` is what reads the socket: this, or the TLS that puts the rest off if it is more than a record or two.
+        """
+        while self._state == WAITING or self._state == RECEIVING:
+            try:
+                nbytes = self.sock.recv_into(memoryview(reader.get_buffer(-1))[:READ_AT_ONCE])
+            except OSError:
+                return
+            if nbytes:
+                reader.buffer_updated(nbytes)
+            elif isinstance(exc, BrokenPipeError):
+                reader.eof_received()  # so the kernel names a write after the receiver's clean end, and only that
+            else:
+                return
 
     # --- what the parser calls
 
@@ -405,11 +426,11 @@ class Connection(asyncio.BufferedProtocol):
     def _refused_unread(self, exc: Exception) -> bool:
         """Whether a reset is how a receiver closed that refused a request it had not read.
 
-        The kernel resets a connection that is closed with bytes unread, so after an early 413 a reset says as much as
-        a clean end (R33). Elsewhere in a body without a length it says that the body is cut (R06): that a request was
-        not read is certain only while a part of it has not even left, and a 2xx is never taken for whole on a guess.
+        The kernel resets a connection that is closed with bytes unread, so behind an early 413 a reset says no more
+        than a clean end would (R33). What was read cannot be seen from here; but the attempt fails either way, and the
+        status says why. A 2xx is not taken for whole on a guess: there a reset cuts the body (R06).
         """
-        return self._unsent and isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 400
+        return isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 400
 
     def _fail(self, code: str, **facts: object) -> None:
         answer = self.answer
@@ -432,20 +453,6 @@ class Connection(asyncio.BufferedProtocol):
         if self.waiter is not None and not self.waiter.done():
             self._fail("interrupted")
         self.abort()
-
-    def _read_the_rest(self, exc: Exception) -> None:
-        """A write failed, but an answer (an early 413, say) may lie unread in the kernel: asyncio would drop it."""
-        while self._state == WAITING or self._state == RECEIVING:
-            try:
-                nbytes = self.sock.recv_into(self._buffer)
-            except OSError:
-                return
-            if nbytes:
-                self.buffer_updated(nbytes)
-            elif isinstance(exc, BrokenPipeError):
-                self._lost(None)  # so the kernel names a write after the receiver's clean end, and only that
-            else:
-                return
 
 
 def _is_interim(status: int) -> bool:

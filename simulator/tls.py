@@ -1,9 +1,10 @@
-"""TLS on a dialled socket: the two contexts, the handshake, and the names of its failures. Knows no HTTP."""
+"""TLS on a dialled socket: the two contexts, the handshake, what goes on below. Names its failures, knows no HTTP."""
 
 import asyncio
 import os
 import ssl
 import time
+from typing import Any
 
 import certifi
 
@@ -56,19 +57,71 @@ async def shake_hands(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit):
-            await loop.create_connection(
-                lambda: connection,
-                sock=connection.sock,
-                ssl=context,
+            below, _ = await loop.create_connection(Unread, sock=connection.sock)
+            above = await loop.start_tls(
+                below,
+                connection,
+                context,
                 server_hostname=host.removesuffix("."),
                 ssl_handshake_timeout=STEP_LIMIT * 2,
             )
+            if above is None:
+                raise ConnectionResetError("it was lost as the handshake ended")
     except TimeoutError:
         raise WireFailure("tls_timeout", "tls", address=connection.address, seconds=seconds(limit)) from None
     except (OSError, UnicodeError) as error:
         raise _tls_failure(error, host, connection.address) from error
     finally:
         phases["tls"] = (time.perf_counter() - began) * 1000
+    Records(below, connection)
+    connection.connection_made(above)
+
+
+class Unread(asyncio.Protocol):
+    """Reads nothing: whatever the receiver says first is for the handshake."""
+
+    def connection_made(self, transport: Any) -> None:
+        transport.pause_reading()
+
+
+class Records(asyncio.BufferedProtocol):
+    """Between a socket and asyncio's TLS, which leaves two things undone for the connection above.
+
+    It tells nobody that the socket takes no more, so a receiver that stopped reading would look like a slow one;
+    and when a write has failed it does not read the answer that may lie before it.
+    """
+
+    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._tls: Any = transport.get_protocol()
+        transport.set_protocol(self)
+        transport.set_write_buffer_limits(high=0)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        buffer: memoryview = self._tls.get_buffer(sizehint)
+        return buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._tls.buffer_updated(nbytes)
+
+    def eof_received(self) -> bool | None:
+        keep_open: bool | None = self._tls.eof_received()
+        return keep_open
+
+    def pause_writing(self) -> None:
+        self._tls.pause_writing()
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._tls.resume_writing()  # which may have something to write, and be paused by it
+        if not self._transport.get_write_buffer_size():
+            self._connection.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._connection.read_the_rest(self._tls, exc)
+        self._tls.connection_lost(exc)
 
 
 _VERIFY_CODES = {9: "tls_expired", 10: "tls_expired", 62: "tls_hostname", 64: "tls_hostname"}  # X509_V_ERR_…

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import datetime
 import os
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from simulator.wire import Transport
 from .faults.behaviours import MIB
 from .faults.ending import ends, hint, post
 from .faults.receiver import FaultReceiver, listening
+from .receiving import some_turns
 
 
 @pytest.fixture
@@ -174,6 +177,70 @@ async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
         outcome, _ = await ends(tls, f"https://localhost:{port}/")
     assert outcome.error == "tls_failed"
     assert "CERTIFICATE_REQUIRED" in outcome.message
+
+
+@pytest.mark.parametrize("size", [200_000, MIB])
+@pytest.mark.parametrize("length", [b"Content-Length: 9", b"Connection: close"])
+async def test_r33_an_early_413_is_recorded_however_the_connection_ends(
+    authority: trustme.CA, tls: Transport, size: int, length: bytes
+) -> None:
+    context = speaks_tls(authority.issue_cert("localhost"))
+
+    def refuse(server: socket.socket) -> None:
+        for _ in range(40):
+            talk, _ = server.accept()
+            talk.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with context.wrap_socket(talk, server_side=True) as sealed:
+                sealed.recv(300)
+                sealed.sendall(b"HTTP/1.1 413 Too Large\r\n" + length + b"\r\n\r\ntoo large")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=refuse, args=(server,))
+        thread.start()
+        sent = post(f"https://localhost:{server.getsockname()[1]}/", b"x" * size)
+        outcomes = [await tls.exchange(sent, owner=n, timeout=5) for n in range(40)]
+        thread.join(5)
+    assert [(o.error, o.status_code, o.body) for o in outcomes] == [("status", 413, b"too large")] * 40
+
+
+async def test_r34_a_receiver_that_stops_reading_is_a_send_timeout(
+    authority: trustme.CA, tls: Transport
+) -> None:
+    context = speaks_tls(authority.issue_cert("localhost"))
+    over = threading.Event()
+
+    def stop_reading(server: socket.socket) -> None:
+        with context.wrap_socket(server.accept()[0], server_side=True) as sealed:
+            sealed.recv(100)
+            over.wait(5)
+
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        thread = threading.Thread(target=stop_reading, args=(server,))
+        thread.start()
+        sent = post(f"https://localhost:{server.getsockname()[1]}/", b"x" * 100_000)
+        outcome = await tls.exchange(sent, owner="one", timeout=1)
+        over.set()
+        thread.join(5)
+    assert (outcome.error, outcome.phase, outcome.status_code) == ("send_timeout", "send", None)
+
+
+async def test_what_comes_with_the_last_bytes_of_the_handshake_is_heard(
+    authority: trustme.CA, tls: Transport
+) -> None:
+    class Busy(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+
+    context = speaks_tls(authority.issue_cert("localhost"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # in which it is the server that ends the handshake
+    server = await asyncio.get_running_loop().create_server(Busy, "127.0.0.1", 0, ssl=context)
+    async with server:
+        outcome, _ = await ends(tls, f"https://localhost:{server.sockets[0].getsockname()[1]}/")
+        await some_turns()
+    assert (outcome.error, outcome.status_code, outcome.body) == ("status", 503, b"busy")
 
 
 def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
