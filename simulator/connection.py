@@ -20,6 +20,7 @@ from .failures import message
 
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
+LINE_WAIT = 0.5
 FREE_INTERIMS = 100
 READ_AT_ONCE = 16 * 1024
 
@@ -347,7 +348,7 @@ class Connection(asyncio.BufferedProtocol):
             self.reusable = self.reusable and not self._fault and not self._unsent and not answer.truncated
             self._end()
         elif self._fault:
-            self._fail("bad_response", detail=self._fault)
+            self._refuse()
         elif self._state == WAITING:
             if len(self._head) > head.LIMIT:
                 self._fail("headers_too_large", limit="100 KiB")
@@ -357,6 +358,13 @@ class Connection(asyncio.BufferedProtocol):
             self._end()
         elif self._overhead > head.LIMIT + 8 * answer.size:
             self._fail("bad_response", detail="its chunks carry far more framing than body")
+
+    def _refuse(self) -> None:
+        """Its first bytes are shown (R11): of what comes in drips the whole first line, if it does not take long."""
+        if self._state == RECEIVING or b"\n" in self._head or len(self._head) >= FIRST_BYTES:
+            self._fail("bad_response", detail=self._fault)
+        else:
+            self._loop.call_later(LINE_WAIT, self.expire)
 
     def _slow_down(self, began: float) -> None:
         """Interim answers may come for ever; past the first hundred they get a twentieth of the loop."""
@@ -434,6 +442,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fail(self, code: str, **facts: object) -> None:
         answer = self.answer
+        if self._fault and self._state == WAITING:  # whatever ended the wait for the rest of its line
+            code, facts = "bad_response", {"detail": self._fault}
         answer.error = code
         answer.message = message(code, address=self.address, **facts)
         answer.phase = "receive" if answer.answered_at else "wait" if answer.sent_at else "send"

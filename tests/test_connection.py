@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulator.connection import Connection
+from simulator.connection import LINE_WAIT, Connection
 from simulator.outcome import Outcome
 from simulator.wire import Transport
 
@@ -147,6 +147,14 @@ async def test_an_answer_that_came_as_the_deadline_passed_is_an_answer() -> None
         connection.expire()
         answer = await waiter
     assert (answer.status, answer.error) == (200, None)
+
+
+async def test_a_deadline_inside_a_bad_line_finds_a_bad_response(
+    receiver: FaultReceiver, transport: Transport
+) -> None:
+    outcome, took = await ends(transport, receiver.url("/no-line"), timeout=0.2)
+    assert (outcome.error, outcome.body) == ("bad_response", b"nothing like it")
+    assert took < LINE_WAIT
 
 
 async def test_a_fault_of_ours_while_an_answer_is_read_is_an_internal_error_and_no_traceback(

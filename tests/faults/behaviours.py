@@ -159,6 +159,8 @@ says("/word-cl", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok")
 says("/cl-and-te", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 says("/bad-status", b"HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n")
 says("/http09", b"<html>Hello from 1991</html>\n")
+says("/no-line", b"nothing like it", closes=False)
+says("/no-line-and-closes", b"nothing like it")
 says("/status-99", b"HTTP/1.1 99 Low\r\nContent-Length: 0\r\n\r\n")
 says("/status-099", b"HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n")
 says("/status-000", b"HTTP/1.1 000 None\r\nContent-Length: 0\r\n\r\n")
@@ -240,6 +242,14 @@ says(
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nX-Trailer: t\r\n\r\n",
     closes=False,
 )
+
+
+@at("/bad-drips")
+async def bad_drips(visit: Visit) -> None:
+    for byte in b"http/1.1 200 OK\r\n":
+        await visit.say(bytes([byte]))
+        await asyncio.sleep(0.003)
+    await asyncio.Event().wait()
 
 
 @at("/endless-chunk-extension")
