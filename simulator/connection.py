@@ -16,6 +16,7 @@ from typing import Any
 import httptools
 
 from . import head
+from .answer import Answer as Answer  # noqa: PLC0414 (known from here too)
 from .failures import message
 
 BODY_CAP = 256 * 1024
@@ -25,43 +26,6 @@ FREE_INTERIMS = 100
 READ_AT_ONCE = 16 * 1024
 
 NEW, WAITING, RECEIVING, DONE = range(4)
-
-
-class Answer:
-    """What came back on one request so far: plain facts, times as `perf_counter` readings (0.0: not yet)."""
-
-    __slots__ = (
-        "answered_at",
-        "body",
-        "declared",
-        "ended_at",
-        "error",
-        "first",
-        "headers",
-        "message",
-        "phase",
-        "reason",
-        "sent_at",
-        "size",
-        "started_at",
-        "status",
-        "truncated",
-    )
-
-    def __init__(self, started_at: float) -> None:
-        self.status: int | None = None
-        self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = bytearray()
-        self.size = 0
-        self.declared: int | None = None
-        self.truncated = False
-        self.first = b""  # the bytes as they came, of an answer that could not be understood
-        self.error: str | None = None
-        self.message = ""
-        self.phase: str | None = None
-        self.started_at = started_at
-        self.sent_at = self.answered_at = self.ended_at = 0.0
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -168,7 +132,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         answer, limit = self.answer, f"{self.timeout:.3g} s"
         if self._state == RECEIVING:
-            self._fail("incomplete_response", status=answer.status, seconds=limit, received=self._received())
+            self._fail(
+                "incomplete_response", status=answer.status, seconds=limit, received=self.answer.received
+            )
         elif not answer.sent_at:
             self._fail("send_timeout", seconds=limit)
         else:
@@ -403,12 +369,6 @@ class Connection(asyncio.BufferedProtocol):
             return str(error)
         return ""
 
-    def _received(self) -> str:
-        answer = self.answer
-        if answer.declared is None:
-            return f"{answer.size:,} bytes came"
-        return f"{answer.size:,} of {answer.declared:,} bytes came"
-
     def _lost(self, exc: Exception | None) -> None:
         """The connection ended; what that means depends on how far the exchange had come."""
         self.closed = True
@@ -417,7 +377,7 @@ class Connection(asyncio.BufferedProtocol):
             if not self._framed and (exc is None or self._refused_unread(exc)):
                 self._end()  # an answer without a length ends with its connection
             elif exc is None or isinstance(exc, OSError):
-                self._fail("body_truncated", status=self.answer.status, received=self._received())
+                self._fail("body_truncated", status=self.answer.status, received=self.answer.received)
             else:
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
         elif self._state == WAITING:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import httpx
 
-from .connection import Answer, Connection
+from .answer import Answer
+from .connection import Connection
 from .dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
 from .failures import message
 from .outcome import LateAnswer, Outcome, record
