@@ -16,7 +16,7 @@ from typing import Any
 import httptools
 
 from . import head
-from .answer import Answer as Answer  # noqa: PLC0414 (known from here too)
+from .answer import Answer
 from .failures import message
 
 BODY_CAP = 256 * 1024

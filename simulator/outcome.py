@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .connection import Answer
+from .answer import Answer
 from .failures import message
 
 HEADERS_KEPT = 200

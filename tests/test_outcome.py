@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.connection import Answer
+from simulator.answer import Answer
 from simulator.outcome import HEADERS_KEPT, Outcome, internal_error, record
 
 Pairs = list[tuple[bytes, bytes]]
