@@ -3,7 +3,8 @@
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 
 from django.db import DatabaseError, OperationalError, connection, transaction
 
@@ -11,6 +12,7 @@ from .rows import query
 
 LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
 LAST_WAIT_S = 0.3  # the same once the process ends
+_CAN_GO_ON = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _lock = threading.RLock()
 _depth = 0  # of the blocks of the thread that has the lock
 _shut: str | None = None
@@ -54,10 +56,13 @@ def _forget_cursors(error: BaseException | None) -> None:
     """Django ties the error into a cycle with the frames it came through, and so with their cursors.
 
     Should the collector find them in the loop's thread while this connection waits for the lock again, the loop would
-    wait with it.
+    wait with it. A frame that can go on, a coroutine's, is left alone: to clear it would end it.
     """
     while error is not None:
-        traceback.clear_frames(error.__traceback__)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if not frame.f_code.co_flags & _CAN_GO_ON:
+                with suppress(RuntimeError):  # it still runs
+                    frame.clear()
         error = error.__cause__
 
 

@@ -6,6 +6,7 @@ The engine's steps run against the real database, each example in a transaction 
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -101,20 +102,27 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(to=which, how=st.sampled_from(["pause", "resume", "pause", "resume", "remove"]))
     def switch(self, to: int, how: str) -> None:
-        endpoint = self.endpoint(to)
-        if not endpoint.deleted_at:
-            getattr(endpoint, how)()
+        self.changed(to, lambda endpoint: getattr(endpoint, how)())
 
     @rule(to=which, delays=st.sampled_from([[], [0], [2, 4], [600]]), limit=st.integers(1, 3))
     def edit(self, to: int, delays: list[float], limit: int) -> None:
-        self.endpoint(to).change(retry_delays=delays, max_in_flight=limit)
+        self.changed(to, lambda endpoint: endpoint.change(retry_delays=delays, max_in_flight=limit))
 
     @rule(to=which, overlap=st.sampled_from([0, 60, 86_400]))
     def rotate(self, to: int, overlap: int) -> None:
+        secrets = self.secrets[self.endpoint(to).pk]
+        if rotated := self.changed(to, lambda endpoint: endpoint.rotate_secret(overlap_seconds=overlap)):
+            value, end = rotated
+            secrets[:] = [(value, datetime.max.replace(tzinfo=UTC)), (secrets[0][0], end)]
+
+    def changed(self, to: int, step: Callable[[Endpoint], Any]) -> Any:
+        """What the step returned; of a deleted endpoint nothing can be changed any more."""
         endpoint = self.endpoint(to)
-        newest, _ = self.secrets[endpoint.pk][0]
-        value, end = endpoint.rotate_secret(overlap_seconds=overlap)
-        self.secrets[endpoint.pk] = [(value, datetime.max.replace(tzinfo=UTC)), (newest, end)]
+        if not endpoint.deleted_at:
+            return step(endpoint)
+        with pytest.raises(Endpoint.DoesNotExist):
+            step(endpoint)
+        return None
 
     @precondition(lambda self: self.before)
     @rule(one=which, how=st.sampled_from(["retry", "cancel", "resend"]))
