@@ -119,7 +119,10 @@ async def test_after_a_kill_the_page_comes_back_and_has_missed_nothing(
 
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live", timeout=SLOW)
     await expect(row).to_have_attribute("data-status", "succeeded", timeout=SLOW)
-    await expect(page.locator(".lane .badge.interrupted")).to_be_visible()
+    badge = page.locator(".lane .badge.interrupted")
+    await expect(badge).to_be_visible()
+    icon, whole = await badge.locator(".icon").bounding_box(), await badge.bounding_box()
+    assert icon and whole and icon["width"] <= 16 and whole["width"] <= 120, "its word is cut off"
     await page.locator(".lane a").first.click()
     await expect(page.locator(".attempt")).to_contain_text("Your receiver may or may not have processed it")
     await expect(page.locator(".attempt")).to_contain_text("Sent again as attempt 2")
