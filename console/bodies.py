@@ -74,10 +74,11 @@ def indented(text: str) -> str:
     """
     out: list[str] = []
     depth = size = 0
-    tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+    found = [each for each in _TOKEN.finditer(text) if not each[0].isspace()]
+    tokens = [each[0] for each in found]
     for index, token in enumerate(tokens):
         if size > INDENTED:
-            out += tokens[index:]
+            out.append(text[found[index].start() :])
             break
         following = tokens[index + 1] if index + 1 < len(tokens) else ""
         if token in "{[":

@@ -96,6 +96,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._state = WAITING
         if self.closed:
+            self._say_what_was_early()
             self._lost(self._cause)
             return
         self.answer.started_at = time.perf_counter()
@@ -103,9 +104,13 @@ class Connection(asyncio.BufferedProtocol):
         if not self._unsent:
             self.answer.sent_at = time.perf_counter()
         if self._early:
-            early, self._early = self._early, b""
-            self._take(early)
+            self._say_what_was_early()
             self._resume_reading()
+
+    def _say_what_was_early(self) -> None:
+        early, self._early = self._early, b""
+        if early:
+            self._take(early)
 
     def _renew(self) -> None:
         self.answer = Answer(time.perf_counter())

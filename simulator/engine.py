@@ -295,9 +295,8 @@ class Engine:
 
     def _renew(self, number: int, revision: int, limit: int) -> None:
         """An endpoint was edited: nothing that was made or opened for how it was is begun or used any more."""
-        if number in self._lines:
-            self._give_back(self._lines[number].renew(revision, limit))
-            self._transport.forget(number)
+        self._give_back(self._lines[number].renew(revision, limit))
+        self._transport.forget(number)
 
     def _give_back(self, claims: list[Claim]) -> None:
         self._next.released += claims

@@ -15,7 +15,9 @@ from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
-FEW = 1000  # deliveries: they are quicker looked at one by one than found among all that contain a text
+FEW = (
+    1000  # deliveries: they are looked at one by one rather than found among all that contain a frequent text
+)
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
 
@@ -143,7 +145,7 @@ def newest(
     answers are merged, and so is each status of a class: in one query they would cost a look at every row, as soon as
     the text is rare in one place and common in another, or the class is large. The quick ones come first; the others
     need only look at what is newer than what is there already, and of what they have only the newest are tried at first.
-    When few deliveries match the other filters, these are looked at and not the places.
+    When few deliveries match the other filters, no place is read beyond them.
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
@@ -151,12 +153,9 @@ def newest(
         return _merged(rows, _each_code(filters.code), count)
     some = list(rows.values_list("pk", flat=True)[: FEW + 1])
     few: list[Any] | None = some if len(some) <= FEW else None
-    if few is None:
-        places = searchable.places(filters.q, before=cursor)
-    else:
-        rows, places = rows.filter(pk__in=few), [searchable.among(filters.q, few)]
+    rows = rows if few is None else rows.filter(pk__in=few)
     found, after = _merged(rows, [*searchable.known(filters.q, few), *also], count), None
-    for place in places:
+    for place in searchable.places(filters.q, before=cursor, few=few):
         if len(found) == count:
             after = found[-1].pk
             rows = rows.filter(pk__gt=after)

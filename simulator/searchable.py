@@ -15,7 +15,7 @@ from django.db.models import BooleanField, Q
 from django.db.models.expressions import RawSQL
 
 from . import ids
-from .rows import change, query
+from .rows import as_json, change, query
 from .transaction import writing
 
 GROUP = 32  # a click does not wait longer than for these
@@ -70,24 +70,29 @@ class Place:
         return [id for (id,) in query(self.ids, [*self.parameters, _number(after, 0), most])]
 
 
-def places(text: str, *, before: str | None = None) -> list[Place]:
+def places(text: str, *, before: str | None = None, few: Sequence[str] | None = None) -> list[Place]:
     """Where a text may be in bodies and headers of deliveries below the id `before`, ignoring the case of ASCII letters.
 
     To be asked in this order: what is not indexed yet may be a moment later, and would else be found in neither place.
+    When only a `few` are asked for, these are what is looked at beside the index.
     """
     if len(text) < SHORTEST:
-        return [_liked(text, "TRUE", before)]
-    known = [_phrase(text), _number(before, MAX_ID)]
+        return [_liked(text, "TRUE", before, few)]
+    indexed = [_phrase(text), _number(before, MAX_ID)]
+    if few is not None:
+        every = among(text, few).all
+        return [_liked(text, f"({_WAITING} OR {_FRESH})", before, few), Place(2000, _INDEXED, indexed, every)]
+    every = Q(pk__in=RawSQL(_INDEXED, [*indexed, 0, -1]))
     return [
-        _liked(text, "simulator_delivery.due_at IS NOT NULL", before),
-        _liked(text, "NOT simulator_delivery.indexed AND simulator_delivery.due_at IS NULL", before),
-        Place(2000, _INDEXED, known, Q(pk__in=RawSQL(_INDEXED, [*known, 0, -1]))),
+        _liked(text, _WAITING, before),
+        _liked(text, _FRESH, before),
+        Place(2000, _INDEXED, indexed, every),
     ]
 
 
 def among(text: str, few: Sequence[str]) -> Place:
     """The same for a few deliveries, indexed or not."""
-    return _liked(text, f"simulator_delivery.id IN ({_listed(few)})")
+    return _liked(text, "TRUE", None, few)
 
 
 def known(text: str, few: Sequence[str] | None = None) -> list[Q]:
@@ -105,15 +110,17 @@ def known(text: str, few: Sequence[str] | None = None) -> list[Q]:
     if ids.decode("dlv", text):
         places.append(Q(pk=text))
     if re.fullmatch(r"(v1=)?[0-9a-f]{10,64}", text):  # a timestamp or a part of a signature
-        attempts = "TRUE" if few is None else f"delivery_id IN ({_listed(few)})"
-        places.append(Q(pk__in=RawSQL(f"{_SIGNED} AND {attempts}", [like])))
+        sql, parameters = (_SIGNED, [like]) if few is None else (_SIGNED_FEW, [like, _numbers(few)])
+        places.append(Q(pk__in=RawSQL(sql, parameters)))
     return places
 
 
-def _liked(text: str, which: str, before: str | None = None) -> Place:
+def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None = None) -> Place:
     """Those of `which` that contain the text. That most do not is seen in the columns, ten times as fast as in the view."""
     longest = max(_UNCHANGED.findall(text), key=len, default="")
     contained, texts = _LIKED.format(which=which), [*[_anywhere(longest)] * 4, _anywhere(text)]
+    if few is not None:
+        contained, texts = f"{_FEW} AND {contained}", [_numbers(few), *texts]
     newest = f"SELECT id FROM simulator_delivery WHERE {contained} AND id < %s AND id > %s ORDER BY id DESC LIMIT %s"
     return Place(200, newest, [*texts, _number(before, MAX_ID)], Q(RawSQL(contained, texts, BooleanField())))
 
@@ -127,6 +134,9 @@ def _phrase(text: str) -> str:
 
 
 _UNCHANGED = re.compile(r"[A-Za-z0-9_./-]+")  # what a column holds as the text has it, JSON or not
+_WAITING = "simulator_delivery.due_at IS NOT NULL"
+_FRESH = "NOT simulator_delivery.indexed AND simulator_delivery.due_at IS NULL"
+_FEW = "simulator_delivery.id IN (SELECT value FROM json_each(%s))"
 _LIKE = "text LIKE %s ESCAPE '!'"
 _LIKED = f"""
 {{which}} AND EXISTS (
@@ -141,6 +151,7 @@ SELECT rowid FROM simulator_search
 WHERE simulator_search MATCH %s AND rowid < %s AND rowid > %s ORDER BY rowid DESC LIMIT %s"""
 _ENDPOINTS = f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}"
 _SIGNED = "SELECT delivery_id FROM simulator_attempt WHERE request_headers LIKE %s ESCAPE '!'"
+_SIGNED_FEW = f"{_SIGNED} AND delivery_id IN (SELECT value FROM json_each(%s))"
 _STANDARD = """
 content-type: application/json
 content-length:
@@ -161,8 +172,9 @@ def _number(id: str | None, otherwise: int) -> int:
     return (ids.decode("dlv", id) if id else None) or otherwise
 
 
-def _listed(few: Sequence[str]) -> str:
-    return ",".join(str(_number(id, 0)) for id in few)
+def _numbers(few: Sequence[str]) -> str:
+    """As one parameter: many of them would make each search a statement of its own."""
+    return as_json([_number(id, 0) for id in few])
 
 
 def _with(sql: str, numbers: list[int]) -> str:

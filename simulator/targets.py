@@ -66,7 +66,9 @@ def _without_dots(path: str) -> str:
             kept = kept[:-1] if kept != [""] else kept
         elif segment != ".":
             kept.append(segment)
-    return "/".join(kept) or "/"
+    if segment in (".", ".."):  # the last one: what is left is a folder
+        kept.append("")
+    return "/".join(kept) if len(kept) > 1 else "/"
 
 
 _KEPT = "/%:@!$&'()*+,;=~-._[]|^"

@@ -407,3 +407,26 @@ async def test_after_a_deletion_nothing_is_sent_although_a_claim_was_on_its_way(
         for _ in range(5):
             await asyncio.shield(engine._turned)
         assert len(receiver.requests) == sent and engine._in_flight == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_was_claimed_before_an_edit_and_arrives_after_it_is_claimed_again(
+    engine, endpoint, receiver, monkeypatch, known
+):
+    """The loop goes on while a long turn is under way: the edit is told before the claims are there."""
+    if known:
+        await ends(await sent(endpoint), "succeeded")
+    at_once = engine._at_once
+
+    async def and_then_an_edit(step: Callable[[], Any]) -> Any:
+        turn = await at_once(step)
+        if turn.claims:
+            monkeypatch.setattr(engine, "_at_once", at_once)
+            await in_db(lambda: Endpoint.objects.get(pk=endpoint.pk).change(headers={"x-new": "1"}))
+            await asyncio.sleep(0)  # for what the edit asked the loop to do
+        return turn
+
+    monkeypatch.setattr(engine, "_at_once", and_then_an_edit)
+    await ends(await sent(endpoint, trigger="api"), "succeeded")
+    assert receiver.requests[-1].headers.get("x-new") == "1"
+    assert len(receiver.requests) == 1 + known

@@ -113,6 +113,23 @@ def test_a08_what_is_no_url_is_refused_with_its_reason(url: str, reason: str) ->
     assert refused.value.message.endswith(".") and len(refused.value.message) < 400
 
 
+@pytest.mark.parametrize(
+    ("path", "used"),
+    [
+        ("/a/../b/./c", "/b/c"),
+        ("/hooks/.", "/hooks/"),
+        ("/a/b/..", "/a/"),
+        ("/a/..", "/"),
+        ("/..", "/"),
+        ("/.", "/"),
+        ("/a/...", "/a/..."),
+        ("//a/../b", "//b"),
+    ],
+)
+def test_dots_are_resolved_as_the_rfc_does(path: str, used: str) -> None:
+    assert check_url(f"http://localhost:3000{path}") == f"http://localhost:3000{used}"
+
+
 @given(st.text(string.ascii_letters + string.punctuation + "é/./../", max_size=30))
 @example("/a/../b/./c")
 @example("/a/..")

@@ -249,3 +249,46 @@ def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     empty.write_text("")
     monkeypatch.setenv("SSL_CERT_FILE", os.fspath(empty))
     assert TlsContexts(None).verifying.cert_store_stats()["x509_ca"] > 50
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_busy_server_that_answers_and_closes_before_it_is_asked_is_heard(
+    authority: trustme.CA, tls: Transport, version: ssl.TLSVersion, together: bool
+) -> None:
+    """Its answer may come with the last bytes of the handshake, and its goodbye with both."""
+    context = speaks_tls(authority.issue_cert("localhost"))
+    context.maximum_version = version
+
+    def answer(talk: socket.socket) -> None:
+        came, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(came, out, server_side=True)
+        while True:
+            try:
+                session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                talk.sendall(out.read())
+                came.write(talk.recv(65_536))
+        if not together:
+            talk.sendall(out.read())
+        session.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+        with contextlib.suppress(ssl.SSLError):
+            session.unwrap()
+        talk.sendall(out.read())
+        talk.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            while talk.recv(65_536):
+                pass
+
+    def serve(server: socket.socket) -> None:
+        for _ in range(10):
+            with server.accept()[0] as talk:
+                answer(talk)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = asyncio.get_running_loop().run_in_executor(None, serve, server)
+        request = post(f"https://localhost:{server.getsockname()[1]}/", b"x" * 100)
+        outcomes = [await tls.exchange(request, owner=number, timeout=3) for number in range(10)]
+        await serving
+    assert {(outcome.error, outcome.status_code) for outcome in outcomes} == {("status", 503)}

@@ -42,6 +42,8 @@ def test_a_hostile_json_does_not_grow_beyond_measure() -> None:
     deep = "[" * 262_144
     assert len(bodies.indented(deep)) < 2 * bodies.INDENTED
     assert re.sub(r"\s", "", bodies.indented(deep)) == deep
+    rest = '1 2 , "a" :  3\n ok here'
+    assert bodies.indented("[" * 40_000 + rest).endswith(rest)
 
 
 def test_json_is_pretty_by_default_other_text_raw_and_binary_hex() -> None:
