@@ -271,9 +271,13 @@ def interrupt(
 
 def interrupt_claims(claims: Sequence[Claim], now: datetime) -> None:
     """The same for claims of ours that are cut off now, most often because their endpoint was deleted."""
-    for claim in claims:
-        cut_off = claim.delivery, claim.attempt, (time.monotonic() - claim.claimed_at) * 1000
-        interrupt([cut_off], now, failures.DELETED if _deleted(claim.target.id) else "")
+    for endpoint in {claim.target.id for claim in claims}:
+        cut_off = [
+            (claim.delivery, claim.attempt, (time.monotonic() - claim.claimed_at) * 1000)
+            for claim in claims
+            if claim.target.id == endpoint
+        ]
+        interrupt(cut_off, now, failures.DELETED if _deleted(endpoint) else "")
 
 
 def _deleted(endpoint: int) -> bool:
