@@ -94,23 +94,30 @@ class Group:
 
 def draw_up(results: Sequence[Result], scale: float) -> Group:
     """What is to be written of these results. Asks no database: a poisoned row must not hold up the others."""
-    group, now = Group(results), datetime.now(UTC)
+    group, zero = Group(results), _zero()
     for place, result in enumerate(results):
         if result.outcome.error == "internal_error":
             group.unclear.append((place, result))
             continue
         try:
-            _draw_up(group, result, place, now, scale)
+            _draw_up(group, result, place, zero, scale)
         except Exception as flaw:
             log.exception("A result could not be written")
             group.unclear.append((place, _unwritable(result, flaw)))
     return group
 
 
+def _zero() -> datetime:
+    """When the monotonic clock was at 0. Should we be held up between the two looks: rather late than early, for a
+    retry is never to be sent before its time."""
+    monotonic = time.monotonic()
+    return datetime.now(UTC) - timedelta(seconds=monotonic)
+
+
 def _draw_up(
-    group: Group, result: Result, place: int, now: datetime, scale: float, *, braked: bool = False
+    group: Group, result: Result, place: int, zero: datetime, scale: float, *, braked: bool = False
 ) -> None:
-    ended_at = now - timedelta(seconds=time.monotonic() - result.ended)
+    ended_at = zero + timedelta(seconds=result.ended)
     end = _ending(result, ended_at, scale, braked)
     answer = _answer(result, end)
     if end.status == "succeeded":
@@ -152,7 +159,7 @@ def _write(group: Group, scale: float) -> None:
     for place, result in group.unclear:
         claim = result.claim
         braked = _last_ones(claim.delivery, claim.number) == "internal_error"
-        _draw_up(group, result, place, datetime.now(UTC), scale, braked=braked)
+        _draw_up(group, result, place, _zero(), scale, braked=braked)
     change_many(_ANSWER, group.answers)
     counted = change_many(_WON, _numbered(group.won, first)) + change_many(
         _LOST, _numbered(group.lost, first)

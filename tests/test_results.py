@@ -1,5 +1,6 @@
 """What came of an attempt, as it is written down: each result once, only if its claim still stands."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -108,6 +109,18 @@ def test_the_wait_counts_from_the_answer_not_from_when_it_is_written(
     assert (delivery.status, delivery.failed_count) == ("pending", 1)
     assert abs(delivery.due_at - planned) < BRIEFLY
     assert (delivery.last_status_code, delivery.last_error) == (500, "status")
+
+
+def test_a_retry_is_never_due_before_its_time_however_long_its_group_takes(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = [accept(endpoint), accept(endpoint)][1]
+    row_of, never = results._answer, threading.Event()
+    monkeypatch.setattr(results, "_answer", lambda *facts: (never.wait(0.02), row_of(*facts))[1])
+    ended_at = datetime.now(UTC)
+    record(*((one, answer(500)) for one in claim(2)))
+    delivery.refresh_from_db()
+    assert delivery.due_at >= ended_at + timedelta(seconds=2)
 
 
 def test_what_retry_after_asked_for_and_what_of_it_counts_is_written_down(endpoint: Endpoint) -> None:
