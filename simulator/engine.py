@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from . import batches, claims, feed, ids, searchable, shortcut, transaction
+from . import batches, claims, feed, ids, shortcut, transaction
 from . import targets as allowed
 from .claims import Claim, Room
 from .courtesy import Courtesy
@@ -32,6 +32,7 @@ from .models.delivery import BATCH, CLICK
 from .outcome import LateAnswer, Outcome, internal_error
 from .results import Result
 from .surroundings import OneCore, OpenFiles, Replaced
+from .upkeep import Upkeep
 from .wire import Transport
 
 log = logging.getLogger(__name__)
@@ -40,16 +41,12 @@ T = TypeVar("T")
 POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
 LOOK_S = 5.0  # and inside in any case
 STEP = 10  # at most so many events of a batch in a turn while people are about
-CHECKPOINT_S = 0.25  # so often the write-ahead log is copied: a few pages, for a few ms without writers
-CHECKPOINT_RESTS = 8  # times as long as it took; twice as many, and it would not keep up with text indexing
 STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
 GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
 ASIDE_S = 0.001  # and no longer: the loop may stand still for a turn that waits for the same lock
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
-QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
-INDEX_S = 1.0
 BULK_S = 1.0  # so long after the last event of a batch the process still counts as sending in bulk
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
@@ -120,9 +117,8 @@ class Engine:
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
         self._core = OneCore()
-        self._busy_at = self._indexed_at = self._checkpoint_at = 0.0
+        self._upkeep = Upkeep(self._courtesy, self._in_database)
         self._bulk_at = -BULK_S
-        self._to_index = True
         self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
@@ -270,11 +266,12 @@ class Engine:
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
         self._core.keep(self._courtesy.recent or time.monotonic() - self._bulk_at < BULK_S)
-        busy = bool(turn.claims or given.results)
-        indexed = await self._index(busy=busy)
-        if busy or indexed:
-            await self._checkpoint()
-        if not indexed:
+        try:
+            more = await self._upkeep.after(busy=bool(turn.claims or given.results))
+        except DatabaseError as error:
+            await self._pause_for(error)
+            return
+        if not more:
             await self._rest(turn.next_due)
 
     def _hand_over(self, claims: list[Claim]) -> None:
@@ -349,7 +346,7 @@ class Engine:
                 async with asyncio.timeout(wait):
                     await self._bell.wait()
             except TimeoutError:
-                quiet = not (self._out or self._to_index) and time.monotonic() - began < LOOK_S
+                quiet = not (self._out or self._upkeep.to_index) and time.monotonic() - began < LOOK_S
                 if quiet and wait == POLL_S and self._ledger.untouched:
                     continue
             self._bell.clear()
@@ -369,32 +366,6 @@ class Engine:
         done = self._database.submit(step)
         wait([done], STANDSTILL_S)
         return done.result() if done.done() else await asyncio.wrap_future(done)
-
-    async def _checkpoint(self) -> None:
-        """Before SQLite would do it by itself in the middle of a commit, with the loop or a click behind it."""
-        began = time.monotonic()
-        if began < self._checkpoint_at + self._courtesy.asked:  # a second later, when somebody waits now
-            return
-        with contextlib.suppress(DatabaseError):  # commits say so; the log holds everything meanwhile
-            await self._in_database(transaction.checkpoint)
-        ended = time.monotonic()
-        self._checkpoint_at = ended + max(CHECKPOINT_S, CHECKPOINT_RESTS * (ended - began))
-
-    async def _index(self, *, busy: bool) -> bool:
-        """Text search can wait: it is indexed when nothing else is to do, or a group a second; True when there is more."""
-        now = time.monotonic()
-        if busy:
-            self._busy_at = now
-            self._to_index = True
-        if self._courtesy.asked or now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
-            return False
-        self._indexed_at = now
-        try:
-            self._to_index = await self._in_database(searchable.index_some)
-            return self._to_index
-        except DatabaseError as error:
-            await self._pause_for(error)
-            return False
 
     # -- one attempt ---------------------------------------------------------------------------------------------
 

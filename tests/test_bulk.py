@@ -7,9 +7,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from django.db import OperationalError
 
-from simulator import batches, courtesy, feed, transaction
+from simulator import batches, courtesy, feed
 from simulator.batches import Batches
 from simulator.claims import Room
 from simulator.engine import STEP
@@ -142,7 +141,7 @@ async def test_while_somebody_waits_a_deleted_endpoint_is_let_go_without_a_flood
 async def test_what_nobody_was_told_of_is_found_within_a_second(engine, endpoint, receiver):  # noqa: F811
     """The poll is the truth, a nudge only makes it sooner."""
     await engine.drain()
-    await until(lambda: not engine._to_index, 3, "rest")
+    await until(lambda: not engine._upkeep.to_index, 3, "rest")
     feed.off(engine._nudge)
     await sent(endpoint)
     await receiver.received(1, within=1)
@@ -174,66 +173,3 @@ def test_events_that_take_long_to_draw_up_come_one_at_a_time(
         [claim] = made.make(group, room, now)
     assert Attempt.objects.get().number == claim.number == 1
     assert Batch.objects.get().made == 1
-
-
-@pytest.fixture
-def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When each began; none takes long."""
-    made: list[float] = []
-    monkeypatch.setattr(transaction, "checkpoint", lambda: made.append(time.monotonic()))
-    return made
-
-
-async def test_the_log_is_copied_again_and_again_while_there_is_much_to_write(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
-    receiver,
-    checkpoints: list[float],
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr("simulator.engine.CHECKPOINT_S", 0.02)
-    await in_db(lambda: Batch.start("lead.qualified", 500))
-    await receiver.received(500)
-    await engine.drain()
-    assert len(checkpoints) >= 3
-    assert min(later - one for one, later in pairwise(checkpoints)) >= 0.02
-
-
-async def test_while_somebody_waits_the_log_is_not_copied(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
-    receiver,
-    checkpoints: list[float],
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(courtesy, "MOST_S", 60.0)
-    engine._courtesy._saved = 60.0
-    engine._checkpoint_at = time.monotonic()
-    with engine._courtesy.attending():
-        await sent(endpoint)
-        await engine.drain()
-        assert not checkpoints
-    await sent(endpoint)
-    await until(lambda: checkpoints, 5, "a checkpoint")
-
-
-async def test_a_slow_checkpoint_is_made_more_seldom(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-):
-    """On a disk that takes its time; and one that fails is no harm."""
-
-    ended: list[float] = []
-
-    def slow() -> None:
-        ended.append(time.monotonic() + 0.1)
-        while time.monotonic() < ended[-1]:
-            pass
-        raise OperationalError("disk I/O error")
-
-    monkeypatch.setattr(transaction, "checkpoint", slow)
-    await sent(endpoint)
-    await engine.drain()
-    await until(lambda: ended and engine._checkpoint_at > ended[-1] + 0.5, 5, "a long rest")
-    assert not engine.troubles()
