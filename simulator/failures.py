@@ -93,7 +93,8 @@ _LIST = (
         "tls_failed",
         "TLS failed",
         "TLS with {address} failed: {detail}.",
-        "If your receiver serves plain HTTP, register its URL with http://.",
+        "If your receiver serves plain HTTP, register its URL with http://. Else its own log says why the"
+        " handshake failed.",
         "The handshake broke down: no TLS on that port, no common version, or a demand for a client"
         " certificate.",
         ("tls", "wait"),
@@ -232,6 +233,10 @@ DELETED = "The endpoint was deleted during this attempt; your receiver may or ma
 
 def message(code: str, **facts: object) -> str:
     """What happened, in words; `facts` are the names its format string asks for."""
+    detail = facts.get("detail")
+    if isinstance(detail, str):
+        detail = detail.removesuffix(".")  # some libraries give whole sentences
+        facts["detail"] = _tls_in_words(detail) if code == "tls_failed" else detail
     return FAILURES[code].message.format(**facts)
 
 
@@ -264,6 +269,8 @@ def hint_for(
         return f"If this port speaks plain HTTP: use http in the URL ({plain}). Else its own log says why it hung up."
     if code == "tls_failed" and "does not speak TLS" in message:
         return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
+    if code == "tls_failed":
+        return _tls_hint(message)
     if code in ("reset", "closed_before_response") and url.startswith("http:"):
         return f"{FAILURES[code].hint} If this port speaks TLS: use https in the URL."
     if code == "interrupted" and last:
@@ -358,6 +365,50 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
             "The redirect leads to a login page: let this route through without a session; verify signatures."
         )
     return f"Redirects are not followed: register the final URL ({target})."
+
+
+# What OpenSSL calls it, in words, and the cure.
+_TLS_REASONS = (
+    (
+        "CERTIFICATE_REQUIRED",
+        "the receiver demands a client certificate",
+        "The simulator offers no client certificate: switch that demand off in your receiver for the test.",
+    ),
+    (
+        "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL",
+        "it speaks no version of TLS that we do",
+        "The simulator speaks TLS 1.2 and 1.3: enable one of them in your receiver.",
+    ),
+    (
+        "UNRECOGNIZED_NAME",
+        "the receiver does not know the host name of the URL",
+        "Your receiver has no certificate or server block for that host name: add one, or use a name it has.",
+    ),
+    (
+        "HANDSHAKE_FAILURE",
+        "the receiver found no common ground",
+        (
+            "No cipher or certificate type in common: give your receiver an RSA or ECDSA certificate and the usual"
+            " ciphers. A demand for a client certificate can end like this, too; the simulator offers none."
+        ),
+    ),
+)
+
+
+def _tls_in_words(detail: str) -> str:
+    for reason, words, _ in _TLS_REASONS:
+        if re.search(rf"(?:{reason})$", detail):
+            return f"{words} ({detail})"
+    return detail
+
+
+def _tls_hint(message: str) -> str:
+    for reason, _, cure in _TLS_REASONS:
+        if re.search(reason, message):
+            return cure
+    if "ALERT" in message:
+        return "This port speaks TLS, but your receiver broke the connection off: its own log says why."
+    return FAILURES["tls_failed"].hint
 
 
 def _refused_hint(url: str) -> str:

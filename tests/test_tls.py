@@ -95,7 +95,7 @@ async def test_r27_a_bad_certificate_has_its_own_code_and_passes_without_checks(
         url = receiver.url("/", "https", "localhost")
         outcome, took = await ends(tls, url)
         assert (outcome.error, outcome.phase, receiver.requests) == (code, "tls", [])
-        assert "tls_verify" in hint(outcome, url)
+        assert "tls_verify" in hint(outcome, url) and ".." not in outcome.message
         assert took <= 1
         unchecked, _ = await ends(tls, url, tls_verify=False)
         assert unchecked.error is None
@@ -174,9 +174,35 @@ async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
             writer.write(going.read())
 
     async with listening(refuses) as port:
-        outcome, _ = await ends(tls, f"https://localhost:{port}/")
+        url = f"https://localhost:{port}/"
+        outcome, _ = await ends(tls, url)
     assert outcome.error == "tls_failed"
-    assert "CERTIFICATE_REQUIRED" in outcome.message
+    assert "demands a client certificate (TLSV13_ALERT_CERTIFICATE_REQUIRED)." in outcome.message
+    assert "offers no client certificate" in hint(outcome, url)
+
+
+@pytest.mark.parametrize(
+    ("alert", "words", "cure"),
+    [
+        (40, "no common ground", "No cipher"),
+        (70, "no version of TLS", "TLS 1.2"),
+        (112, "does not know the host name", "server block"),
+        (80, "TLSV1_ALERT_INTERNAL_ERROR", "its own log"),
+    ],
+)
+async def test_r28_an_alert_proves_tls_and_has_a_cure_of_its_own(
+    tls: Transport, alert: int, words: str, cure: str
+) -> None:
+    async def alerts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65_536)
+        writer.write(b"\x15\x03\x03\x00\x02\x02%c" % alert)
+
+    async with listening(alerts) as port:
+        url = f"https://localhost:{port}/"
+        outcome, _ = await ends(tls, url)
+    assert (outcome.error, outcome.phase) == ("tls_failed", "tls")
+    assert words in outcome.message
+    assert cure in hint(outcome, url) and "http://" not in hint(outcome, url)
 
 
 @pytest.mark.parametrize("size", [200_000, MIB])
