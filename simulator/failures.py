@@ -1,9 +1,10 @@
 """The closed list of failure codes: what each means, says and advises. Knows no socket, row or page."""
 
 import re
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 Headers = Sequence[tuple[str, str]]
 
@@ -237,6 +238,8 @@ def message(code: str, **facts: object) -> str:
     if isinstance(detail, str):
         detail = detail.removesuffix(".")  # some libraries give whole sentences
         facts["detail"] = _tls_in_words(detail) if code == "tls_failed" else detail
+    if code == "redirect":
+        facts["location"] = _in_ascii(str(facts["location"])) or "an empty Location"
     return FAILURES[code].message.format(**facts)
 
 
@@ -346,25 +349,43 @@ def _class_hint(status: int) -> str:
 
 
 def _redirect_hint(headers: Headers, url: str, message: str) -> str:
-    target = next((value for name, value in headers if name.lower() == "location"), "")
-    if not target and " points to " in message and " points to nowhere;" not in message:
+    location = next((value for name, value in headers if name.lower() == "location"), None)
+    if location == "" or " points to an empty Location;" in message:
+        return "The Location of this redirect is empty: answer with 2xx, or register the final URL of the receiver."
+    if location is None and " points to " in message and " points to nowhere;" not in message:
         return FAILURES["redirect"].hint  # its Location is not among the headers that are kept
-    if not target:
+    if location is None:
         return "A 3xx without a Location: answer with 2xx, or register the final URL of the receiver."
-    ours, theirs = _split(url) or urlsplit(""), _split(target)
+    ours, theirs = _split(url) or urlsplit(""), _followed(url, location)
     if theirs is None:
         return "The Location of this redirect is no valid URL: answer with 2xx instead of redirecting."
-    if (theirs.path or "/") == ours.path + "/" and theirs.netloc in ("", ours.netloc):
+    final = theirs.geturl()
+    same_server = theirs[:2] == ours[:2]
+    if same_server and (theirs.path or "/") == ours.path + "/":
         return f"The redirect adds a slash: register the URL with `/` at its end ({ours._replace(path=theirs.path).geturl()})."
-    if ours.path == theirs.path + "/" and theirs.netloc in ("", ours.netloc):
+    if same_server and ours.path == theirs.path + "/":
         return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
     if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
-        return f"The redirect leads to https: register {target}."
+        return f"The redirect leads to https: register {final}."
     if re.search(r"log-?in|sign-?in|auth|session", theirs.path, re.IGNORECASE):
         return (
             "The redirect leads to a login page: let this route through without a session; verify signatures."
         )
-    return f"Redirects are not followed: register the final URL ({target})."
+    return f"Redirects are not followed: register the final URL ({final})."
+
+
+def _followed(url: str, location: str) -> SplitResult | None:
+    """Where a Location leads, as a URL that can be registered: absolute, in ASCII, without its fragment."""
+    try:
+        target = _split(urljoin(url, _in_ascii(location)))
+    except ValueError:
+        return None
+    return target and target._replace(fragment="")
+
+
+def _in_ascii(location: str) -> str:
+    """Its bytes were kept as latin-1: what is not ASCII leaves as it came, percent-encoded."""
+    return quote(location, safe=string.punctuation, encoding="latin-1", errors="replace")
 
 
 # What OpenSSL calls it, in words, and the cure.

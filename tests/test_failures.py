@@ -31,6 +31,14 @@ def test_every_code_says_what_happened_and_what_to_do(code: str) -> None:
     assert len(hint_for(code, url="http://localhost:3000/hook")) > 20
 
 
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [("/there#f", "to /there#f;"), ("", "to an empty Location;"), ("/Ã©", "to /%C3%A9;")],
+)
+def test_a_redirect_says_where_it_points_to(location: str, words: str) -> None:
+    assert words in message("redirect", address="h", status="302 Found", location=location)
+
+
 LOCAL = "http://localhost:3000/webhook"
 
 
@@ -50,6 +58,15 @@ LOCAL = "http://localhost:3000/webhook"
         ("redirect", {"headers": [("Location", "/accounts/login/?next=/webhook")]}, "login page"),
         ("redirect", {"headers": [("Location", "https://[bad")]}, "no valid URL"),
         ("redirect", {"headers": []}, "without a Location"),
+        ("redirect", {"headers": [("Location", "")]}, "Location of this redirect is empty"),
+        ("redirect", {"message": "h answered 302 Found and points to an empty Location; …"}, "is empty"),
+        ("redirect", {"headers": [("Location", "/a")]}, "(http://localhost:3000/a)"),
+        ("redirect", {"headers": [("Location", "../b?x=1#f")]}, "(http://localhost:3000/b?x=1)"),
+        ("redirect", {"headers": [("Location", "?x=1")]}, "(http://localhost:3000/webhook?x=1)"),
+        ("redirect", {"headers": [("Location", "//other.test/x")]}, "(http://other.test/x)"),
+        ("redirect", {"headers": [("Location", "/é".encode().decode("latin-1"))]}, ":3000/%C3%A9)"),
+        ("redirect", {"headers": [("Location", "/a b")]}, "(http://localhost:3000/a%20b)"),
+        ("redirect", {"headers": [("Location", "https://localhost:3000/webhook/#f")]}, "/webhook/."),
         ("status", {"status_code": 403, "body": b"<input name=csrftoken>"}, "exempt this view"),
         ("status", {"status_code": 403, "body": b"CSRF verification failed"}, "exempt this view"),
         ("status", {"status_code": 403, "body": b"no"}, "access rule"),
