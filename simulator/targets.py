@@ -48,12 +48,14 @@ def check_url(url: str) -> str:
             f"{host} is neither this machine nor in a private network: use https.",
         )
     shown = f"[{host}]" if ":" in host else host
-    return parts._replace(
+    used = parts._replace(
         netloc=shown if port is None else f"{shown}:{port}",
         path=quote(_without_dots(parts.path), safe=_KEPT),
         query=quote(parts.query, safe=_KEPT + "?`{}"),
         fragment="",
     ).geturl()
+    _check_length(used)  # as it is stored, so that what is read back can be saved again
+    return used
 
 
 def _without_dots(path: str) -> str:
@@ -80,8 +82,7 @@ _UNSEEN = re.compile(
 def _parts(url: str) -> SplitResult:
     if not isinstance(url, str):
         raise BadTarget("invalid_format", "A URL is a text such as http://localhost:3000/webhook.")
-    if len(url) > MAX_LENGTH:
-        raise BadTarget("too_long", f"The URL has {len(url):,} characters; {MAX_LENGTH:,} are the limit.")
+    _check_length(url)
     if not url:
         raise BadTarget("invalid_format", "Enter a URL such as http://localhost:3000/webhook.")
     if _UNSEEN.search(url):
@@ -97,6 +98,14 @@ def _parts(url: str) -> SplitResult:
     if not re.match(r"https?://", url, re.IGNORECASE):
         raise BadTarget("invalid_format", f"A URL begins with {parts.scheme}://.")
     return parts
+
+
+def _check_length(url: str) -> None:
+    if len(url) > MAX_LENGTH:
+        raise BadTarget(
+            "too_long",
+            f"A URL has at most {MAX_LENGTH:,} characters, percent-encoded; this one has {len(url):,}.",
+        )
 
 
 def _host(parts: SplitResult) -> str:

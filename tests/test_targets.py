@@ -95,6 +95,7 @@ A08 = [
     ("http://localhost\u200b/", "invalid_format"),
     ("http://localhost/\ud800", "invalid_format"),
     ("http://localhost/" + "a" * 70_000, "too_long"),
+    ("http://localhost/" + "\u00fc" * 400, "too_long"),
     ("http://a..b/", "invalid_host"),
     ("http://-a.test/", "invalid_host"),
     ("http://a%2eb.test/", "invalid_host"),
