@@ -43,10 +43,7 @@ def check_url(url: str) -> str:
     host = _host(parts)
     port = _port(parts)
     if parts.scheme == "http" and not is_local_name(host):
-        raise BadTarget(
-            "https_required",
-            f"{host} is neither this machine nor in a private network: use https.",
-        )
+        raise BadTarget("https_required", _why_https(host))
     shown = f"[{host}]" if ":" in host else host
     used = parts._replace(
         netloc=shown if port is None else f"{shown}:{port}",
@@ -106,6 +103,13 @@ def _check_length(url: str) -> None:
             "too_long",
             f"A URL has at most {MAX_LENGTH:,} characters, percent-encoded; this one has {len(url):,}.",
         )
+
+
+def _why_https(host: str) -> str:
+    address = literal(host)
+    if address is not None and _kind(unwrapped(address)) == "never":
+        return f"{host} is never sent to: it is a link-local, metadata, multicast or reserved address."
+    return f"{host} is neither this machine nor in a private network: use https."
 
 
 def _host(parts: SplitResult) -> str:

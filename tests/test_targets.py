@@ -144,6 +144,13 @@ def test_what_is_registered_is_what_is_sent(rest: str) -> None:
     assert used == str(httpx.URL(used)) and used == check_url(used)
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "224.0.0.1", "[::ffff:169.254.1.1]"])
+def test_http_to_what_is_never_sent_to_is_not_advised_to_use_https(host: str) -> None:
+    with pytest.raises(BadTarget, match="is never sent to") as refused:
+        check_url(f"http://{host}/")
+    assert refused.value.reason == "https_required" and "use https" not in refused.value.message
+
+
 @pytest.mark.parametrize("url", [None, 5, b"http://localhost/", ["http://localhost/"]])
 def test_what_is_no_text_is_refused(url: str) -> None:
     with pytest.raises(BadTarget) as refused:
