@@ -1,5 +1,6 @@
 """The database file at start: is it one, is it ours, is it up to date. Says so before anything is changed."""
 
+import errno
 import sqlite3
 import stat
 from pathlib import Path
@@ -29,8 +30,7 @@ def inspect(path: Path) -> None:
         raise Unusable(f"{path}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
     if not stat.S_ISREG(mode):
         raise Unusable(f"{path} is not a file. Move it away, or choose another folder with SIM_DATA_DIR.")
-    if not mode & stat.S_IWUSR or not _is_writable(path):
-        raise Unusable(f"{path} is read-only. Make it writable: chmod u+w {path}")
+    _refuse_read_only(path, mode)
     try:
         _read(path)
     except sqlite3.Error as error:
@@ -39,12 +39,16 @@ def inspect(path: Path) -> None:
         ) from None
 
 
-def _is_writable(path: Path) -> bool:
+def _refuse_read_only(path: Path, mode: int) -> None:
     try:
         with open(path, "r+b"):
-            return True
-    except OSError:
-        return False
+            writable = mode & stat.S_IWUSR  # root may write what is read-only for its owner
+    except OSError as error:
+        if error.errno == errno.EROFS:  # no mode of the file helps
+            raise Unusable(f"{path}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
+        writable = False
+    if not writable:
+        raise Unusable(f"{path} is read-only. Make it writable: chmod u+w {path}")
 
 
 def _read(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The database file at start: what is taken, what is refused, and that a refusal leaves it as it was."""
 
 import contextlib
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +85,20 @@ def test_a_read_only_file_is_refused_although_it_could_be_read(tmp_path: Path) -
     path.chmod(0o400)
     with pytest.raises(Unusable, match=f"chmod u\\+w {path}"):
         inspect(path)
+
+
+def test_on_a_read_only_file_system_another_folder_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "simulator.sqlite3")
+
+    def refuses(file: Path, mode: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(file))
+
+    monkeypatch.setattr(database, "open", refuses, raising=False)
+    with pytest.raises(Unusable, match=r"Read-only file system\. Choose another folder") as refused:
+        inspect(path)
+    assert "chmod" not in str(refused.value)
 
 
 def test_a_large_database_is_not_read_to_its_end_before_the_start(
