@@ -22,7 +22,7 @@ def furnish(address: str) -> None:
     `address` is the console's, such as "http://127.0.0.1:8000". One that was deleted or edited stays so.
     """
     with writing():
-        if not Endpoint.objects.exists():
+        if not Endpoint.objects.exclude(origin=Endpoint.ADHOC).exists():  # deleted ones count
             for description, path in BUILT_IN:
                 Endpoint.register(
                     url=address + path, description=description, events=[], origin=Endpoint.BUILTIN

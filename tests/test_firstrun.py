@@ -78,6 +78,12 @@ def test_one_that_was_deleted_stays_deleted_even_when_none_is_left(furnished: No
     )
 
 
+def test_what_an_earlier_send_made_for_itself_does_not_keep_them_away() -> None:
+    Endpoint.register(url="http://localhost:3000/", origin=Endpoint.ADHOC)
+    furnish(HERE)
+    assert urls() == [f"{HERE}/receiver/ok", f"{HERE}/receiver/flaky?fail_first=2"]
+
+
 def test_a_folder_with_an_endpoint_of_ones_own_is_left_as_it_is() -> None:
     Endpoint.register(url="http://localhost:3000/", events=["*"])
     furnish(HERE)
