@@ -1,5 +1,7 @@
 """Django's settings: each product setting is read once, here, and a bad one names itself and an example."""
 
+import os
+import re
 from pathlib import Path
 
 import environ
@@ -9,47 +11,47 @@ from simulator import datafolder
 
 ROOT = Path(__file__).resolve().parent.parent
 environ.Env.read_env(ROOT / ".env")
-env = environ.Env()
+# As it is given: environ.Env() would take a value that begins with $ for the name of another one.
+setting = os.environ.get
 
 
 def _number(name: str, default: float, *, low: float, high: float, example: str) -> float:
     try:
-        value = float(env.str(name, str(default)))
+        value = float(setting(name, default))
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
         raise ImproperlyConfigured(
-            f"{name} must be a number from {low:g} to {high:g}, not {env.str(name)!r}. Example: {name}={example}"
+            f"{name} must be a number from {low:g} to {high:g}, not {setting(name)!r}. Example: {name}={example}"
         )
     return value
 
 
-SIM_DATA_DIR = Path(env.str("SIM_DATA_DIR", "") or ROOT / ".data").expanduser().resolve()
+SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
 SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
 SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100"))
 SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")
-SIM_API_KEY = env.str("SIM_API_KEY", "")
-if SIM_API_KEY and not (
-    16 <= len(SIM_API_KEY) <= 200 and SIM_API_KEY.isascii() and SIM_API_KEY.isprintable()
-):
+SIM_API_KEY = setting("SIM_API_KEY", "")
+if SIM_API_KEY and not re.fullmatch(r"(?! )[ -~]{16,200}(?<! )", SIM_API_KEY):
     raise ImproperlyConfigured(
-        "SIM_API_KEY must be 16 to 200 printable ASCII characters. Unset it to have one made."
+        "SIM_API_KEY must be 16 to 200 printable ASCII characters, without a space at either end. "
+        "Unset it to have one made."
     )
-LOG_FORMAT = env.str("LOG_FORMAT", "text")
+LOG_FORMAT = setting("LOG_FORMAT", "text")
 if LOG_FORMAT not in ("text", "json"):
     raise ImproperlyConfigured(
         f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}. Example: LOG_FORMAT=json"
     )
 
 try:
-    SECRET_KEY = env.str("SECRET_KEY", "") or datafolder.key(SIM_DATA_DIR, "secret_key")
+    SECRET_KEY = setting("SECRET_KEY") or datafolder.key(SIM_DATA_DIR, "secret_key")
 except OSError as error:
     raise ImproperlyConfigured(
         f"SIM_DATA_DIR must be a folder that can be written ({error.filename}: {error.strerror}). "
         "Example: SIM_DATA_DIR=/tmp/simulator"
     ) from None
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *filter(None, setting("ALLOWED_HOSTS", "").split(","))]
 if "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS must name each host, never '*'. Example: ALLOWED_HOSTS=sim.lan")
 

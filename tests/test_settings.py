@@ -30,6 +30,8 @@ def settings(tmp_path: Path, code: str = SHOW, **env: str) -> subprocess.Complet
         ("SIM_API_KEY", "too short"),
         ("SIM_API_KEY", "k" * 201),
         ("SIM_API_KEY", "schlüssel-schlüssel"),
+        ("SIM_API_KEY", " a key of 24 characters."),
+        ("SIM_API_KEY", "a key of 24 characters. "),
         ("LOG_FORMAT", "xml"),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", "sim.lan,*"),
@@ -60,6 +62,13 @@ def test_a_bad_setting_ends_every_command_in_one_line(tmp_path: Path, command: s
 def test_the_defaults_are_the_documented_ones(tmp_path: Path):
     result = settings(tmp_path)
     assert result.stdout.strip() == f"{tmp_path}/data 1.0 100 ['127.0.0.1', 'localhost', '[::1]']"
+
+
+def test_a_value_is_taken_literally_also_when_it_begins_with_a_dollar(tmp_path: Path):
+    code = "import console.settings as s; print(s.SIM_API_KEY, s.SECRET_KEY, s.SIM_DATA_DIR)"
+    given = {"SIM_API_KEY": "$HOME-sweet-home-$1", "SECRET_KEY": "$$secret", "SIM_DATA_DIR": "$HOME/data"}
+    result = settings(tmp_path, code, **given)
+    assert result.stdout.split() == ["$HOME-sweet-home-$1", "$$secret", f"{ROOT}/$HOME/data"]
 
 
 def test_more_hosts_are_added_to_those_of_this_machine(tmp_path: Path):
