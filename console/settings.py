@@ -15,21 +15,24 @@ environ.Env.read_env(ROOT / ".env")
 setting = os.environ.get
 
 
-def _number(name: str, default: float, *, low: float, high: float, example: str) -> float:
+def _number(
+    name: str, default: float, *, low: float, high: float, example: str, whole: bool = False
+) -> float:
     try:
         value = float(setting(name, default))
     except ValueError:
         value = float("nan")
-    if not low <= value <= high:
+    if not low <= value <= high or whole and not value.is_integer():
+        kind = "a whole number" if whole else "a number"
         raise ImproperlyConfigured(
-            f"{name} must be a number from {low:g} to {high:g}, not {setting(name)!r}. Example: {name}={example}"
+            f"{name} must be {kind} from {low:g} to {high:g}, not {setting(name)!r}. Example: {name}={example}"
         )
     return value
 
 
 SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
 SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
-SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100"))
+SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100", whole=True))
 SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")
 SIM_API_KEY = setting("SIM_API_KEY", "")
 if SIM_API_KEY and not re.fullmatch(r"(?! )[ -~]{16,200}(?<! )", SIM_API_KEY):

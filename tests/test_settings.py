@@ -25,6 +25,7 @@ def settings(tmp_path: Path, code: str = SHOW, **env: str) -> subprocess.Complet
         ("SIM_RETRY_SCALE", "-1"),
         ("SIM_RETRY_SCALE", "nan"),
         ("SIM_CONCURRENCY", "0"),
+        ("SIM_CONCURRENCY", "1.9"),
         ("SIM_CONCURRENCY", "1000000"),
         ("SIM_KEEP_DAYS", "0"),
         ("SIM_API_KEY", "too short"),
