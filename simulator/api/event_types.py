@@ -13,7 +13,7 @@ from ..models import Batch, CustomType, Endpoint
 from ..transaction import writing
 from .errors import conflict, not_found
 from .once import once
-from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, opened
+from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, newest, opened
 from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
 from .shapes import Json, answer
 
@@ -54,14 +54,16 @@ class TypeOut(Out):
 @router.get("", response={200: Page[TypeOut], **refused()}, operation_id="listEventTypes", summary="List")
 def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
     """The newest first, the built-in ones last."""
-    customs = [_custom_json(custom) for custom in CustomType.objects.order_by("-id")[:MAX_TYPES]]
-    rows = [*customs, *_built_in()]
-    names = [row["type"] for row in rows]
-    last = None if cursor is None else opened("event_type", cursor)
-    start = names.index(last) + 1 if last in names else 0
-    shown = rows[start : start + limit]
-    more = start + limit < len(rows)
-    return answer(listing(shown, closed("event_type", shown[-1]["type"]) if more else None))
+    last = None if cursor is None else opened("customtype", cursor)
+    rows = [(row["type"], row) for row in _built_in()]
+    if last in catalog.BUILT_IN:
+        rows = rows[list(catalog.BUILT_IN).index(last) + 1 :]
+    else:  # by id, so that the list also goes on behind one that was deleted meanwhile
+        customs = newest(CustomType.objects.all(), last, limit + 1)
+        rows = [(custom.pk, _custom_json(custom)) for custom in customs] + rows
+    shown = rows[:limit]
+    next_cursor = closed("customtype", shown[-1][0]) if len(rows) > limit else None
+    return answer(listing([row for _, row in shown], next_cursor))
 
 
 @router.post(

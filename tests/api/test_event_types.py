@@ -103,3 +103,18 @@ def test_the_pages_of_the_list_are_its_parts(api: Server, own: Json) -> None:
             break
         cursor = f"&cursor={page['next_cursor']}"
     assert parts == whole
+
+
+def test_a_page_goes_on_where_the_one_before_ended_although_its_last_type_was_deleted(api: Server) -> None:
+    for name in ("paged.1", "paged.2", "paged.3"):
+        made(api.api("POST", "/event-types", {"type": name, "example": {}}))
+    first = made(api.api("GET", "/event-types?limit=2"))
+    assert [each["type"] for each in first["data"]] == ["paged.3", "paged.2"]
+    assert api.api("DELETE", "/event-types/paged.2").status == 204
+    second = made(api.api("GET", f"/event-types?limit=1&cursor={first['next_cursor']}"))
+    assert [each["type"] for each in second["data"]] == ["paged.1"]
+    for name in ("paged.1", "paged.3"):
+        assert api.api("DELETE", f"/event-types/{name}").status == 204
+    third = made(api.api("GET", f"/event-types?limit=200&cursor={second['next_cursor']}"))
+    assert [each["type"] for each in third["data"]][-4:] == BUILT_IN
+    assert not {"paged.1", "paged.3"} & {each["type"] for each in third["data"]}
