@@ -15,7 +15,7 @@ from .errors import conflict, not_found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, newest, opened
 from .schemas import CREATES, TAKES_BODY, In, Out, Page, optional, refused
-from .shapes import Json, answer
+from .shapes import Json, answer, nothing
 
 router = Router(tags=["event types"], by_alias=True)
 
@@ -116,7 +116,7 @@ def remove(request: HttpRequest, type: str) -> HttpResponse:
         if Batch.objects.filter(type=custom.type, made__lt=F("count"), stopped_at=None).exists():
             raise conflict("A batch of this type is still being made. Stop it, or wait.", "in_use")
         custom.remove()
-    return HttpResponse(status=204)
+    return nothing()
 
 
 def _found(type: str) -> CustomType:

@@ -25,6 +25,13 @@ def answer(data: object, status: int = 200) -> HttpResponse:
     return HttpResponse(content, status=status, content_type="application/json")
 
 
+def nothing() -> HttpResponse:
+    """204; Django would describe its body as HTML, which it does not have."""
+    response = HttpResponse(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def iso(moment: datetime | None) -> str | None:
     """`2025-02-07T02:55:00.123Z`; the moment is aware and in UTC, as every column is."""
     return None if moment is None else moment.isoformat(timespec="milliseconds")[:23] + "Z"

@@ -17,7 +17,7 @@ from .events import ContentIn, TypeName
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CREATES, TAKES_BODY, FailureOut, In, Out, Page, optional, refused
-from .shapes import answer, delivery_json, endpoint_json, iso, whole
+from .shapes import answer, delivery_json, endpoint_json, iso, nothing, whole
 
 router = Router(tags=["webhooks"])
 
@@ -198,7 +198,7 @@ def remove(request: HttpRequest, id: str) -> HttpResponse:
     with writing():
         _found(id).remove()
     engine.abandon(id)
-    return HttpResponse(status=204)
+    return nothing()
 
 
 @router.get(

@@ -214,6 +214,7 @@ def test_a_deleted_endpoint_is_gone_but_its_history_stays(api: Server, endpoint:
     assert held["next_attempt_at"] is None
     reply = api.api("DELETE", f"/webhooks/{endpoint['id']}")
     assert (reply.status, reply.body) == (204, b"")
+    assert not {"content-type", "content-length"} & set(reply.headers)
     for method, path in (
         ("GET", ""),
         ("PATCH", ""),
