@@ -267,7 +267,7 @@ def test_it_wants_the_key_in_its_header(server: Server):
     assert rejected(server, Authorization=key) == 403
 
 
-@pytest.mark.parametrize("name", ["key", "api_key", "token", "access_token", "Authorization"])
+@pytest.mark.parametrize("name", ["key", "api_key", "token", "access_token", "Authorization", "x"])
 def test_a_key_in_the_address_is_refused_even_with_the_right_header(server: Server, name: str):
     path = f"/ws/v1/stream?{name}={server.key}"
     assert rejected(server, path) == 403
