@@ -132,6 +132,8 @@ async def dial(
 ) -> socket.socket:
     """A connected socket to the first address that is allowed and answers, or WireFailure.
 
+    One after the other, so each gets an equal share of what is left of the time, and its failure names that share:
+    who is asked first cannot know that the others will refuse at once. `localhost` has two.
     `deadline` is a `time.perf_counter()` reading. `judge` sees each address right before it is dialled.
     """
     candidates = known_candidates(host, port)

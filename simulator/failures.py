@@ -60,7 +60,7 @@ _LIST = (
         "Connect timed out",
         "{address} did not accept a connection within {seconds}.",
         "A firewall that drops packets, a wrong address or an overloaded receiver looks like this.",
-        "No TCP connection within 5 s, or within the endpoint's timeout.",
+        "No TCP connection within 5 s, or within the endpoint's timeout; several addresses of a name share the time.",
         ("connect",),
     ),
     Failure(

@@ -74,6 +74,15 @@ async def test_r29_a_filtered_port_is_a_connect_timeout_after_five_seconds() -> 
     await transport.aclose()
 
 
+async def test_r29_the_two_addresses_of_localhost_share_the_time_and_the_message_names_the_share(
+    transport: Transport,
+) -> None:
+    with filtered_port() as port:
+        outcome, took = await ends(transport, f"http://localhost:{port}/", timeout=1)
+    assert (outcome.error, outcome.remote_address) == ("connect_timeout", f"127.0.0.1:{port}")
+    assert float(outcome.message.split()[-2]) <= 0.5 and took < 1
+
+
 async def test_r29_an_address_without_a_route_is_unreachable() -> None:
     transport = Transport(guard=allow)
     outcome, took = await ends(transport, "http://255.255.255.255:81/")
