@@ -113,7 +113,7 @@ class Batches:
             return 0
         if not self._open.targets:
             return min(self._left, GROUP)
-        widest = max(room.of(target) for target in self._open.targets)
+        widest = max(room.of(target, BATCH) for target in self._open.targets)
         return min(self._left, widest, room.free, max(1, GROUP // len(self._open.targets)))
 
     def _write(self, group: Group, room: Room, now: datetime) -> list[Claim]:
@@ -126,7 +126,7 @@ class Batches:
         at, leases = written(now), {to.id: lease(to, now) for to in group.batch.targets}
         for seq, (claim, row) in zip(feed.take(len(births)), births, strict=True):
             to = claim.target
-            if room.free > 0 and room.of(to) > 0:
+            if room.free > 0 and room.of(to, BATCH) > 0:
                 room.take(to, 1)
                 taken.append(claim)
                 attempts.append(row)

@@ -98,21 +98,25 @@ class Claim:
 class Room:
     """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint.
 
-    An endpoint that is not named is at rest: it may have its limit, but never all there is (`share`).
+    An endpoint may have its limit, but never all there is: its share, unless somebody clicked. One that is not named
+    is at rest.
     """
 
     free: int
     clicks: int
     endpoints: dict[int, int]
+    shares: dict[int, int] = field(default_factory=dict)
     share: int = 1_000_000
 
-    def of(self, target: Target) -> int:
-        return self.endpoints.get(target.id, min(target.max_in_flight, self.share))
+    def of(self, target: Target, lane: int) -> int:
+        room = self.endpoints.get(target.id, target.max_in_flight)
+        return room if lane == CLICK else min(room, self.shares.get(target.id, self.share))
 
     def take(self, target: Target, count: int) -> None:
         self.free -= count
         self.clicks -= count
-        self.endpoints[target.id] = self.of(target) - count
+        self.endpoints[target.id] = self.of(target, CLICK) - count
+        self.shares[target.id] = self.shares.get(target.id, self.share) - count
 
 
 class Claims:
@@ -143,7 +147,7 @@ class Claims:
         for delivery in deliveries:
             event, endpoint = delivery.event, delivery.endpoint
             target = self._targets.of(ids.decode("ep", endpoint.pk) or 0, endpoint.revision)
-            if target.sends and min(room.clicks, room.of(target)) > 0:
+            if target.sends and min(room.clicks, room.of(target, CLICK)) > 0:
                 room.take(target, 1)
                 numbers = (ids.decode("dlv", delivery.pk), target.id, CLICK, ids.decode("evt", event.pk))
                 row = (*numbers, event.type, event.body, 0, 0, False, None, False)
@@ -162,7 +166,7 @@ class Claims:
         while free > 0 and waiting:
             share, hungry = max(1, free // len(waiting)), []
             for target in waiting:
-                wanted = min(share, free, room.of(target))
+                wanted = min(share, free, room.of(target, lane))
                 if wanted <= 0:
                     continue
                 rows = query(_DUE, [lane, target.id, written(now), wanted, seen[target.id]])

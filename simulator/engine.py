@@ -64,6 +64,10 @@ def notices() -> list[str]:
     return [] if _current is None else _current.notices()
 
 
+def _unwritable(why: str | None) -> str | None:
+    return f"The database cannot be written ({why}). Nothing is sent until it can." if why else None
+
+
 def abandon(endpoint_id: str, within: float = 2.0) -> None:
     """After an endpoint was deleted: return when nothing more is sent to it, at the latest after `within` seconds.
 
@@ -122,9 +126,9 @@ class Engine:
         self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
-        if self._stopping and not self._trouble:
-            return ["The delivery engine is stopping."]
-        return [self._trouble] if self._trouble else []
+        if trouble := self._trouble or _unwritable(transaction.refused()):
+            return [trouble]
+        return ["The delivery engine is stopping."] if self._stopping else []
 
     def notices(self) -> list[str]:
         jump = self._ledger.clock_set
@@ -261,6 +265,7 @@ class Engine:
             self._next = given.before(self._next)
             raise
         self._trouble = None
+        self._ledger.taking = not self._stopping
         self._out.difference_update(given.ended())
         self._line_up(turn.claims)
         if any(claim.lane == BATCH for claim in turn.claims):
@@ -306,7 +311,8 @@ class Engine:
             transaction.shut(str(error))
             self._trouble = str(error)
         else:
-            self._trouble = f"The database cannot be written ({error}). Nothing is sent until it can."
+            self._trouble = _unwritable(str(error))
+        self._ledger.taking = False  # until a turn has succeeded
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
@@ -328,12 +334,10 @@ class Engine:
         free = 0 if self._stopping else self._concurrency - len(self._out) + len(given.ended())
         clicks = 0 if self._stopping else free + FOR_CLICKS
         files = self._files.free() - len(self._out) + self._in_flight
-        endpoints = {
-            number: min(line.room(), self._share - line.out)
-            for number, line in self._lines.items()
-            if not line.at_rest
-        }
-        return Room(min(free, files), min(clicks, files), endpoints, self._share)
+        busy = {number: line for number, line in self._lines.items() if not line.at_rest}
+        endpoints = {number: line.room() for number, line in busy.items()}
+        shares = {number: self._share - line.out for number, line in busy.items()}
+        return Room(min(free, files), min(clicks, files), endpoints, shares, self._share)
 
     async def _rest(self, next_due: datetime | None) -> None:
         """Until something is due, has come back, or was nudged, or a poll finds that somebody has written."""
@@ -346,8 +350,8 @@ class Engine:
                 async with asyncio.timeout(wait):
                     await self._bell.wait()
             except TimeoutError:
-                quiet = not (self._out or self._upkeep.to_index) and time.monotonic() - began < LOOK_S
-                if quiet and wait == POLL_S and self._ledger.untouched:
+                quiet = not (self._out or self._upkeep.to_index or transaction.refused())
+                if quiet and wait == POLL_S and time.monotonic() - began < LOOK_S and self._ledger.untouched:
                     continue
             self._bell.clear()
             return

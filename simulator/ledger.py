@@ -20,7 +20,7 @@ from .outcome import LateAnswer
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile
 from .target import Targets
-from .transaction import writing
+from .transaction import refused, writing
 
 RECLAIM_S = 5.0
 
@@ -93,7 +93,8 @@ class Ledger:
         self._file.check()
         now = datetime.now(UTC)
         self._file.seen()
-        if given.empty and not self._clock.jump and not claims.anything(now, bulk=bulk > 0):
+        quiet = given.empty and not self._clock.jump and not refused()
+        if quiet and not claims.anything(now, bulk=bulk > 0):
             self._room = room
             return Turn([], claims.next_due(now))
         with writing():

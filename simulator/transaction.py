@@ -1,6 +1,7 @@
 """How anything is written: one short immediate transaction at a time in this process."""
 
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +13,12 @@ from .rows import query
 
 LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
 LAST_WAIT_S = 0.3  # the same once the process ends
+NOTICEABLE_S = 0.1
 _CAN_GO_ON = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _lock = threading.RLock()
 _depth = 0  # of the blocks of the thread that has the lock
 _shut: str | None = None
+_refused: str | None = None  # why the last write failed; None once one has succeeded
 _ending = False
 
 
@@ -29,27 +32,53 @@ def writing() -> Iterator[None]:
 
     Writers queue here instead of in SQLite's busy handler, and no checkpoint of one connection can overlap
     another's commit (the WAL-reset corruption of SQLite < 3.51.3 needs that overlap). Raises OperationalError
-    when the database stays locked. Never hold it across network I/O.
+    when the database stays locked for LOCK_WAIT_S, in both queues together. Never hold it across network I/O.
     """
-    global _depth
+    global _depth, _refused
     if _shut:
         raise Shut(_shut)
-    if not _lock.acquire(timeout=LAST_WAIT_S if _ending else LOCK_WAIT_S):
-        raise OperationalError("database is locked")
+    patience, began = LAST_WAIT_S if _ending else LOCK_WAIT_S, time.monotonic()
+    if not _lock.acquire(timeout=patience):
+        _refused = "database is locked"
+        raise OperationalError(_refused)
     _depth += 1
     try:
-        if _ending:
-            query(f"PRAGMA busy_timeout = {LAST_WAIT_S * 1000:.0f}")
-        with transaction.atomic(savepoint=_depth == 1):  # one inside of another is a part of it
+        left, outermost = (
+            patience - (time.monotonic() - began),
+            _depth == 1,
+        )  # one inside of another is a part of it
+        with _waiting(left), transaction.atomic(savepoint=outermost):
             yield
             if connection.needs_rollback:  # Django would undo all of it in silence
                 raise transaction.TransactionManagementError("A part of this failed, and nobody minded.")
+        if outermost:
+            _refused = None
     except DatabaseError as error:
+        if type(error) in (DatabaseError, OperationalError):  # the others are about what was to be written
+            _refused = str(error)
         _forget_cursors(error)
         raise
     finally:
         _depth -= 1
         _lock.release()
+
+
+@contextmanager
+def _waiting(seconds: float) -> Iterator[None]:
+    """Meanwhile SQLite waits for a lock of another process no longer than that."""
+    if seconds > LOCK_WAIT_S - NOTICEABLE_S:
+        yield
+        return
+    query(f"PRAGMA busy_timeout = {max(0.0, seconds) * 1000:.0f}")
+    try:
+        yield
+    finally:
+        query(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000:.0f}")
+
+
+def refused() -> str | None:
+    """Why nothing can be written, as far as the last one who tried knows."""
+    return _refused
 
 
 def _forget_cursors(error: BaseException | None) -> None:

@@ -129,6 +129,21 @@ def test_an_endpoint_that_may_have_everything_leaves_some_to_the_others() -> Non
     assert len(claim(room(9, share=7))) == 7
 
 
+def test_but_not_of_what_a_person_clicked() -> None:
+    greedy = endpoint()
+    accept(greedy, 9, trigger="test")
+    accept(greedy, 9)
+    assert [one.lane for one in claim(room(12, share=7))] == [CLICK] * 9
+
+
+def test_nor_when_it_had_its_share_already() -> None:
+    greedy = endpoint()
+    accept(greedy, 9, trigger="test")
+    accept(greedy, 9)
+    out = {number(greedy): 20}
+    assert [one.lane for one in claim(room(5, 15, endpoints=out, shares={number(greedy): 0}))] == [CLICK] * 9
+
+
 def test_the_room_of_an_endpoint_is_one_for_all_its_lanes() -> None:
     to = endpoint(max_in_flight=3)
     accept(to, 2, trigger="test")

@@ -204,6 +204,22 @@ async def test_an_endpoint_that_may_have_everything_and_hangs_leaves_room_for_th
     slow.stop()
 
 
+async def test_ten_clicks_more_than_all_there_is_are_sent_whatever_hangs(transactional_db, receiver):
+    receiver.delay = 30
+    endpoint = await in_db(lambda: Endpoint.register(url=receiver.url, events=["*"], max_in_flight=100))
+    running = Engine(concurrency=2)
+    await running.start()
+    await in_db(lambda: [accept(endpoint, trigger="api") for _ in range(5)])
+    await receiver.received(2)
+    await in_db(lambda: [accept(endpoint) for _ in range(20)])
+    await receiver.received(12)
+    for _ in range(3):
+        running._bell.set()
+        await asyncio.shield(running._turned)
+    assert len(receiver.requests) == 12
+    await running.stop(grace=0)
+
+
 async def test_a_410_pauses_the_endpoint_and_resuming_sends_what_it_held(engine, endpoint, receiver):
     receiver.answer(410, 200)
     delivery = await sent(endpoint)

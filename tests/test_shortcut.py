@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
-from simulator import shortcut
+from simulator import ids, shortcut
 from simulator.claims import Room
 from simulator.engine import Engine
 from simulator.models import Attempt, Delivery, Endpoint, Event
@@ -57,11 +57,11 @@ async def test_what_is_no_click_waits_for_the_next_turn(engine, endpoint, receiv
     await receiver.received(1)
 
 
-@pytest.mark.parametrize("room", [Room(0, 0, {}), Room(10, 10, {}, share=0)], ids=["none", "none for it"])
-async def test_without_room_it_waits_its_turn(engine, endpoint, receiver, room):  # noqa: F811
+@pytest.mark.parametrize("clicks", [0, 10], ids=["none", "none for it"])
+async def test_without_room_it_waits_its_turn(engine, endpoint, receiver, clicks):  # noqa: F811
     def stored() -> str:
         with writing():
-            engine._ledger._room = room
+            engine._ledger._room = Room(clicks, clicks, {ids.decode("ep", endpoint.pk): 0})
             delivery = accept(endpoint)
             return Delivery.objects.get(pk=delivery.pk).status
 
@@ -179,6 +179,27 @@ async def test_clicks_while_the_engine_stumbles_are_all_sent(engine, endpoint, r
     await engine.drain()
     assert await statuses() == {"succeeded": len(clicked)}
     assert {request.headers["x-ultrareach-delivery-id"] for request in receiver.requests} == set(clicked)
+
+
+async def test_while_nothing_can_be_recorded_no_click_leaves(engine, endpoint, receiver, monkeypatch):  # noqa: F811
+    """What cannot be written may be the result of another, larger than what a click takes."""
+    turn = engine._ledger.turn
+
+    def full(*facts: Any) -> Any:
+        def step() -> Any:
+            raise OperationalError("database or disk is full")
+
+        return step
+
+    monkeypatch.setattr(engine._ledger, "turn", full)
+    await until(lambda: "disk is full" in str(engine.troubles()), 5, "the trouble")
+    clicked = await in_db(lambda: click(endpoint))
+    assert await statuses() == {"pending": 1} and not receiver.requests
+    monkeypatch.setattr(engine._ledger, "turn", turn)
+    await receiver.received(1)
+    await engine.drain()
+    assert await statuses() == {"succeeded": 1} and not engine.troubles()
+    assert receiver.requests[0].headers["x-ultrareach-delivery-id"] == clicked
 
 
 async def test_who_stored_a_click_goes_on_when_it_is_on_its_way(engine, endpoint, receiver, monkeypatch):  # noqa: F811

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from simulator.models import Activity
-from simulator.transaction import Shut, checkpoint, shut, writing
+from simulator.transaction import Shut, checkpoint, refused, shut, writing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,6 +77,41 @@ def test_a_writer_who_waited_too_long_is_told_as_if_sqlite_had_said_it(impatient
         error = in_another_thread(note, "too late")
     assert isinstance(error, OperationalError) and str(error) == "database is locked"
     assert noted() == []
+
+
+def test_both_queues_together_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of this process, and SQLite's own behind another program."""
+    monkeypatch.setattr("simulator.transaction.LOCK_WAIT_S", 0.6)
+    took = threading.Event()
+
+    def late() -> None:
+        took.wait(5)
+        note("late")
+
+    with (
+        closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        with writing():
+            began = time.monotonic()
+            told = thread.submit(in_another_thread, late)
+            took.set()
+            while time.monotonic() < began + 0.4:
+                took.wait(0.01)
+        other.execute("BEGIN IMMEDIATE")
+        assert isinstance(told.result(10), OperationalError)
+        assert time.monotonic() - began < 1.5
+
+
+def test_that_nothing_can_be_written_is_known_until_something_was(impatient: None) -> None:
+    assert refused() is None
+    with writing():
+        in_another_thread(note, "too late")
+        assert refused() == "database is locked"
+    assert refused() is None
+    with pytest.raises(IntegrityError), writing():
+        Activity.objects.create(actor=None)
+    assert refused() is None, "that is about what was to be written"
 
 
 def cursors() -> int:

@@ -81,6 +81,16 @@ def test_e13_a_database_locked_by_another_program_delays_and_loses_nothing(
     assert not probe.broken
 
 
+def test_e13_it_is_told_by_a_service_that_has_nothing_to_do_and_nobody_waits_twice(server: Server):
+    with locked(database(server)):
+        for _ in range(2):
+            began = time.monotonic()
+            assert server.api("POST", "/events", json=EVENT).json["error"]["code"] == "DATABASE_LOCKED"
+            assert time.monotonic() - began < 7
+            assert server.get("/readyz").status == 503
+    wait_until(lambda: server.get("/readyz").status == 200, 2, "/readyz to say that it is over")
+
+
 def test_e08_with_e13_a_locked_database_does_not_keep_it_from_ending(server: Server, receiver: Receiver):
     register(server, receiver)
     receiver.answer(Answer(delay=1), 200)
