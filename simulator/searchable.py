@@ -9,21 +9,29 @@ left out: they are three quarters of the text, and a person searches for the res
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from django.db.models import BooleanField, Q
 from django.db.models.expressions import RawSQL
 
 from . import ids
-from .rows import as_json, change, query
+from .rows import Rows, as_json, change, query
 from .transaction import writing
 
-GROUP = 32  # a click does not wait longer than for these
+GROUP = 32  # a click does not wait longer than for these, or for so many bytes: 50 ms when they are random
+GROUP_BYTES = 64 * 1024
 STEP = 64  # pages to merge after each, which writes ten; by itself FTS5 merges ten times as many at once
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
-_UNINDEXED = "SELECT id FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL ORDER BY id LIMIT %s"
+# With about how much text each has.
+_UNINDEXED = """
+SELECT id, (SELECT length(body) FROM simulator_event e WHERE e.id = event_id) + (
+    SELECT coalesce(sum(length(request_headers) + coalesce(length(response_headers), 0)
+                        + coalesce(length(response_body), 0)), 0)
+    FROM simulator_attempt a WHERE a.delivery_id = simulator_delivery.id) AS size
+FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL AND size <= %s ORDER BY id LIMIT %s"""
 _ADD = """
 INSERT INTO simulator_search (rowid, text) SELECT id, text FROM simulator_searchable WHERE id IN ({ids})"""
 _MERGE = "INSERT INTO simulator_search (simulator_search, rank) VALUES ('merge', %s)"
@@ -33,10 +41,13 @@ SELECT 'delete', id, text FROM simulator_searchable WHERE id IN ({ids})"""
 _MARK = "UPDATE simulator_delivery SET indexed = %s WHERE id IN ({ids})"
 
 
-def index_some() -> bool:
-    """Index a group of ended deliveries, and merge as much of the former ones; True when there were any."""
+def index_some(*, large: bool = True) -> bool:
+    """Index a group of ended deliveries, and merge as much of the former ones; True when there were any.
+
+    Only with `large` one whose text is longer than that of a group, by itself: a megabyte may take a second.
+    """
     with writing():
-        ended = [id for (id,) in query(_UNINDEXED, [GROUP])]
+        ended = _group(query(_UNINDEXED, [MAX_ID if large else GROUP_BYTES, GROUP]))
         if ended:
             change(_with(_ADD, ended))
             change(_with(_MARK, ended), [True])
@@ -44,6 +55,14 @@ def index_some() -> bool:
         with writing():
             change(_MERGE, [STEP])
     return bool(ended)
+
+
+def _group(unindexed: Rows) -> list[int]:
+    """The first of them, and as many of the next ones as stay within a group."""
+    sums = accumulate(size for _, size in unindexed)
+    return [
+        id for (id, size), so_far in zip(unindexed, sums, strict=True) if so_far <= max(size, GROUP_BYTES)
+    ]
 
 
 def forget(number: int) -> None:

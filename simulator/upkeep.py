@@ -6,6 +6,7 @@ Called between the turns of the engine, on its loop; the work is done in its dat
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
@@ -42,7 +43,8 @@ class Upkeep:
         return indexed
 
     async def _index(self, busy: bool) -> bool:
-        """Text search can wait: it is indexed when nothing else is to do, or a group a second."""
+        """Text search can wait: it is indexed when nothing else is to do, or a group a second; much text at a time when
+        nobody is about."""
         now = time.monotonic()
         if busy:
             self._busy_at = now
@@ -50,8 +52,10 @@ class Upkeep:
         if self._courtesy.asked or now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
             return False
         self._indexed_at = now
-        self.to_index = await self._in_database(searchable.index_some)
-        return self.to_index
+        large = not (busy or self._courtesy.recent)
+        indexed: bool = await self._in_database(partial(searchable.index_some, large=large))
+        self.to_index = indexed or not large
+        return indexed
 
     async def _checkpoint(self) -> None:
         """Before SQLite would do it by itself in the middle of a commit, with the loop or a click behind it."""

@@ -71,8 +71,8 @@ async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed
 def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):  # noqa: F811
     accept(endpoint)
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {_UNINDEXED}", [10])
-        assert [step[-1] for step in cursor.fetchall()] == ["SCAN simulator_delivery USING INDEX to_index"]
+        cursor.execute(f"EXPLAIN QUERY PLAN {_UNINDEXED}", [10, 10])
+        assert cursor.fetchone()[-1] == "SCAN simulator_delivery USING INDEX to_index"
         cursor.execute(
             "SELECT count(*) FROM simulator_delivery INDEXED BY to_index WHERE NOT indexed AND due_at IS NULL"
         )
@@ -96,6 +96,20 @@ def test_the_index_is_tidied_up_in_small_steps_as_it_grows(endpoint, monkeypatch
         assert other.execute("PRAGMA data_version").fetchone() == before, (
             "it wrote although nothing was to do"
         )
+
+
+def test_much_text_is_indexed_by_itself_and_only_when_that_is_asked_for(endpoint, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(searchable, "GROUP_BYTES", 100)
+    bodies = [b"a" * 40, b"b" * 40, b"c" * 300, b"d" * 40, b"e" * 90]
+    made = [accept(endpoint, body).pk for body in bodies]
+    Delivery.objects.update(status="succeeded", due_at=None)
+    left = []
+    for large in (False, False, False, False, True, True):
+        before = indexed()
+        assert searchable.index_some(large=large) is (indexed() > before)
+        left.append(len(made) - indexed())
+    assert left == [3, 2, 1, 1, 0, 0]
+    assert found("ccc") == {made[2]}
 
 
 def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatch):  # noqa: F811

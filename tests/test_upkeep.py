@@ -85,7 +85,7 @@ async def test_what_cannot_be_indexed_is_told_and_keeps_nothing_from_being_sent(
 ):
     index_some = searchable.index_some
 
-    def damaged() -> bool:
+    def damaged(*, large: bool) -> bool:
         raise OperationalError("database disk image is malformed")
 
     monkeypatch.setattr(searchable, "index_some", damaged)
@@ -94,3 +94,22 @@ async def test_what_cannot_be_indexed_is_told_and_keeps_nothing_from_being_sent(
     await ends(await sent(endpoint), "succeeded")
     monkeypatch.setattr(searchable, "index_some", index_some)
     await until(lambda: not (engine.troubles() or engine._upkeep.to_index), 5, "an index")
+
+
+async def test_much_text_is_indexed_when_nobody_is_about(
+    engine,  # noqa: F811
+    endpoint,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[bool] = []
+    index_some = searchable.index_some
+    monkeypatch.setattr(
+        searchable, "index_some", lambda *, large: (asked.append(large), index_some(large=large))[1]
+    )
+    with engine._courtesy.attending():
+        pass
+    await ends(await sent(endpoint), "succeeded")
+    await until(lambda: asked, 3, "a look")
+    assert not asked[0] and engine._upkeep.to_index, "somebody was here a moment ago"
+    await until(lambda: not engine._upkeep.to_index, 5, "the other")
+    assert asked[-1]
