@@ -1,9 +1,9 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
 The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
-rewrites folded headers. llhttp alone is too trusting in four places, which are checked here: versions other than
-HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, and a
-body after an interim answer. In one it is stricter than it must be: two equal Content-Lengths stay a `bad_response`,
+rewrites folded headers. llhttp alone is too trusting in five places, which are checked here: versions other than
+HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, an empty
+header that ends in CR CR LF (it takes it for the head's end), and a body after an interim answer. In one it is stricter than it must be: two equal Content-Lengths stay a `bad_response`,
 since RFC 9112 §6.3 leaves the choice, and a receiver that says its length twice is about to say it differently.
 """
 
@@ -56,8 +56,10 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._parser = httptools.HttpResponseParser(self)
-        # Folded headers and bare line feeds are old, not wrong: RFC 9112 lets a recipient read both.
-        self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_optional_cr_before_lf=True)
+        # Folded headers, bare line feeds and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
         self._state = NEW
         self._head = (
             bytearray()
@@ -349,13 +351,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def _fault_of_head(self, status: int) -> str:
         """What is wrong with the head although llhttp let it pass; folded values are made exact on the way."""
-        answer = self.answer
-        if not head.begins_with_http(self._head) or self._parser.get_http_version() not in _VERSIONS:
+        answer, came = self.answer, self._head
+        if _is_interim(status):  # of a flood of them each is looked at once
+            came = came[: head.size(came)]
+        if not head.begins_with_http(came) or self._parser.get_http_version() not in _VERSIONS:
             return "its protocol is not HTTP/1.0 or HTTP/1.1"
         if status < 100:
             return f"its status is {status:03d}"
         if b"\0" in answer.reason:
             return "its reason holds a NUL byte"
+        if head.has_double_return(came):
+            return "a line of its head ends in two carriage returns"
         for name, value in answer.headers:
             if b"\0" in value:
                 return "a header holds a NUL byte"
@@ -364,12 +370,12 @@ class Connection(asyncio.BufferedProtocol):
                 self._framed = True
             elif len(name) == 17 and name.lower() == b"transfer-encoding":
                 self._framed = value.lower().rpartition(b",")[2].strip() == b"chunked"
-        return "" if _is_interim(status) else self._unfold()
+        return self._unfold(came)
 
-    def _unfold(self) -> str:
+    def _unfold(self, came: bytearray) -> str:
         """llhttp drops the line ends inside folded values: take the headers from the bytes as they came."""
         try:
-            self.answer.headers = head.folded_headers(self._head) or self.answer.headers
+            self.answer.headers = head.folded_headers(came) or self.answer.headers
         except ValueError as error:
             return str(error)
         return ""

@@ -22,6 +22,11 @@ def begins_with_http(data: bytes | bytearray) -> bool:
     return _PROTOCOL.match(data) is not None
 
 
+def has_double_return(data: bytes | bytearray) -> bool:
+    """CR CR LF in it, behind which one may see a header and another the body."""
+    return b"\r\r" in data and b"\r\r" in data[: size(data)].lstrip(b"\r\n")
+
+
 def folded_headers(data: bytes | bytearray) -> list[tuple[bytes, bytes]] | None:
     """Its headers with every line end in their values kept, as one who parses them would not; None if no line is folded.
 

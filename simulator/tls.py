@@ -13,30 +13,27 @@ from .dialling import STEP_LIMIT, WireFailure, seconds
 
 
 class TlsContexts:
-    """One context that verifies and one that does not, each built when first needed: building costs 20 ms."""
+    """One context that verifies and one that does not, each made when first needed."""
 
     def __init__(self, cafile: str | None) -> None:
         self._cafile = cafile
         self._made: dict[bool, ssl.SSLContext] = {}
 
-    @property
-    def verifying(self) -> ssl.SSLContext:
-        return self._context(True)
-
-    @property
-    def trusting(self) -> ssl.SSLContext:
-        return self._context(False)
-
-    def _context(self, verify: bool) -> ssl.SSLContext:
+    async def of(self, verify: bool) -> ssl.SSLContext:
+        """In a thread the first time: reading the authorities would hold up the loop for 0.1 s."""
         if verify not in self._made:
-            self._made[verify] = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.set_alpn_protocols(["http/1.1"])
-            if verify:
-                self._load_authorities(context)
-            else:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
+            self._made[verify] = await asyncio.to_thread(self._make, verify)
         return self._made[verify]
+
+    def _make(self, verify: bool) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_alpn_protocols(["http/1.1"])
+        if verify:
+            self._load_authorities(context)
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     def _load_authorities(self, context: ssl.SSLContext) -> None:
         """certifi, as httpx does, and the system's own store; not SSL_CERT_FILE of whatever shell started us."""
@@ -50,7 +47,12 @@ class TlsContexts:
 
 
 async def shake_hands(
-    connection: Connection, context: ssl.SSLContext, host: str, phases: dict[str, float], deadline: float
+    connection: Connection,
+    contexts: TlsContexts,
+    verify: bool,
+    host: str,
+    phases: dict[str, float],
+    deadline: float,
 ) -> None:
     began = time.perf_counter()
     limit = min(STEP_LIMIT, deadline - began)
@@ -61,7 +63,7 @@ async def shake_hands(
             above = await loop.start_tls(
                 below,
                 connection,
-                context,
+                await contexts.of(verify),
                 server_hostname=host.removesuffix("."),
                 ssl_handshake_timeout=STEP_LIMIT * 2,
             )
@@ -120,8 +122,17 @@ class Records(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
-            self._connection.read_the_rest(self._tls, exc)
+            exc = self._read_the_rest(exc)
         self._tls.connection_lost(exc)
+
+    def _read_the_rest(self, exc: Exception) -> Exception:
+        """And say why it ended: a receiver that refuses our handshake may reset right behind the alert that tells."""
+        told = [exc]
+        self._tls._fatal_error = lambda error, *words: told.append(
+            error
+        )  # asyncio would tell a closed transport
+        self._connection.read_the_rest(self._tls, exc)
+        return told[-1]
 
 
 _VERIFY_CODES = {9: "tls_expired", 10: "tls_expired", 62: "tls_hostname", 64: "tls_hostname"}  # X509_V_ERR_…

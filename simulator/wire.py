@@ -24,6 +24,8 @@ from .tls import TlsContexts, shake_hands
 IDLE_SECONDS = 4.0
 """Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
 TICK = 0.05
+READ_FIRST = 6
+"""Rounds of the loop, each up to 64 KiB from every connection: more than is kept of a body."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4
@@ -62,6 +64,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._late: Counter[Hashable] = Counter()
         self._one_way: set[Hashable] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._sweep_at = 0.0
 
     # --- the public face
 
@@ -195,7 +198,7 @@ class Transport(httpx.AsyncBaseTransport):
         connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
         self._busy.add(connection)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._sweep)
+            self._sweep_in(TICK)
         try:
             answer = await connection.start(
                 send.payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
@@ -237,8 +240,7 @@ class Transport(httpx.AsyncBaseTransport):
         address = dialled.address or ""
         connection = Connection(sock, address, encrypted=origin.scheme == "https")
         if origin.scheme == "https":
-            context = self._contexts.verifying if tls_verify else self._contexts.trusting
-            await shake_hands(connection, context, origin.host, outcome.phases, deadline)
+            await shake_hands(connection, self._contexts, tls_verify, origin.host, outcome.phases, deadline)
         else:
             await loop.create_connection(lambda: connection, sock=sock)
         return connection
@@ -270,9 +272,20 @@ class Transport(httpx.AsyncBaseTransport):
 
     # --- the clock
 
-    def _sweep(self) -> None:
-        """Every tick: end what is past its deadline, close what has been idle for long; stop when all is quiet."""
+    def _sweep_in(self, seconds: float, rounds: int = READ_FIRST) -> None:
+        self._sweep_at = time.perf_counter() + seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._sweep, rounds)
+
+    def _sweep(self, rounds: int) -> None:
+        """Every tick: end what is past its deadline, close what has been idle for long; stop when all is quiet.
+
+        After the process stood still (Ctrl-Z, a suspended machine) answers may lie in the kernel that came in time: the
+        loop is to read them first, so many `rounds` long.
+        """
         now = time.perf_counter()
+        if rounds and (rounds < READ_FIRST or now > self._sweep_at + TICK):
+            self._sweep_in(0, rounds - 1)
+            return
         for connection in [c for c in self._busy if c.deadline <= now]:
             self._expire(connection, now)
         for key, stack in list(self._idle.items()):
@@ -282,10 +295,10 @@ class Transport(httpx.AsyncBaseTransport):
                 del self._idle[key]
         self._timer = None
         if self._busy or self._idle:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._sweep)
+            self._sweep_in(TICK)
 
     def _expire(self, connection: Connection, now: float) -> None:
-        owner, on_late = connection.owner, connection.on_late
+        owner, on_late, began = connection.owner, connection.on_late, connection.deadline - connection.timeout
         connection.expire()
         room = self._late[owner] < LATE_OF_ONE and self._late.total() < LATE_IN_ALL
         if on_late is None or not room or connection.answer.error != "no_response" or connection.listens_on:
@@ -299,7 +312,7 @@ class Transport(httpx.AsyncBaseTransport):
             connection.abort()
             answer = waiter.result()
             if answer.status is not None:
-                on_late(LateAnswer(answer.status, (answer.answered_at - answer.started_at) * 1000))
+                on_late(LateAnswer(answer.status, (answer.answered_at - began) * 1000))
 
         self._late[owner] += 1
         connection.listen_on(now + LATE_SECONDS).add_done_callback(ended)

@@ -72,3 +72,12 @@ def test_a_fold_of_the_status_line_is_an_error() -> None:
 )
 def test_a_length_is_a_number_that_can_be_stored_or_none(length: bytes, number: int | None) -> None:
     assert head.storable(length) == number
+
+
+def test_two_returns_at_the_end_of_a_line_count_in_the_head_alone() -> None:
+    twice = b"HTTP/1.1 200 OK\r\nX:\r\r\nY: b\r\n\r\n"
+    assert [head.has_double_return(said) for said in (twice, b"\r\r\n" + ONE, ONE + b"a\r\r\n\r\n")] == [
+        True,
+        False,
+        False,
+    ]

@@ -205,6 +205,30 @@ async def test_r28_an_alert_proves_tls_and_has_a_cure_of_its_own(
     assert cure in hint(outcome, url) and "http://" not in hint(outcome, url)
 
 
+@pytest.mark.parametrize("size", [100, MIB])
+async def test_nor_does_it_matter_how_quickly_it_hangs_up(
+    authority: trustme.CA, tls: Transport, size: int
+) -> None:
+    """With our request unread, its kernel resets the connection right behind the alert."""
+    context = speaks_tls(authority.issue_cert("localhost"))
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def refuse(server: socket.socket) -> None:
+        for _ in range(20):
+            talk, _ = server.accept()
+            talk.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with talk, contextlib.suppress(ssl.SSLError, OSError):
+                context.wrap_socket(talk, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=refuse, args=(server,))
+        thread.start()
+        sent = post(f"https://localhost:{server.getsockname()[1]}/", b"x" * size)
+        outcomes = [await tls.exchange(sent, owner=number, timeout=3) for number in range(20)]
+        thread.join(5)
+    assert {outcome.error for outcome in outcomes} == {"tls_failed"}
+
+
 @pytest.mark.parametrize("size", [200_000, MIB])
 @pytest.mark.parametrize("length", [b"Content-Length: 9", b"Connection: close"])
 async def test_r33_an_early_413_is_recorded_however_the_connection_ends(
@@ -269,12 +293,25 @@ async def test_what_comes_with_the_last_bytes_of_the_handshake_is_heard(
     assert (outcome.error, outcome.status_code, outcome.body) == ("status", 503, b"busy")
 
 
-def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """SSL_CERT_FILE of the shell does not replace the authorities."""
     empty = tmp_path / "none.pem"
     empty.write_text("")
     monkeypatch.setenv("SSL_CERT_FILE", os.fspath(empty))
-    assert TlsContexts(None).verifying.cert_store_stats()["x509_ca"] > 50
+    assert (await TlsContexts(None).of(True)).cert_store_stats()["x509_ca"] > 50
+
+
+async def test_the_authorities_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[threading.Thread] = []
+    load = TlsContexts._load_authorities
+    monkeypatch.setattr(
+        TlsContexts,
+        "_load_authorities",
+        lambda *facts: (readers.append(threading.current_thread()), load(*facts)),
+    )
+    contexts = TlsContexts(None)
+    assert await contexts.of(True) is await contexts.of(True)
+    assert len(readers) == 1 and readers[0] is not threading.main_thread()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -405,3 +405,25 @@ def test_a_data_folder_that_cannot_be_made_is_named(make_server: Callable[..., S
     code, line = refused(server)
     assert code == 3
     assert str(tmp_path / "file") in line and "SIM_DATA_DIR" in line
+
+
+def test_what_was_answered_while_it_was_stopped_came_in_time(server: Server, receiver: Receiver):
+    """Ctrl-Z and fg, or a machine that was suspended: the answer lies in the kernel when the deadline has passed."""
+    hook = {"url": receiver.url, "events": ["*"], "timeout": 1, "retry": {"delays": []}}
+    endpoint = server.api("POST", "/webhooks", json=hook).json["id"]
+    receiver.delay = 0.3
+    sent = [
+        server.api("POST", f"/webhooks/{endpoint}/test", json={"type": "lead.qualified"}).json
+        for _ in range(3)
+    ]
+    receiver.wait_for(3)
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        stopped = time.monotonic()
+        wait_until(lambda: time.monotonic() > stopped + 1.5, 3)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    for one in sent:
+        path = f"/deliveries/{one['id']}"
+        wait_until(lambda path=path: server.api("GET", path).json["status"] not in ("pending", "sending"), 5)
+        assert server.api("GET", path).json["status"] == "succeeded"

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from simulator import wire
+from simulator.dialling import getaddrinfo
 from simulator.outcome import LateAnswer, Outcome
 from simulator.targets import judge
 from simulator.wire import Transport
@@ -173,6 +175,22 @@ async def test_an_answer_after_the_deadline_is_told_afterwards(
     await until(lambda: bool(late), 3, "the late answer")
     assert late[0].status_code == 200
     assert 600 <= late[0].after_ms <= 900
+
+
+async def test_a_late_answer_counts_from_the_beginning_of_its_attempt(receiver: FaultReceiver) -> None:
+    """Look-up and connect included: else it might seem to have come in time."""
+
+    def slow(host: str, port: int) -> list[tuple[Any, ...]]:
+        threading.Event().wait(0.3)
+        return getaddrinfo("127.0.0.1", port)
+
+    transport, late = Transport(resolve=slow), list[LateAnswer]()
+    url = receiver.url("/delay?s=0.4", host="slow.example")
+    outcome = await transport.exchange(post(url), owner=1, timeout=0.5, on_late=late.append)
+    assert outcome.error == "no_response"
+    await until(lambda: bool(late), 3, "the late answer")
+    assert 700 <= late[0].after_ms <= 1000
+    await transport.aclose()
 
 
 async def test_only_four_late_answers_of_one_endpoint_are_waited_for(

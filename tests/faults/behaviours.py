@@ -190,6 +190,15 @@ says("/nul-reason", b"HTTP/1.1 200 O\0K\r\nContent-Length: 2\r\n\r\nok")
 says("/no-colon", b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 2\r\n\r\nok")
 says("/space-colon", b"HTTP/1.1 200 OK\r\nX-Space : a\r\nContent-Length: 2\r\n\r\nok")
 says("/bare-cr", b"HTTP/1.1 200 OK\r\nX-Cr: a\rb\r\nContent-Length: 2\r\n\r\nok")
+says("/cr-cr-lf", b"HTTP/1.1 200 OK\r\nX-E:\r\r\nContent-Length: 2\r\n\r\nok", closes=False)
+says("/cr-cr-lf-sized", b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\nX-E:\r\r\nX-B: 1\r\nX-C: 2\r\n\r\nok ok")
+says("/cr-cr-lf-in-the-body", b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nok\r\r\nok")
+says("/fold-in-an-interim", b"HTTP/1.1 100 Continue\r\n \r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+says(
+    "/padded-chunks",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2   \r\nok\r\n0 ;a=b\r\n\r\n",
+    closes=False,
+)
 says("/obs-fold", b"HTTP/1.1 200 OK\r\nX-Fold: a\r\n  b\r\n\tc\r\nContent-Length: 2\r\n\r\nok", closes=False)
 says(
     "/fold-after-100",
