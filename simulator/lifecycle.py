@@ -57,8 +57,8 @@ def ending(
     if braked:
         return Ending("failed", None, failed, pauses=pauses)
     if standing.manual:  # leaves the timetable as it was
-        due_at = standing.resume_at
-        return Ending("pending" if due_at else "failed", due_at, failed, pauses=pauses)
+        due_at, asked = standing.resume_at, retry.asked_by(status_code, retry_after, ended_at)
+        return Ending("pending" if due_at else "failed", due_at, failed, asked, None, pauses)
     wait = retry.next_wait(
         failed + 1,
         standing.delays,

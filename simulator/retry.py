@@ -47,6 +47,11 @@ def wait_asked(header: str | None, now: datetime) -> float | None:
         return None
 
 
+def asked_by(status_code: int | None, retry_after: str | None, now: datetime) -> float | None:
+    """Seconds that an answer asks for: its Retry-After counts on 429 and 503 only."""
+    return wait_asked(retry_after, now) if status_code in (429, 503) else None
+
+
 def next_wait(
     failed: int,
     delays: Sequence[float],
@@ -58,10 +63,10 @@ def next_wait(
 ) -> Wait:
     """The wait after the `failed`-th failed automatic attempt.
 
-    `retry_after` is the combined field value: several headers joined by ", ", which makes it unreadable. It counts
-    on 429 and 503 only, lengthens the timetable, never shortens it, is not scaled, and ends at one hour.
+    `retry_after` is the combined field value: several headers joined by ", ", which makes it unreadable. It
+    lengthens the timetable, never shortens it, is not scaled, and ends at one hour.
     """
     planned = wait_after(failed, delays, scale=scale)
-    asked = wait_asked(retry_after, now) if status_code in (429, 503) else None
+    asked = asked_by(status_code, retry_after, now)
     used = None if asked is None else min(asked, LONGEST_ASKED)
     return Wait(None if planned is None else max(planned, used or 0.0), asked, used)

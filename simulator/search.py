@@ -20,6 +20,7 @@ FEW = (
 )
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
+_LAST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
 
 
 class Row(Protocol):
@@ -77,11 +78,7 @@ def _check(name: str, text: str) -> None:
         raise BadFilter(name, "invalid_choice", f"status is one of {', '.join(STATUSES)}.")
     if name == "endpoint" and ids.decode("ep", text) is None:
         raise BadFilter(name, "invalid_format", "endpoint is an id such as ep_0Ab1Cd2Ef3G.")
-    if (
-        name == "code"
-        and not re.fullmatch(r"[1-5]xx|[1-5]\d\d", text, re.ASCII)
-        and text not in failures.CODES
-    ):
+    if name == "code" and not re.fullmatch(r"[1-5](xx|\d\d)", text, re.ASCII) and text not in failures.CODES:
         raise BadFilter(
             name, "invalid_choice", "code is a status (404), a class (5xx) or a failure code (refused)."
         )
@@ -123,7 +120,7 @@ def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | 
         found = found.filter(pk__gte=_id_at(since, -_SLACK), created_at__gte=since)
     if until:
         # Times outside have milliseconds: the whole of the last one counts.
-        end = until + timedelta(milliseconds=1) if until < datetime.max.replace(tzinfo=UTC) else until
+        end = min(until, _LAST) + timedelta(milliseconds=1)
         found = found.filter(pk__lt=_id_at(until, _SLACK), created_at__lt=end)
     return found
 

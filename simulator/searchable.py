@@ -2,8 +2,8 @@
 
 A trigram index, so that any part of a text of three characters or more is found, ignoring case, like LIKE does.
 One document a delivery, the text of the view `simulator_searchable`; it is made once the delivery has ended, so
-that no attempt pays for it. What is not indexed yet is searched by LIKE. The headers that every request has are
-left out: they are three quarters of the text, and a person searches for the rest.
+that no attempt pays for it. What is not indexed yet is searched by LIKE. The headers that nearly every request has
+are left out: they are three quarters of the text, and a person searches for the rest.
 """
 
 import re
@@ -115,20 +115,28 @@ def among(text: str, few: Sequence[str]) -> Place:
 
 
 def known(text: str, few: Sequence[str] | None = None) -> list[Q]:
-    """The headers that every request has: where they contain the text is known anyway, or sought by their exact form.
+    """The headers that nearly every request has: what they contain is known, so it need only be confirmed, newest first,
+    or is sought by its exact form.
 
     In all deliveries, or not beyond a few.
     """
-    like = _anywhere(text)
-    places = []
+    places, like = [], _anywhere(text)
+    name, _, value = text.rpartition(": ")
+    sent = Q(RawSQL(_SENT, [_anywhere(_longest(text)), like], BooleanField()))
     # Looked up beforehand: a list that is mostly empty must not become a look at all rows of another filter.
-    if endpoints := [id for (id,) in query(_ENDPOINTS, [like])]:
+    url = _anywhere(value) if name.lower() == "host" else like
+    if endpoints := [id for (id,) in query(_ENDPOINTS, [url])]:
         places.append(Q(endpoint__in=endpoints))
     if text.lower() in _STANDARD:
-        places.append(Q(attempt_count__gt=0))
-    if ids.decode("dlv", text):
-        places.append(Q(pk=text))
-    if re.fullmatch(r"(v1=)?[0-9a-f]{10,64}", text):  # a timestamp or a part of a signature
+        places.append(sent)
+    if name.lower() == "x-ultrareach-event":
+        places.append(Q(type=value) & sent)
+    if ids.decode("dlv", value):
+        places.append(Q(pk=value))
+    if ids.decode("evt", value):
+        places.append(Q(event=value))
+    if re.fullmatch(r"(v1=)?[0-9a-f]{10,64}", value):  # a timestamp or a part of a signature
+        like = _anywhere(value)
         sql, parameters = (_SIGNED, [like]) if few is None else (_SIGNED_FEW, [like, _numbers(few)])
         places.append(Q(pk__in=RawSQL(sql, parameters)))
     return places
@@ -136,8 +144,7 @@ def known(text: str, few: Sequence[str] | None = None) -> list[Q]:
 
 def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None = None) -> Place:
     """Those of `which` that contain the text. That most do not is seen in the columns, ten times as fast as in the view."""
-    longest = max(_UNCHANGED.findall(text), key=len, default="")
-    contained, texts = _LIKED.format(which=which), [*[_anywhere(longest)] * 4, _anywhere(text)]
+    contained, texts = _LIKED.format(which=which), [*[_anywhere(_longest(text))] * 4, _anywhere(text)]
     if few is not None:
         contained, texts = f"{_FEW} AND {contained}", [_numbers(few), *texts]
     newest = f"SELECT id FROM simulator_delivery WHERE {contained} AND id < %s AND id > %s ORDER BY id DESC LIMIT %s"
@@ -146,6 +153,11 @@ def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None 
 
 def _anywhere(text: str) -> str:
     return f"%{text.translate(_WILD)}%"
+
+
+def _longest(text: str) -> str:
+    """Of its parts that stand in a column as they stand in the text."""
+    return max(_UNCHANGED.findall(text), key=len, default="")
 
 
 def _phrase(text: str) -> str:
@@ -169,6 +181,10 @@ _INDEXED = """
 SELECT rowid FROM simulator_search
 WHERE simulator_search MATCH %s AND rowid < %s AND rowid > %s ORDER BY rowid DESC LIMIT %s"""
 _ENDPOINTS = f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}"
+_SENT = f"""
+EXISTS (SELECT 1 FROM simulator_attempt a, json_each(a.request_headers) h
+        WHERE a.delivery_id = simulator_delivery.id AND a.request_headers LIKE %s ESCAPE '!'
+          AND json_extract(h.value, '$[0]') || ': ' || json_extract(h.value, '$[1]') {_LIKE.removeprefix("text ")})"""
 _SIGNED = "SELECT delivery_id FROM simulator_attempt WHERE request_headers LIKE %s ESCAPE '!'"
 _SIGNED_FEW = f"{_SIGNED} AND delivery_id IN (SELECT value FROM json_each(%s))"
 _STANDARD = """

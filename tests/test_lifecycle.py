@@ -36,7 +36,11 @@ def within(seconds: float) -> datetime:
         (SECOND, {"error": "refused", "scale": 0.5}, Ending("pending", within(2), 2)),
         # What a person asked for leaves the timetable as it was.
         (CLICKED, {"error": "refused"}, Ending("pending", LATER, 1)),
-        (CLICKED, {"error": "status", "status_code": 503, "retry_after": "60"}, Ending("pending", LATER, 1)),
+        (
+            CLICKED,
+            {"error": "status", "status_code": 503, "retry_after": "60"},
+            Ending("pending", LATER, 1, 60, None),
+        ),
         (CLICKED_AT_THE_END, {"error": "refused"}, Ending("failed", None, 3)),
         # Retry-After lengthens the wait, at most to an hour, unscaled, and gives no retry that is not there.
         (

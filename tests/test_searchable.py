@@ -9,9 +9,9 @@ from operator import or_
 import pytest
 from django.db import connection
 
-from simulator import search, searchable
+from simulator import registration, search, searchable
 from simulator.ids import decode
-from simulator.models import Delivery
+from simulator.models import Delivery, Endpoint
 from simulator.searchable import _UNINDEXED, Place, among, forget, known
 from simulator.transaction import writing
 
@@ -66,6 +66,38 @@ async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed
         assert await in_db(lambda text=text: found(text)) == {delivery.pk, other.pk}, text
     for text in ("100_", "nowhere", 'x" OR "Max'):
         assert await in_db(lambda text=text: found(text)) == set(), text
+
+
+async def test_of_the_usual_headers_what_was_sent_is_found_and_nothing_else(engine, endpoint, receiver):  # noqa: F811
+    receiver.answer(Answer(200, b"", ()))
+    usual = await in_db(lambda: accept(endpoint))
+    own = {"Content-Type": "text/csv", "User-Agent": "zebra-agent/7"}
+    bare = {"extras": False, "signature": {"preset": "github"}, "headers": own}
+    other = await in_db(
+        lambda: accept(Endpoint.register(url=receiver.url, events=["*"], **registration.checked(bare)))
+    )
+    await engine.drain()
+    for _ in range(2):  # not indexed, and indexed
+        for text in (
+            *("x-ultrareach-delivery-id", "x-ultrareach-signature: v1=", "user-agent: ultrareach"),
+            *("content-type: application/json", f"x-ultrareach-delivery-id: {usual.pk}", usual.pk),
+            *(
+                f"X-UltraReach-Event: {usual.type}",
+                usual.event.pk,
+                f"x-ultrareach-event-id: {usual.event.pk}",
+            ),
+            *(
+                f"{name}: {receiver.requests[0].headers[name]}"
+                for name in ("x-ultrareach-signature", "x-ultrareach-timestamp")
+            ),
+        ):
+            assert await in_db(lambda text=text: found(text)) == {usual.pk}, text
+        for text in ("text/csv", "zebra-agent", "user-agent: zebra", "X-Hub-Signature-256: sha256="):
+            assert await in_db(lambda text=text: found(text)) == {other.pk}, text
+        for text in ("host: 127.0.0.1", "content-length:"):
+            assert await in_db(lambda text=text: found(text)) == {usual.pk, other.pk}, text
+        assert await in_db(lambda: found("x-ultrareach-event: no.such")) == set()
+        await in_db(lambda: wait_until(lambda: indexed() == 2))
 
 
 def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):  # noqa: F811
