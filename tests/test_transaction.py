@@ -16,6 +16,9 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 
 from simulator.models import Activity
 from simulator.transaction import Shut, checkpoint, refused, shut, writing
+from simulator.transaction import _lock as turns
+
+from .waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,28 +85,28 @@ def test_a_writer_who_waited_too_long_is_told_as_if_sqlite_had_said_it(impatient
 def test_both_queues_together_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """That of this process, and SQLite's own behind another program."""
     monkeypatch.setattr("simulator.transaction.LOCK_WAIT_S", 0.6)
-    took = threading.Event()
+    begun = threading.Event()
 
-    def late() -> None:
-        took.wait(5)
+    def write() -> None:
+        begun.set()
         note("late")
 
     with (
         closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other,
         ThreadPoolExecutor(1) as thread,
     ):
-        with writing():
-            began = time.monotonic()
-            told = thread.submit(in_another_thread, late)
-            took.set()
-            while time.monotonic() < began + 0.4:
-                took.wait(0.01)
         other.execute("BEGIN IMMEDIATE")
+        with turns:  # somebody of this process is at it
+            told = thread.submit(in_another_thread, write)
+            assert begun.wait(5)
+            began = time.monotonic()
+            wait_until(lambda: time.monotonic() > began + 0.4)
         assert isinstance(told.result(10), OperationalError)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 0.95
 
 
 def test_that_nothing_can_be_written_is_known_until_something_was(impatient: None) -> None:
+    note("first")
     assert refused() is None
     with writing():
         in_another_thread(note, "too late")
