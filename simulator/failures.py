@@ -360,6 +360,8 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
     if theirs is None:
         return "The Location of this redirect is no valid URL: answer with 2xx instead of redirecting."
     final = theirs.geturl()
+    if theirs == ours:
+        return "The redirect leads back to the same URL: answer with 2xx there instead of redirecting."
     same_server = theirs[:2] == ours[:2]
     if same_server and (theirs.path or "/") == ours.path + "/":
         return f"The redirect adds a slash: register the URL with `/` at its end ({ours._replace(path=theirs.path).geturl()})."
