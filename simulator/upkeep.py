@@ -43,8 +43,8 @@ class Upkeep:
         return indexed
 
     async def _index(self, busy: bool) -> bool:
-        """Text search can wait: it is indexed when nothing else is to do, or a group a second; much text at a time when
-        nobody is about."""
+        """Text search can wait: it is indexed when nothing else is to do, or a group a second; much text at a time
+        when nobody has been about and nothing sent for a second."""
         now = time.monotonic()
         if busy:
             self._busy_at = now
@@ -52,7 +52,7 @@ class Upkeep:
         if self._courtesy.asked or now - self._busy_at < QUIET_S and now - self._indexed_at < INDEX_S:
             return False
         self._indexed_at = now
-        large = not (busy or self._courtesy.recent)
+        large = not self._courtesy.recent and now - self._busy_at >= INDEX_S
         indexed: bool = await self._in_database(partial(searchable.index_some, large=large))
         self.to_index = indexed or not large
         return indexed
