@@ -55,7 +55,10 @@ class Filter:
         found = self._beside_text().filter(pk__in=changed)
         if not self.q:
             return found
-        sent_or_came_back = [searchable.among(self.q, changed).all, *searchable.known(self.q, changed)]
+        sent_or_came_back = [
+            searchable.among(self.q, changed).all,
+            *searchable.known(self.q, changed, changed),
+        ]
         return found.filter(reduce(or_, [*_shown(self.q), *sent_or_came_back]))
 
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:

@@ -14,7 +14,7 @@ import json
 import logging
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, unquote, unquote_plus
 
 from django.db import DatabaseError
 
@@ -79,12 +79,12 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _may_enter(scope: Scope) -> bool:
     """The key in its header, and only there: an address ends up in logs and histories."""
-    key = api_key().encode()
-    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), True):
-        if name.lower() in KEY_NAMES or hmac.compare_digest(value.encode(), key):
-            return False
+    key, query = api_key(), scope["query_string"].decode("latin-1")
     given = list(header(scope, b"authorization"))
-    return len(given) == 1 and hmac.compare_digest(given[0].encode(), b"Bearer " + key)
+    if len(given) != 1 or not hmac.compare_digest(given[0].encode(), f"Bearer {key}".encode()):
+        return False
+    named = KEY_NAMES & {name.lower() for name in parse_qs(query, True)}
+    return not named and key not in unquote(query) and key not in unquote_plus(query)
 
 
 async def _listen(talk: "Talk", receive: Receive) -> None:

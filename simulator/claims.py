@@ -25,6 +25,7 @@ from .target import Headers, Target, Targets
 log = logging.getLogger(__name__)
 
 LANES_IN_ORDER = (CLICK, NORMAL, BATCH)
+FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 LEASE_MARGIN_S = 45.0  # beyond the deadline, because a result may wait 30 s for a locked database
 
 # One seek an endpoint instead of a scan of everything that waits ("loose index scan" over the `due` index).
@@ -98,25 +99,26 @@ class Claim:
 class Room:
     """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint.
 
-    An endpoint may have its limit, but never all there is: its share, unless somebody clicked. One that is not named
-    is at rest.
+    An endpoint may have its limit, but never all there is: its share, and of the attempts that are kept for clicks at
+    most half. One that is not named is at rest.
     """
 
     free: int
     clicks: int
     endpoints: dict[int, int]
-    shares: dict[int, int] = field(default_factory=dict)
+    shares: dict[int, int] = field(default_factory=dict)  # what is left of them
     share: int = 1_000_000
 
     def of(self, target: Target, lane: int) -> int:
-        room = self.endpoints.get(target.id, target.max_in_flight)
-        return room if lane == CLICK else min(room, self.shares.get(target.id, self.share))
+        share = self.shares.get(target.id, self.share) + (FOR_CLICKS // 2 if lane == CLICK else 0)
+        return min(self.endpoints.get(target.id, target.max_in_flight), share)
 
     def take(self, target: Target, count: int) -> None:
-        self.free -= count
+        share = self.shares.get(target.id, self.share)
+        self.free -= min(count, max(0, share))  # what goes beyond it is one of those for clicks
         self.clicks -= count
-        self.endpoints[target.id] = self.of(target, CLICK) - count
-        self.shares[target.id] = self.shares.get(target.id, self.share) - count
+        self.endpoints[target.id] = self.endpoints.get(target.id, target.max_in_flight) - count
+        self.shares[target.id] = share - count
 
 
 class Claims:

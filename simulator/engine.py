@@ -24,7 +24,7 @@ from django.db import DatabaseError, connection
 
 from . import batches, claims, feed, ids, shortcut, transaction
 from . import targets as allowed
-from .claims import Claim, Room
+from .claims import FOR_CLICKS, Claim, Room
 from .courtesy import Courtesy
 from .ledger import Ledger, Turn, Waiting
 from .line import Line
@@ -45,7 +45,6 @@ STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it go
 GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
 ASIDE_S = 0.001  # and no longer: the loop may stand still for a turn that waits for the same lock
-FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 OTHERS_KEEP = 10
 BULK_S = 1.0  # so long after the last event of a batch the process still counts as sending in bulk
 RESTART_S = 0.5
@@ -316,7 +315,7 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        return self._ledger.turn(given, self._room(given), self._bulk())
+        return self._ledger.turn(given, self._room(given), self._bulk(), self._out)
 
     def _bulk(self) -> int:
         """How many events of a batch this turn may make: while people are about a few, and not in every turn."""
@@ -331,12 +330,15 @@ class Engine:
         return self._courtesy.asked and not self._stopping
 
     def _room(self, given: Waiting) -> Room:
-        free = 0 if self._stopping else self._concurrency - len(self._out) + len(given.ended())
-        clicks = 0 if self._stopping else free + FOR_CLICKS
-        files = self._files.free() - len(self._out) + self._in_flight
         busy = {number: line for number, line in self._lines.items() if not line.at_rest}
         endpoints = {number: line.room() for number, line in busy.items()}
         shares = {number: self._share - line.out for number, line in busy.items()}
+        left = self._concurrency - len(self._out) + len(given.ended())
+        beyond = -sum(
+            min(0, share) for share in shares.values()
+        )  # clicks that are not one of the concurrency
+        free, clicks = (0, 0) if self._stopping else (left + beyond, left + FOR_CLICKS)
+        files = self._files.free() - len(self._out) + self._in_flight
         return Room(min(free, files), min(clicks, files), endpoints, shares, self._share)
 
     async def _rest(self, next_due: datetime | None) -> None:

@@ -229,6 +229,7 @@ FAILURES: dict[str, Failure] = {failure.code: failure for failure in _LIST}
 """code → Failure, in the order of the contract."""
 
 CODES: tuple[str, ...] = tuple(FAILURES)
+LONGEST_LOCATION = 2048  # characters of it in a sentence; as it came it stands among the headers
 DELETED = "The endpoint was deleted during this attempt; your receiver may or may not have processed it."
 
 
@@ -239,7 +240,7 @@ def message(code: str, **facts: object) -> str:
         detail = detail.removesuffix(".")  # some libraries give whole sentences
         facts["detail"] = _tls_in_words(detail) if code == "tls_failed" else detail
     if code == "redirect":
-        facts["location"] = _in_ascii(str(facts["location"])) or "an empty Location"
+        facts["location"] = _in_ascii(str(facts["location"]))[:LONGEST_LOCATION] or "an empty Location"
     return FAILURES[code].message.format(**facts)
 
 
@@ -382,7 +383,7 @@ def _followed(url: str, location: str) -> SplitResult | None:
         target = _split(urljoin(url, _in_ascii(location)))
     except ValueError:
         return None
-    return target and target._replace(fragment="")
+    return target._replace(fragment="") if target and target.scheme in ("http", "https") else None
 
 
 def _in_ascii(location: str) -> str:

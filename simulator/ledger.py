@@ -4,7 +4,7 @@ But for `claim_new`, which is part of somebody else's transaction and runs in hi
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db import connection, transaction
 
-from . import batches, claims, results
+from . import batches, claims, feed, results
 from .claims import Claim, Claims, Room
 from .models import Delivery
 from .models.delivery import SENDING, State
@@ -78,17 +78,25 @@ class Ledger:
         """Neither was the database written to since the last turn nor the clock set: a turn would find nothing new."""
         return not self._clock.jump and self._file.untouched
 
-    def turn(self, given: Waiting, room: Room, bulk: int) -> Callable[[], Turn]:
+    def turn(self, given: Waiting, room: Room, bulk: int, out: Collection[Claim] = ()) -> Callable[[], Turn]:
         """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
+
+        What is `out` is not reclaimed, whatever its lease says: after a standstill its answer may be here in a moment.
 
         The step is for the database thread; should it take long, it needs the GIL little.
         """
         group = results.draw_up(given.results, self._scale)
         births = self._batches.draw_up(room, datetime.now(UTC), bulk)
-        return partial(self._commit, given, group, births, room, bulk)
+        return partial(self._commit, given, group, births, room, bulk, {claim.delivery for claim in out})
 
     def _commit(
-        self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: int
+        self,
+        given: Waiting,
+        group: results.Group,
+        births: batches.Group | None,
+        room: Room,
+        bulk: int,
+        out: set[int],
     ) -> Turn:
         self._file.check()
         now = datetime.now(UTC)
@@ -99,6 +107,8 @@ class Ledger:
             return Turn([], claims.next_due(now))
         with writing():
             now = datetime.now(UTC)  # the lock may have taken its time
+            if refused():
+                feed.take()  # to write something: on a full disk an empty transaction succeeds
             if jump := self._clock.jump:
                 claims.shift(jump)
             results.write(group, self._scale)
@@ -107,7 +117,7 @@ class Ledger:
             claims.release(given.released, now)
             if time.monotonic() - self._reclaimed_at > RECLAIM_S:
                 self._reclaimed_at = time.monotonic()
-                results.reclaim(now)
+                results.reclaim(now, out)
             taken = self._claims.claim(room, now)
             if bulk:
                 taken += self._batches.make(births, room, now)

@@ -18,6 +18,7 @@ MAX_TEXT = 200
 FEW = (
     1000  # deliveries: they are looked at one by one rather than found among all that contain a frequent text
 )
+NEWEST = 1000  # of them are looked at for what nearly every request has in its headers
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
@@ -148,10 +149,10 @@ def newest(
     rows = rows.filter(pk__lt=cursor) if cursor else rows
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
-    some = list(rows.values_list("pk", flat=True)[: FEW + 1])
-    few: list[Any] | None = some if len(some) <= FEW else None
+    some: list[Any] = list(rows.values_list("pk", flat=True)[: NEWEST + 1])
+    few = some if len(some) <= FEW else None
     rows = rows if few is None else rows.filter(pk__in=few)
-    found, after = _merged(rows, [*searchable.known(filters.q, few), *also], count), None
+    found, after = _merged(rows, [*searchable.known(filters.q, some[:NEWEST], few), *also], count), None
     for place in searchable.places(filters.q, before=cursor, few=few):
         if len(found) == count:
             after = found[-1].pk

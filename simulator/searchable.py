@@ -3,7 +3,8 @@
 A trigram index, so that any part of a text of three characters or more is found, ignoring case, like LIKE does.
 One document a delivery, the text of the view `simulator_searchable`; it is made once the delivery has ended, so
 that no attempt pays for it. What is not indexed yet is searched by LIKE. The headers that nearly every request has
-are left out: they are three quarters of the text, and a person searches for the rest.
+are left out: they are three quarters of the text, and a person searches for the rest. Of the event's body and of all that
+came with the attempts the first half a million characters each are searched: no index takes more without a pause.
 """
 
 import re
@@ -25,13 +26,15 @@ STEP = 64  # pages to merge after each, which writes ten; by itself FTS5 merges 
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
-# With about how much text each has.
-_UNINDEXED = """
-SELECT id, (SELECT length(body) FROM simulator_event e WHERE e.id = event_id) + (
-    SELECT coalesce(sum(length(request_headers) + coalesce(length(response_headers), 0)
-                        + coalesce(length(response_body), 0)), 0)
-    FROM simulator_attempt a WHERE a.delivery_id = simulator_delivery.id) AS size
-FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL AND size <= %s ORDER BY id LIMIT %s"""
+# With about how much text each has. Of those that wait only the first are looked at, however many are too large.
+_UNINDEXED = f"""
+SELECT id, size FROM (
+  SELECT id, (SELECT length(body) FROM simulator_event e WHERE e.id = event_id) + (
+      SELECT coalesce(sum(length(request_headers) + coalesce(length(response_headers), 0)
+                          + coalesce(length(response_body), 0)), 0)
+      FROM simulator_attempt a WHERE a.delivery_id = simulator_delivery.id) AS size
+  FROM simulator_delivery WHERE NOT indexed AND due_at IS NULL ORDER BY id LIMIT {4 * GROUP})
+WHERE size <= %s ORDER BY id LIMIT %s"""
 _ADD = """
 INSERT INTO simulator_search (rowid, text) SELECT id, text FROM simulator_searchable WHERE id IN ({ids})"""
 _MERGE = "INSERT INTO simulator_search (simulator_search, rank) VALUES ('merge', %s)"
@@ -44,7 +47,7 @@ _MARK = "UPDATE simulator_delivery SET indexed = %s WHERE id IN ({ids})"
 def index_some(*, large: bool = True) -> bool:
     """Index a group of ended deliveries, and merge as much of the former ones; True when there were any.
 
-    Only with `large` one whose text is longer than that of a group, by itself: a megabyte may take a second.
+    Only with `large` one whose text is longer than that of a group, by itself: a million characters may take a second.
     """
     with writing():
         ended = _group(query(_UNINDEXED, [MAX_ID if large else GROUP_BYTES, GROUP]))
@@ -114,23 +117,22 @@ def among(text: str, few: Sequence[str]) -> Place:
     return _liked(text, "TRUE", None, few)
 
 
-def known(text: str, few: Sequence[str] | None = None) -> list[Q]:
-    """The headers that nearly every request has: what they contain is known, so it need only be confirmed, newest first,
-    or is sought by its exact form.
+def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) -> list[Q]:
+    """The headers that nearly every request has: where they contain the text is confirmed, among the `newest` deliveries
+    alone, or it is sought by its exact form.
 
     In all deliveries, or not beyond a few.
     """
     places, like = [], _anywhere(text)
     name, _, value = text.rpartition(": ")
-    sent = Q(RawSQL(_SENT, [_anywhere(_longest(text)), like], BooleanField()))
+    sent = [_numbers(newest), _anywhere(_longest(text)), like]
     # Looked up beforehand: a list that is mostly empty must not become a look at all rows of another filter.
-    url = _anywhere(value) if name.lower() == "host" else like
-    if endpoints := [id for (id,) in query(_ENDPOINTS, [url])]:
+    if endpoints := [id for (id,) in query(_ENDPOINTS, [like])]:
         places.append(Q(endpoint__in=endpoints))
-    if text.lower() in _STANDARD:
-        places.append(sent)
+    if name.lower() == "host" or any(text.lower() in header for header in _STANDARD):
+        places.append(Q(RawSQL(f"{_FEW} AND {_SENT}", sent, BooleanField())))
     if name.lower() == "x-ultrareach-event":
-        places.append(Q(type=value) & sent)
+        places.append(Q(type=value) & Q(RawSQL(_SENT, sent[1:], BooleanField())))
     if ids.decode("dlv", value):
         places.append(Q(pk=value))
     if ids.decode("evt", value):
@@ -187,19 +189,19 @@ EXISTS (SELECT 1 FROM simulator_attempt a, json_each(a.request_headers) h
           AND json_extract(h.value, '$[0]') || ': ' || json_extract(h.value, '$[1]') {_LIKE.removeprefix("text ")})"""
 _SIGNED = "SELECT delivery_id FROM simulator_attempt WHERE request_headers LIKE %s ESCAPE '!'"
 _SIGNED_FEW = f"{_SIGNED} AND delivery_id IN (SELECT value FROM json_each(%s))"
-_STANDARD = """
-content-type: application/json
-content-length:
-user-agent: ultrareach-webhooks/1.0 (simulator)
-accept-encoding: identity
-x-ultrareach-timestamp:
-x-ultrareach-signature: v1=
-x-ultrareach-event:
-x-ultrareach-event-id: evt_
-x-ultrareach-delivery-id: dlv_
-x-ultrareach-attempt:
-host:
-"""
+_STANDARD = (
+    "content-type: application/json",
+    "content-length: ",
+    "user-agent: ultrareach-webhooks/1.0 (simulator)",
+    "accept-encoding: identity",
+    "x-ultrareach-timestamp: ",
+    "x-ultrareach-signature: v1=",
+    "x-ultrareach-event: ",
+    "x-ultrareach-event-id: evt_",
+    "x-ultrareach-delivery-id: dlv_",
+    "x-ultrareach-attempt: ",
+    "host: ",
+)
 _WILD = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
 
 

@@ -17,13 +17,17 @@ class TlsContexts:
 
     def __init__(self, cafile: str | None) -> None:
         self._cafile = cafile
-        self._made: dict[bool, ssl.SSLContext] = {}
+        self._made: dict[bool, asyncio.Future[ssl.SSLContext]] = {}
 
     async def of(self, verify: bool) -> ssl.SSLContext:
-        """In a thread the first time: reading the authorities would hold up the loop for 0.1 s."""
-        if verify not in self._made:
-            self._made[verify] = await asyncio.to_thread(self._make, verify)
-        return self._made[verify]
+        """Made in a thread, once for all who wait for it: reading the authorities would hold up the loop for 0.1 s.
+
+        Raises OSError when they cannot be read; the next one tries again.
+        """
+        made = self._made.get(verify)
+        if made is None or made.done() and made.exception():
+            made = self._made[verify] = asyncio.ensure_future(asyncio.to_thread(self._make, verify))
+        return await asyncio.shield(made)
 
     def _make(self, verify: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -47,12 +51,7 @@ class TlsContexts:
 
 
 async def shake_hands(
-    connection: Connection,
-    contexts: TlsContexts,
-    verify: bool,
-    host: str,
-    phases: dict[str, float],
-    deadline: float,
+    connection: Connection, context: ssl.SSLContext, host: str, phases: dict[str, float], deadline: float
 ) -> None:
     began = time.perf_counter()
     limit = min(STEP_LIMIT, deadline - began)
@@ -63,7 +62,7 @@ async def shake_hands(
             above = await loop.start_tls(
                 below,
                 connection,
-                await contexts.of(verify),
+                context,
                 server_hostname=host.removesuffix("."),
                 ssl_handshake_timeout=STEP_LIMIT * 2,
             )

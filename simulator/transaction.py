@@ -43,10 +43,8 @@ def writing() -> Iterator[None]:
         raise OperationalError(_refused)
     _depth += 1
     try:
-        left, outermost = (
-            patience - (time.monotonic() - began),
-            _depth == 1,
-        )  # one inside of another is a part of it
+        left = patience - (time.monotonic() - began)
+        outermost = _depth == 1  # one inside of another is a part of it
         with _waiting(left), transaction.atomic(savepoint=outermost):
             yield
             if connection.needs_rollback:  # Django would undo all of it in silence

@@ -221,7 +221,7 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> Connection:
         outcome.phases.clear()
         dialled = Dialled(outcome.phases)
-        loop = asyncio.get_running_loop()
+        context = await self._contexts.of(tls_verify) if origin.scheme == "https" else None
 
         def judge_address(address: str, port: int) -> str | None:
             return self._guard(address, port, origin.path, origin.scheme)
@@ -238,11 +238,11 @@ class Transport(httpx.AsyncBaseTransport):
         finally:
             outcome.remote_address = dialled.address
         address = dialled.address or ""
-        connection = Connection(sock, address, encrypted=origin.scheme == "https")
-        if origin.scheme == "https":
-            await shake_hands(connection, self._contexts, tls_verify, origin.host, outcome.phases, deadline)
+        connection = Connection(sock, address, encrypted=context is not None)
+        if context:
+            await shake_hands(connection, context, origin.host, outcome.phases, deadline)
         else:
-            await loop.create_connection(lambda: connection, sock=sock)
+            await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
         return connection
 
     # --- connections at rest

@@ -136,12 +136,13 @@ def test_but_not_of_what_a_person_clicked() -> None:
     assert [one.lane for one in claim(room(12, share=7))] == [CLICK] * 9
 
 
-def test_nor_when_it_had_its_share_already() -> None:
+def test_of_what_is_kept_for_clicks_one_endpoint_has_half_beyond_its_share() -> None:
     greedy = endpoint()
     accept(greedy, 9, trigger="test")
     accept(greedy, 9)
-    out = {number(greedy): 20}
-    assert [one.lane for one in claim(room(5, 15, endpoints=out, shares={number(greedy): 0}))] == [CLICK] * 9
+    there = room(2, 12, endpoints={number(greedy): 20}, shares={number(greedy): 1})
+    assert [one.lane for one in claim(there)] == [CLICK] * 6
+    assert (there.free, there.clicks) == (1, 6), "five of them are none of what is there for all"
 
 
 def test_the_room_of_an_endpoint_is_one_for_all_its_lanes() -> None:

@@ -204,20 +204,23 @@ async def test_an_endpoint_that_may_have_everything_and_hangs_leaves_room_for_th
     slow.stop()
 
 
-async def test_ten_clicks_more_than_all_there_is_are_sent_whatever_hangs(transactional_db, receiver):
-    receiver.delay = 30
-    endpoint = await in_db(lambda: Endpoint.register(url=receiver.url, events=["*"], max_in_flight=100))
-    running = Engine(concurrency=2)
+async def test_clicks_on_an_endpoint_that_hangs_go_beyond_its_share_and_hold_up_no_other(endpoint, receiver):
+    slow = Receiver().start()
+    slow.delay = 30
+    greedy = await in_db(lambda: Endpoint.register(url=slow.url, events=[], max_in_flight=1000))
+    running = Engine(concurrency=20)
     await running.start()
-    await in_db(lambda: [accept(endpoint, trigger="api") for _ in range(5)])
-    await receiver.received(2)
-    await in_db(lambda: [accept(endpoint) for _ in range(20)])
-    await receiver.received(12)
-    for _ in range(3):
-        running._bell.set()
-        await asyncio.shield(running._turned)
-    assert len(receiver.requests) == 12
+    await in_db(lambda: [accept(greedy, trigger="api") for _ in range(40)])
+    await until(lambda: len(slow.requests) == 18)
+    await in_db(lambda: [accept(greedy) for _ in range(12)])
+    await until(lambda: len(slow.requests) == 23)
+    await sent(endpoint, trigger="api")
+    await receiver.received(1, within=1)
+    await sent(endpoint)
+    await receiver.received(2, within=1)
     await running.stop(grace=0)
+    assert len(slow.requests) == 23
+    slow.stop()
 
 
 async def test_a_410_pauses_the_endpoint_and_resuming_sends_what_it_held(engine, endpoint, receiver):

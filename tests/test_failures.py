@@ -60,6 +60,7 @@ LOCAL = "http://localhost:3000/webhook"
         ("redirect", {"headers": []}, "without a Location"),
         ("redirect", {"headers": [("Location", "")]}, "Location of this redirect is empty"),
         ("redirect", {"message": "h answered 302 Found and points to an empty Location; …"}, "is empty"),
+        ("redirect", {"headers": [("Location", "mailto:a@b.test")]}, "no valid URL"),
         ("redirect", {"headers": [("Location", "/webhook#top")]}, "back to the same URL"),
         ("redirect", {"headers": [("Location", "/a")]}, "(http://localhost:3000/a)"),
         ("redirect", {"headers": [("Location", "../b?x=1#f")]}, "(http://localhost:3000/b?x=1)"),

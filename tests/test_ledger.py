@@ -10,10 +10,11 @@ import time_machine
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from simulator import ledger
+from simulator import feed, ledger
 from simulator.claims import Room
 from simulator.ledger import Ledger, Turn, Waiting
 from simulator.models import Batch, Delivery, Endpoint, Event
+from simulator.transaction import refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,6 +45,27 @@ def test_a_turn_that_finds_nothing_due_opens_no_transaction(book, monkeypatch):
     accept()
     with pytest.raises(OperationalError):
         turn(book)
+
+
+def test_after_a_refused_write_a_turn_finds_out_by_writing_something(book, monkeypatch):
+    """On a full disk a transaction that holds nothing succeeds."""
+    monkeypatch.setattr("simulator.transaction._refused", "database or disk is full")
+    before = feed.latest()
+    assert turn(book) == Turn([], None)
+    assert feed.latest() > before and refused() is None
+
+
+def test_what_is_out_is_not_reclaimed_whatever_its_lease_says(book):
+    """After a standstill of this process, when its answer may be here in a moment."""
+    accept()
+    [claim] = turn(book).claims
+    Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    book._reclaimed_at = -ledger.RECLAIM_S
+    book.turn(Waiting(), Room(0, 0, {}), 0, {claim})()
+    assert Delivery.objects.get().status == "sending"
+    book._reclaimed_at = -ledger.RECLAIM_S
+    book.turn(Waiting(), Room(0, 0, {}), 0)()
+    assert Delivery.objects.get().status == "pending"
 
 
 def test_a_batch_that_may_not_go_on_is_nothing_due(book, monkeypatch):

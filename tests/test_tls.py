@@ -310,8 +310,22 @@ async def test_the_authorities_are_read_beside_the_loop(monkeypatch: pytest.Monk
         lambda *facts: (readers.append(threading.current_thread()), load(*facts)),
     )
     contexts = TlsContexts(None)
-    assert await contexts.of(True) is await contexts.of(True)
-    assert len(readers) == 1 and readers[0] is not threading.main_thread()
+    made = await asyncio.gather(*(contexts.of(True) for _ in range(5)))
+    assert len(set(made)) == len(readers) == 1 and readers[0] is not threading.main_thread()
+
+
+async def test_authorities_that_cannot_be_read_are_our_own_fault_until_they_can(
+    cafile: str, tmp_path: Path, authority: trustme.CA
+) -> None:
+    transport = Transport(cafile=str(tmp_path / "ca.pem"))
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as receiver:
+        url = receiver.url("/", "https", "localhost")
+        outcome, _ = await ends(transport, url)
+        assert (outcome.error, receiver.connections) == ("internal_error", 0)
+        assert "FileNotFoundError" in outcome.message
+        (tmp_path / "ca.pem").write_text(Path(cafile).read_text())
+        assert (await ends(transport, url))[0].error is None
+    await transport.aclose()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
