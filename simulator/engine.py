@@ -315,7 +315,7 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        return self._ledger.turn(given, self._room(given), self._bulk(), self._out)
+        return self._ledger.turn(given, self._room(given), self._bulk())
 
     def _bulk(self) -> int:
         """How many events of a batch this turn may make: while people are about a few, and not in every turn."""

@@ -4,7 +4,7 @@ But for `claim_new`, which is part of somebody else's transaction and runs in hi
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -78,25 +78,17 @@ class Ledger:
         """Neither was the database written to since the last turn nor the clock set: a turn would find nothing new."""
         return not self._clock.jump and self._file.untouched
 
-    def turn(self, given: Waiting, room: Room, bulk: int, out: Collection[Claim] = ()) -> Callable[[], Turn]:
+    def turn(self, given: Waiting, room: Room, bulk: int) -> Callable[[], Turn]:
         """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
-
-        What is `out` is not reclaimed, whatever its lease says: after a standstill its answer may be here in a moment.
 
         The step is for the database thread; should it take long, it needs the GIL little.
         """
         group = results.draw_up(given.results, self._scale)
         births = self._batches.draw_up(room, datetime.now(UTC), bulk)
-        return partial(self._commit, given, group, births, room, bulk, {claim.delivery for claim in out})
+        return partial(self._commit, given, group, births, room, bulk)
 
     def _commit(
-        self,
-        given: Waiting,
-        group: results.Group,
-        births: batches.Group | None,
-        room: Room,
-        bulk: int,
-        out: set[int],
+        self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: int
     ) -> Turn:
         self._file.check()
         now = datetime.now(UTC)
@@ -117,7 +109,7 @@ class Ledger:
             claims.release(given.released, now)
             if time.monotonic() - self._reclaimed_at > RECLAIM_S:
                 self._reclaimed_at = time.monotonic()
-                results.reclaim(now, out)
+                results.reclaim(now)
             taken = self._claims.claim(room, now)
             if bulk:
                 taken += self._batches.make(births, room, now)

@@ -6,7 +6,7 @@ whose delivery has gone on without it changes nothing.
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -309,10 +309,9 @@ def recover(now: datetime, *, stopping: bool = False) -> None:
     _interrupt_open(query(_OPEN), now, stopping=stopping)
 
 
-def reclaim(now: datetime, out: Collection[int] = ()) -> None:
-    """The same for rows whose lease has ended, but for deliveries that are `out`: no state is a dead end."""
-    ended = query(_OPEN + " AND d.due_at <= %s", [written(now)])
-    _interrupt_open([row for row in ended if row[0] not in out], now)
+def reclaim(now: datetime) -> None:
+    """The same for rows whose lease has ended: no state is a dead end."""
+    _interrupt_open(query(_OPEN + " AND d.due_at <= %s", [written(now)]), now)
 
 
 def _interrupt_open(found: Rows, now: datetime, *, stopping: bool = False) -> None:

@@ -55,19 +55,6 @@ def test_after_a_refused_write_a_turn_finds_out_by_writing_something(book, monke
     assert feed.latest() > before and refused() is None
 
 
-def test_what_is_out_is_not_reclaimed_whatever_its_lease_says(book):
-    """After a standstill of this process, when its answer may be here in a moment."""
-    accept()
-    [claim] = turn(book).claims
-    Delivery.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-    book._reclaimed_at = -ledger.RECLAIM_S
-    book.turn(Waiting(), Room(0, 0, {}), 0, {claim})()
-    assert Delivery.objects.get().status == "sending"
-    book._reclaimed_at = -ledger.RECLAIM_S
-    book.turn(Waiting(), Room(0, 0, {}), 0)()
-    assert Delivery.objects.get().status == "pending"
-
-
 def test_a_batch_that_may_not_go_on_is_nothing_due(book, monkeypatch):
     accept().cancel()
     Batch.start("lead.qualified", 10)
