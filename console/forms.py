@@ -131,7 +131,9 @@ class SendForm(forms.Form):
 class ReceiverForm(forms.Form):
     """One field: where your receiver listens."""
 
-    token = forms.CharField(max_length=100)
+    token = forms.CharField(
+        max_length=100, error_messages={"required": "This form had expired. Press Add again."}
+    )
     url = forms.CharField(max_length=5000, error_messages={"required": "Enter the URL of your receiver."})
 
     def clean_url(self) -> str:

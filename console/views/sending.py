@@ -141,9 +141,8 @@ def receiver(request: HttpRequest) -> HttpResponse:
     """Register "Your receiver": one field, then the secret once, and how to verify."""
     form = forms.ReceiverForm(request.POST)
     if not form.is_valid():
-        return render(
-            request, "send/_receiver.html", {"form": form, "yours": request.POST.get("url", "")}, status=400
-        )
+        context = {"form": form, "yours": request.POST.get("url", ""), "token": forms.new_token()}
+        return render(request, "send/_receiver.html", context, status=400)
     endpoint = form.save()
     context = {
         "endpoint": endpoint,

@@ -151,6 +151,18 @@ def test_a_bad_url_stays_in_its_field_with_the_reason(htmx: Client, db: None) ->
     assert 'value="http://example.com/x"' in html and "use https" in html
 
 
+def test_after_a_bad_url_the_form_it_left_registers_the_right_one(htmx: Client, db: None) -> None:
+    token = htmx.post("/send/receiver/", {"token": "t", "url": "http://example.com/x"}).context["token"]
+    answer = htmx.post("/send/receiver/", {"token": token, "url": "http://localhost:3000/"})
+    assert answer.status_code == 200 and Endpoint.objects.get().url == "http://localhost:3000/"
+
+
+def test_what_is_wrong_with_no_visible_field_is_said_too(htmx: Client, db: None) -> None:
+    answer = htmx.post("/send/receiver/", {"token": "", "url": "http://localhost:3000/"})
+    assert answer.status_code == 400 and "Press Add again" in answer.content.decode()
+    assert answer.context["token"]
+
+
 def test_a_paused_endpoint_is_announced(
     htmx: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
 ) -> None:
