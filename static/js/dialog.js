@@ -25,15 +25,24 @@ function notice(text) {
   notices.append(line);
 }
 
+const said = (line) => line.textContent.trim();
+
 new MutationObserver((changes) => {
   for (const line of changes.flatMap(({ addedNodes }) => [...addedNodes])) {
-    if (line.dataset && "fades" in line.dataset) setTimeout(() => line.remove(), 8000);
+    if (!line.dataset || !("fades" in line.dataset)) continue;
+    for (const older of [...notices.children]) if (older !== line && said(older) === said(line)) older.remove();
+    setTimeout(() => line.remove(), 8000);
   }
 }).observe(notices, { childList: true });
 
+// What the page asks by itself fails in silence: nobody waits for it, and the badge says "reconnecting".
+const quiet = ({ elt }) => elt.matches("[data-quiet]");
+
 document.addEventListener("notice", ({ detail }) => notice(detail));
-document.addEventListener("htmx:sendError", () => notice("The simulator does not answer. Is it still running?"));
-document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+document.addEventListener("htmx:sendError", ({ detail }) => quiet(detail) || notice("The simulator does not answer. Is it still running?"));
+document.addEventListener("htmx:responseError", ({ detail }) => {
+  if (quiet(detail)) return;
+  const { xhr } = detail;
   const plain = xhr.getResponseHeader("Content-Type")?.startsWith("text/plain");
   notice(plain && xhr.responseText.length < 300 ? xhr.responseText : `The simulator answered ${xhr.status}.`);
 });

@@ -6,7 +6,8 @@ let timer = null;
 
 // Every question names its source: those without one wait in one line, in which a later one takes the place of another.
 function ask(dot, values) {
-  if (dot && !document.hidden) htmx.ajax("POST", dot.dataset.reach, { source: dot, target: dot, swap: "innerHTML", values });
+  if (!dot || document.hidden) return;
+  htmx.ajax("POST", dot.dataset.reach, { source: dot, target: dot, swap: "innerHTML", values }).catch(() => dot.replaceChildren());
 }
 
 function askAboutEndpoint() {
