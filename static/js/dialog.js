@@ -3,7 +3,10 @@ const dialog = document.getElementById("dialog");
 const notices = document.getElementById("notices");
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
-  if (detail.target.id === "dialog-body" && !dialog.open) dialog.showModal();
+  if (detail.target.id === "dialog-body" && !dialog.open) {
+    dialog.showModal();
+    dialog.append(notices); // all else lies behind the backdrop, and can be neither read nor clicked
+  }
 });
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (detail.successful && detail.elt.matches("[data-closes]")) dialog.close();
@@ -15,7 +18,10 @@ document.addEventListener("click", (event) => {
   }
   event.target.closest("[data-dismiss]")?.parentElement.remove();
 });
-dialog.addEventListener("close", () => document.getElementById("dialog-body").replaceChildren());
+dialog.addEventListener("close", () => {
+  document.getElementById("dialog-body").replaceChildren();
+  dialog.before(notices);
+});
 
 function notice(text) {
   const line = document.createElement("p");

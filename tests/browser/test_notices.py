@@ -1,6 +1,6 @@
 """What went wrong, said beside the page: only to whoever waits for it, once, and in nobody's way."""
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.serving import Server
 
@@ -23,6 +23,7 @@ async def test_what_the_page_asks_by_itself_fails_in_silence_and_a_click_is_told
     complaints.allow("WebSocket")
     complaints.allow("ERR_CONNECTION_REFUSED")
     complaints.allow("console: htmx:")  # htmx tells the console of every failure
+    complaints.allow("exception: undefined")  # and rejects a promise of its own
     page = await opened(browser_page, server.url)
     server.stop()
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")
@@ -48,3 +49,29 @@ async def test_notices_stand_close_together_and_a_click_between_them_reaches_the
     assert 0 < gap < 16
     hit = "([x, y]) => document.elementFromPoint(x, y).closest('#notices') === null"
     assert await page.evaluate(hit, [first["x"] + 40, second["y"] - gap / 2])
+
+
+async def test_what_goes_wrong_in_a_dialog_is_said_in_front_of_it(
+    server: Server, browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("status of 413")
+    complaints.allow("Response Status Error Code 413")
+
+    async def refuse(route: Route) -> None:
+        if route.request.method == "GET":
+            await route.continue_()
+        else:
+            await route.fulfill(status=413, content_type="text/plain", body="The body is too large.")
+
+    page = await opened(browser_page, server.url)
+    await page.route("**/edit/", refuse)
+    await page.get_by_role("button", name="Send test event").click()
+    await page.get_by_role("button", name="Edit and resend").click()
+    await page.get_by_role("button", name="Send it").click()
+    notice = page.locator(".notice", has_text="The body is too large.")
+    await expect(notice).to_be_visible()
+    hit = "line => { const {x, y} = line.getBoundingClientRect(); return line.contains(document.elementFromPoint(x + 20, y + 10)) }"
+    assert await notice.evaluate(hit)
+    await page.keyboard.press("Escape")
+    await expect(page.locator("dialog")).to_be_hidden()
+    await expect(notice).to_be_visible()
