@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -54,6 +55,8 @@ def send(request: HttpRequest) -> HttpResponse:
         return render(request, "send/_started.html", context | {"started": made, "batch": batches.at_hand()})
     if not request.htmx and made:  # type: ignore[attr-defined]
         return redirect("delivery", made[0].pk)
+    if len(made) > 1 or any(delivery.held for delivery in made):  # then the outcome names them
+        prefetch_related_objects(made, "endpoint")
     return render(request, "send/_outcome.html", context | {"sent": made})
 
 

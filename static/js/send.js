@@ -34,6 +34,9 @@ if (form) {
     }
   });
   document.addEventListener("htmx:oobAfterSwap", who);
+  // What is said of the last one is none of the next one's; the token beside it stays.
+  const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());
+  form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());
   // The second click of a double click is the same intention.
   form.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
   form.addEventListener("keydown", (event) => {

@@ -54,6 +54,18 @@ def test_nobody_subscribed_is_said_and_not_an_error(htmx: Client, endpoint: Endp
     assert "nothing was sent" in htmx.post("/send/", form("everyone")).content.decode()
 
 
+def test_what_waits_for_a_paused_endpoint_is_not_called_sent(htmx: Client, endpoint: Endpoint) -> None:
+    endpoint.pause()
+    said = htmx.post("/send/", form(endpoint)).content.decode()
+    assert "it waits, because <b>Mine</b> is paused" in said and "Sent." not in said
+
+
+def test_of_several_each_says_where_it_went(htmx: Client, endpoint: Endpoint) -> None:
+    Endpoint.register(url="http://localhost:3001/", events=["*"], description="Other")
+    said = htmx.post("/send/", form("everyone")).content.decode()
+    assert "Sent to <b>Mine</b>." in said and "Sent to <b>Other</b>." in said
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "said"),
     [
