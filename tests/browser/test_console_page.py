@@ -343,3 +343,18 @@ async def test_whoever_changes_their_mind_quickly_is_told_where_the_last_choice_
     for one in [*options, *options, endpoint["id"]]:
         await choice.select_option(one, no_wait_after=True)
     await expect(page.locator("#audience")).to_contain_text(endpoint["url"])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_long_description_breaks_no_pane(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": "A rather long description " * 6})
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?endpoint={endpoint['id']}")
+    if width == 390:
+        await page.get_by_role("button", name="Deliveries").click()
+    await expect(page.get_by_label("Filter by endpoint")).to_be_visible()
+    beyond = "pane => [...pane.querySelectorAll('.filter *')].filter(one => one.getBoundingClientRect().right > pane.getBoundingClientRect().right).length"
+    assert await page.locator(".pane.list").evaluate(beyond) == 0
+    assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth")
