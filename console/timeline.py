@@ -9,6 +9,7 @@ from simulator.models import Attempt, Delivery
 from .templatetags.ui import ms, seconds
 
 PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
+MINUTES = (0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14_400)
 THINNEST = 0.8  # percent: an attempt of 5 ms among waits of 32 s stays visible
 
 
@@ -96,7 +97,10 @@ def coming(delivery: Delivery, *, scale: float, now: datetime) -> list[datetime]
 
 
 def _ticks(span: float) -> list[tuple[float, str]]:
-    """Three to six round moments: (percent, label)."""
+    """Two to six round moments: (percent, label)."""
+    for minutes in MINUTES if span > 60 else ():  # beyond a minute a round step is one of the clock
+        if span / (minutes * 60) <= 6:
+            return _steps(span, minutes * 60)
     step = 10.0**-4
     while span / step > 6:
         for factor in (2, 5, 10):
@@ -115,7 +119,14 @@ def _steps(span: float, step: float) -> list[tuple[float, str]]:
 
 
 def _label(moment: float) -> str:
-    return ms(moment * 1000) if moment < 1 else f"{moment:g} s" if moment < 120 else seconds(moment)
+    """Exact, unlike a duration: neighbours differ by less than what rounding would leave."""
+    if moment < 1:
+        return f"{moment * 1000:g} ms"
+    return (
+        f"{moment:g} s"
+        if moment < 60
+        else seconds(moment).replace(" min 0 s", " min").replace(" h 0 min", " h")
+    )
 
 
 def waterfall(attempt: Attempt) -> list[Bar]:

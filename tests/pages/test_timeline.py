@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +74,26 @@ def test_no_bar_leaves_the_axis_and_none_overtakes_another(
         assert 0 <= lane.bar.x <= 100 and lane.bar.width > 0 and lane.bar.x + lane.bar.width <= 101
     assert all(one.bar.x <= two.bar.x for one, two in pairwise(made.lanes))
     assert 1 <= len(made.ticks) <= 8 and all(0 <= x <= 100.01 for x, _ in made.ticks)
+
+
+@pytest.mark.parametrize(
+    ("span", "labels"),
+    [
+        (0.003, ["0", "0.5 ms", "1 ms", "1.5 ms", "2 ms", "2.5 ms", "3 ms"]),
+        (0.9, ["0", "200 ms", "400 ms", "600 ms", "800 ms"]),
+        (10, ["0", "2 s", "4 s", "6 s", "8 s", "10 s"]),
+        (62, ["0", "15 s", "30 s", "45 s", "1 min"]),
+        (130, ["0", "30 s", "1 min", "1 min 30 s", "2 min"]),
+        (1100, ["0", "5 min", "10 min", "15 min"]),
+        (7300, ["0", "30 min", "1 h", "1 h 30 min", "2 h"]),
+        (200_000, ["0", "12 h", "24 h", "36 h", "48 h"]),
+    ],
+)
+def test_ticks_are_round_and_their_labels_exact(span: float, labels: list[str]) -> None:
+    delivery = a_delivery(due_at=NOW + timedelta(seconds=span), failed_count=5)
+    attempt = Attempt(number=1, status="failed", started_at=NOW, duration_ms=0.0)
+    ticks = timeline.timeline(delivery, [attempt], scale=1, now=NOW).ticks
+    assert [label for _, label in ticks] == labels
 
 
 def test_the_waterfall_puts_phases_one_after_the_other() -> None:
