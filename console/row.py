@@ -24,7 +24,7 @@ def html(delivery: Delivery) -> SafeString:
         f'<li class="row {state}" data-delivery-id="{delivery.pk}" data-status="{delivery.status}" data-state="{state}">'
         f'<a href="/deliveries/{delivery.pk}/">{icon(name)}<span class="type">{escape(delivery.type)}</span>'
         f'<span class="result">{_result(delivery, state, word)}</span>'
-        f'<span class="to">{escape(words.place(delivery.endpoint))}</span>{_progress(delivery)}'
+        f'<span class="to"><bdi>{escape(words.place(delivery.endpoint))}</bdi></span>{_progress(delivery)}'
         f'<span class="unseen">{word}</span>{clock(delivery.created_at, "at")}</a></li>'
     )
 

@@ -198,3 +198,21 @@ def test_check_says_reachable_without_a_byte_of_http_or_what_is_in_the_way(
     endpoint.change(url=dead_url)
     html = client.post(f"/endpoints/{endpoint.pk}/check/").content.decode()
     assert "Nothing listens on" in html and "Start your receiver" in html
+
+
+def test_a_name_that_turns_the_direction_of_writing_turns_no_other(
+    htmx: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
+) -> None:
+    endpoint.change(description="\u202eevil")
+    delivery, isolated = deliver(), "<bdi>\u202eevil</bdi>"
+    for page in (
+        "/endpoints/",
+        f"/endpoints/{endpoint.pk}/",
+        f"/endpoints/{endpoint.pk}/edit/",
+        f"/endpoints/{endpoint.pk}/delete/",
+        "/send/audience/?endpoint=everyone&type=lead.qualified",
+        "/deliveries/rows/",
+        f"/deliveries/{delivery.pk}/detail/",
+        f"/deliveries/{delivery.pk}/edit/",
+    ):
+        assert isolated in htmx.get(page).content.decode(), page

@@ -39,8 +39,8 @@ def test_everyone_who_subscribes_gets_it_and_the_others_are_named_before(
     Endpoint.register(url="http://localhost:3001/", events=["message.received"], description="Other")
     Endpoint.register(url="http://localhost:3002/", events=["*"], description="Asleep").pause()
     said = htmx.get("/send/audience/?endpoint=everyone&type=lead.qualified").content.decode()
-    assert "Goes to <b>Mine</b>" in said
-    assert "<b>Other</b> (not subscribed)" in said and "<b>Asleep</b> (paused)" in said
+    assert "Goes to <b><bdi>Mine</bdi></b>" in said
+    assert "<b><bdi>Other</bdi></b> (not subscribed)" in said and "<b><bdi>Asleep</bdi></b> (paused)" in said
     htmx.post("/send/", form("everyone"))
     assert Delivery.objects.get().endpoint == endpoint
 
@@ -57,13 +57,13 @@ def test_nobody_subscribed_is_said_and_not_an_error(htmx: Client, endpoint: Endp
 def test_what_waits_for_a_paused_endpoint_is_not_called_sent(htmx: Client, endpoint: Endpoint) -> None:
     endpoint.pause()
     said = htmx.post("/send/", form(endpoint)).content.decode()
-    assert "it waits, because <b>Mine</b> is paused" in said and "Sent." not in said
+    assert "it waits, because <b><bdi>Mine</bdi></b> is paused" in said and "Sent." not in said
 
 
 def test_of_several_each_says_where_it_went(htmx: Client, endpoint: Endpoint) -> None:
     Endpoint.register(url="http://localhost:3001/", events=["*"], description="Other")
     said = htmx.post("/send/", form("everyone")).content.decode()
-    assert "Sent to <b>Mine</b>." in said and "Sent to <b>Other</b>." in said
+    assert "Sent to <b><bdi>Mine</bdi></b>." in said and "Sent to <b><bdi>Other</bdi></b>." in said
 
 
 @pytest.mark.parametrize(
