@@ -15,10 +15,17 @@ function quickly() {
 
 function thoroughly() {
   const { value } = data();
-  htmx.ajax("POST", validity.dataset.check, { source: validity, target: validity, swap: "innerHTML", values: { data: value } });
+  htmx.ajax("POST", validity.dataset.check, { source: validity, target: validity, swap: "innerHTML", values: { data: value } }).catch(() => validity.replaceChildren());
+}
+
+// What was said of an earlier text is not said of this one: neither beside it nor by the last Send.
+function forget() {
+  validity.replaceChildren();
+  document.querySelector("#outcome [data-field=data]")?.remove();
 }
 
 export function judge() {
+  forget();
   quickly();
   clearTimeout(timer);
   timer = setTimeout(thoroughly, 200);
@@ -33,6 +40,9 @@ function jump(line, column) {
 
 if (validity) {
   document.addEventListener("input", (event) => event.target.id === "data" && judge());
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target === validity && detail.requestConfig.parameters.data !== data().value) detail.shouldSwap = false;
+  });
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target === validity) data().setAttribute("aria-invalid", validity.querySelector(".invalid") !== null);
     if (detail.target.id === "data") judge();

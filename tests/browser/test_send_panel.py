@@ -36,3 +36,21 @@ async def test_an_event_that_did_not_leave_takes_the_last_sent_away(
     await page.unroute("**/send/")
     await send.click()
     await expect(page.locator("#outcome .sent")).to_be_visible()
+
+
+async def test_an_edit_takes_the_last_verdict_away_and_none_comes_for_what_was_not_judged(
+    server: Server, browser_page: Page, complaints: Complaints, cut_off: None
+) -> None:
+    complaints.allow("status of 400")
+    page = await opened(browser_page, server.url)
+    await page.get_by_label("Data").fill("{")
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator("#outcome .invalid")).to_be_visible()
+    await page.get_by_label("Data").fill("{}")
+    await expect(page.locator("#outcome .invalid")).to_have_count(0)
+    await expect(page.locator("#validity .valid")).to_be_visible()
+    await page.route("**/send/check/", lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/send/check/")):
+        await page.get_by_label("Data").fill("{,")
+    await expect(page.locator("#validity p")).to_have_count(0)
+    await expect(page.locator("#notices .notice")).to_have_count(0)
