@@ -151,10 +151,14 @@ def status(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 def _show_card(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("endpoint", endpoint.pk)
+    return render(request, "endpoints/_card.html", {"card": _fresh_card(endpoint)})
+
+
+def _fresh_card(endpoint: Endpoint) -> dict[str, Any]:
     fresh = _find(endpoint.pk)
     if fresh is None:
         raise Endpoint.DoesNotExist(endpoint.pk)
-    return render(request, "endpoints/_card.html", {"card": _cards([fresh])[0]})
+    return _cards([fresh])[0]
 
 
 @require_POST
@@ -165,7 +169,7 @@ def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     delivery = send_test(endpoint.pk, Content(type, sample_of(type)))
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("delivery", delivery.pk)
-    return render(request, "endpoints/_tested.html", {"delivery": delivery})
+    return render(request, "endpoints/_tested.html", {"delivery": delivery, "card": _fresh_card(endpoint)})
 
 
 @require_POST
@@ -192,13 +196,14 @@ def rotate(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     if overlap not in OVERLAPS:
         return notice(request, "Choose one of the offered overlaps.", status=400)
     value, end = endpoint.rotate_secret(overlap_seconds=int(overlap), actor="console")
-    return _secret(request, {"secret": value, "end": end if int(overlap) else None, "rotated": True})
+    context = {"secret": value, "end": end if int(overlap) else None, "rotated": True}
+    return _secret(request, context | {"card": _fresh_card(endpoint)})
 
 
 def _secret(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "endpoints/_secret.html", context)
-    return whole_page(request, "endpoints/secret.html", context)
+    return whole_page(request, "endpoints/secret.html", context | {"card": None})  # no card is there to renew
 
 
 @loads_endpoint

@@ -216,3 +216,19 @@ def test_a_name_that_turns_the_direction_of_writing_turns_no_other(
         f"/deliveries/{delivery.pk}/edit/",
     ):
         assert isolated in htmx.get(page).content.decode(), page
+
+
+def test_the_card_shows_what_a_test_event_and_a_rotation_have_changed(
+    htmx: Client, endpoint: Endpoint
+) -> None:
+    html = htmx.post(f"/endpoints/{endpoint.pk}/test/").content.decode()
+    assert f'id="{endpoint.pk}-recently" hx-swap-oob="true"' in html and "1 waiting" in html
+    html = htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "0"}).content.decode()
+    assert f'id="{endpoint.pk}-secrets" hx-swap-oob="true"' in html
+    assert f"<code>whsec_…{endpoint.current_secret()[-4:]}</code>" in html
+
+
+def test_a_test_event_to_a_paused_endpoint_is_not_called_sent(htmx: Client, endpoint: Endpoint) -> None:
+    endpoint.pause()
+    html = htmx.post(f"/endpoints/{endpoint.pk}/test/").content.decode()
+    assert "it waits, because the endpoint is paused" in html and "Sent." not in html
