@@ -4,6 +4,7 @@ import "./clock.js";
 import "./copy.js";
 import "./detail.js";
 import "./dialog.js";
+import "./focus.js";
 import "./keys.js";
 import "./list.js";
 import "./panes.js";

@@ -1,7 +1,7 @@
 """The send panel under the hand: what it says is about what was done last, and the focus stays where it was."""
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.serving import Server
 
@@ -54,3 +54,61 @@ async def test_an_edit_takes_the_last_verdict_away_and_none_comes_for_what_was_n
         await page.get_by_label("Data").fill("{,")
     await expect(page.locator("#validity p")).to_have_count(0)
     await expect(page.locator("#notices .notice")).to_have_count(0)
+
+
+async def after_a_frame(route: Route) -> None:
+    """A button that is disabled when a frame is painted loses the focus for good."""
+    await route.request.frame.evaluate("new Promise(requestAnimationFrame)")
+    await route.request.frame.evaluate("new Promise(requestAnimationFrame)")
+    await route.continue_()
+
+
+async def test_enter_works_twice_on_send_and_on_add(
+    server: Server, browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("status of 400")
+    page = await opened(browser_page, server.url)
+    await page.route("**/send/", after_a_frame)
+    await page.route("**/send/receiver/", after_a_frame)
+    send = page.get_by_role("button", name="Send test event")
+    await send.focus()
+    for count in (1, 2):
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".rows [data-delivery-id]")).to_have_count(count)
+        await expect(send).to_be_focused()
+    await page.get_by_label("Your receiver's URL").fill("http://example.com/")
+    add = page.get_by_role("button", name="Add")
+    await add.focus()
+    for _ in range(2):
+        async with page.expect_response("**/send/receiver/"):
+            await page.keyboard.press("Enter")
+        await expect(add).to_be_focused()
+    await expect(page.locator("#yours-error")).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["Send test event", "Check endpoint", "Rotate secret", "Pause"])
+async def test_the_button_that_was_pressed_on_a_card_keeps_the_focus(
+    server: Server, browser_page: Page, name: str
+) -> None:
+    page = browser_page
+    await page.goto(f"{server.url}/endpoints/")
+    await page.route("**/endpoints/*/*/", after_a_frame)
+    card = page.locator(".card").first
+    await card.get_by_role("button", name=name).focus()
+    for _ in range(2):
+        async with page.expect_response("**/endpoints/*/*/"):
+            await page.keyboard.press("Enter")
+        await expect(card.locator("button:focus")).to_have_count(1)
+
+
+async def test_a_card_shows_at_once_what_its_buttons_have_changed(server: Server, browser_page: Page) -> None:
+    page = browser_page
+    await page.goto(f"{server.url}/endpoints/")
+    card = page.locator(".card").first
+    recently, secrets = card.locator("[id$=-recently]"), card.locator("[id$=-secrets] code")
+    await expect(recently).to_have_text("nothing sent")
+    await card.get_by_role("button", name="Send test event").click()
+    await expect(recently).not_to_have_text("nothing sent")
+    await expect(secrets).to_have_count(1)
+    await card.get_by_role("button", name="Rotate secret").click()
+    await expect(secrets).to_have_count(2)
