@@ -334,9 +334,7 @@ class Engine:
         endpoints = {number: line.room() for number, line in busy.items()}
         shares = {number: self._share - line.out for number, line in busy.items()}
         left = self._concurrency - len(self._out) + len(given.ended())
-        beyond = -sum(
-            min(0, share) for share in shares.values()
-        )  # clicks that are not one of the concurrency
+        beyond = sum(max(0, -share) for share in shares.values())  # clicks, out of those kept for them
         free, clicks = (0, 0) if self._stopping else (left + beyond, left + FOR_CLICKS)
         files = self._files.free() - len(self._out) + self._in_flight
         return Room(min(free, files), min(clicks, files), endpoints, shares, self._share)

@@ -15,9 +15,7 @@ from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
-FEW = (
-    1000  # deliveries: they are looked at one by one rather than found among all that contain a frequent text
-)
+FEW = 1000  # deliveries are looked at one by one rather than found among all that contain a frequent text
 NEWEST = 1000  # of them are looked at for what nearly every request has in its headers
 # An id is made a moment before or after the row's own time: the range of ids is only there for the index.
 _SLACK = timedelta(minutes=1)
