@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +42,26 @@ def test_e23_a_stall_is_told_with_its_length_and_its_place(loop, caplog):
     (told,) = caplog.records
     assert told.levelno == logging.WARNING and "stood still for 0.3" in told.getMessage()
     assert "in stands_still" in told.getMessage(), "the innermost frames are shown"
+
+
+def test_e23_processor_time_tells_computing_from_waiting(loop, caplog):
+    def computes(seconds: float) -> None:
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    async def life() -> None:
+        Watchdog(loop)
+        await asyncio.sleep(0)
+        computes(2 * STALL_S)
+        await asyncio.sleep(0)
+        threading.Event().wait(2 * STALL_S)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(life())
+    told = [record.getMessage() for record in caplog.records]
+    times = [float(re.search("with ([0-9.]+) s of processor time", words)[1]) for words in told]
+    assert max(times) >= 2 * STALL_S and min(times) < STALL_S / 2, told
 
 
 def test_waiting_and_working_in_small_steps_is_no_stall(loop, caplog):
