@@ -77,7 +77,7 @@ def _check(name: str, text: str) -> None:
         raise BadFilter(name, "invalid_choice", f"status is one of {', '.join(STATUSES)}.")
     if name == "endpoint" and ids.decode("ep", text) is None:
         raise BadFilter(name, "invalid_format", "endpoint is an id such as ep_0Ab1Cd2Ef3G.")
-    if name == "code" and not re.fullmatch(r"[1-5](xx|\d\d)", text, re.ASCII) and text not in failures.CODES:
+    if name == "code" and not re.fullmatch(r"[1-9](xx|\d\d)", text, re.ASCII) and text not in failures.CODES:
         raise BadFilter(
             name, "invalid_choice", "code is a status (404), a class (5xx) or a failure code (refused)."
         )
