@@ -280,7 +280,7 @@ def hint_for(
     if code == "interrupted" and last:
         return "Nothing further is sent. If your receiver has not processed it, resend the event."
     if code == "internal_error" and "descriptors" in message:
-        return "Raise the limit of open files (`ulimit -n 4096`) before `manage.py up`, or lower SIM_CONCURRENCY."
+        return "Raise the limit of open files (ulimit -n 4096) before manage.py up, or lower SIM_CONCURRENCY."
     return FAILURES[code].hint
 
 
@@ -365,7 +365,7 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return "The redirect leads back to the same URL: answer with 2xx there instead of redirecting."
     same_server = theirs[:2] == ours[:2]
     if same_server and (theirs.path or "/") == ours.path + "/":
-        return f"The redirect adds a slash: register the URL with `/` at its end ({ours._replace(path=theirs.path).geturl()})."
+        return f"The redirect adds a slash: register the URL with a slash at its end ({ours._replace(path=theirs.path).geturl()})."
     if same_server and ours.path == theirs.path + "/":
         return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
     if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:

@@ -85,7 +85,7 @@ def unauthorized() -> Problem:
     return Problem(
         401,
         "UNAUTHORIZED",
-        "Send the API key as 'Authorization: Bearer <key>'. `up` prints it when it starts.",
+        "Send the API key as 'Authorization: Bearer <key>'. manage.py up prints it when it starts.",
         headers={"WWW-Authenticate": 'Bearer realm="simulator"'},
     )
 

@@ -44,6 +44,13 @@ def test_every_failure_has_its_hint(attempted: Make) -> None:
     assert "@csrf_exempt" in shown(delivery)
 
 
+def test_a_hint_stands_there_without_marks_of_another_language(attempted: Make) -> None:
+    header = ["Location", "http://localhost:3000/webhook/"]
+    html = shown(attempted("failed", status_code=301, error="redirect", response_headers=[header]))
+    assert "register the URL with a slash at its end (http://localhost:3000/webhook/)" in html
+    assert "`" not in html
+
+
 def test_interrupted_has_a_badge_and_a_sentence_of_its_own(attempted: Make) -> None:
     delivery = attempted(
         "pending", status="interrupted", status_code=None, error="interrupted", duration_ms=800
