@@ -113,11 +113,10 @@ def _lexer(language: str) -> Lexer:
 
 
 def hexdump(raw: bytes) -> str:
-    """Offset, sixteen bytes, what they are in ASCII."""
+    """Offset, eight bytes, what they are in ASCII: no more has room in a pane and on a phone."""
     lines = []
-    for start in range(0, len(raw), 16):
-        chunk = raw[start : start + 16]
-        digits = f"{chunk[:8].hex(' ')}  {chunk[8:].hex(' ')}"
+    for start in range(0, len(raw), 8):
+        chunk = raw[start : start + 8]
         letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in chunk)
-        lines.append(f"{start:08x}  {digits:<48}  {letters}")
+        lines.append(f"{start:08x}  {chunk.hex(' '):<23}  {letters}")
     return "\n".join(lines)

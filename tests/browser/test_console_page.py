@@ -346,6 +346,20 @@ async def test_whoever_changes_their_mind_quickly_is_told_where_the_last_choice_
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+async def test_a_body_in_hex_is_read_without_scrolling_sideways(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    [delivery] = fire(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    await page.get_by_role("tab", name="Request").click()
+    await page.locator("#panel-request").get_by_role("button", name="hex").click()
+    shown = page.locator("#panel-request pre.hex")
+    await expect(shown).to_contain_text('{"id":"e')
+    assert await shown.evaluate("pre => pre.scrollWidth <= pre.clientWidth")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 async def test_a_long_description_breaks_no_pane(
     server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
 ) -> None:
