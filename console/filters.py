@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from simulator import failures, search, searchable
 from simulator.models import Delivery, Endpoint
-from simulator.models.delivery import DeliveryQuerySet
+from simulator.models.delivery import HELD, DeliveryQuerySet
 from simulator.models.event_type import known_types
 
 Shape = Callable[[DeliveryQuerySet], "QuerySet[Delivery, Any]"]
@@ -74,7 +74,7 @@ class Filter:
             endpoint=self.endpoint or None,
         )
         found = search.matching(asked)
-        return found.filter(attempt_count__gt=0) if retrying else found
+        return found.filter(attempt_count__gt=0).exclude(due_at=HELD) if retrying else found
 
 
 def _shown(text: str) -> list[Q]:

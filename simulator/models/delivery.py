@@ -162,10 +162,6 @@ class Delivery(models.Model):
         return self.due_at == HELD
 
     @property
-    def retrying(self) -> bool:
-        return self.status == PENDING and self.attempt_count > 0
-
-    @property
     def next_attempt_at(self) -> datetime | None:
         """When the next attempt is due; None when none is, or when the endpoint is paused."""
         return self.due_at if self.status == PENDING and not self.held else None

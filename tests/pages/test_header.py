@@ -6,7 +6,8 @@ import pytest
 from django.test import Client, override_settings
 
 from console import header
-from simulator.models import Delivery
+from simulator.models import Delivery, Endpoint
+from simulator.rows import query
 
 Make = Callable[..., Delivery]
 
@@ -16,15 +17,39 @@ def test_what_is_under_way_is_counted_by_how_it_stands(attempted: Make, deliver:
     deliver()
     deliver()
     attempted()
-    assert header.counters() == {"sending": 0, "retrying": 1, "waiting": 2, "more": False}
+    assert header.counters() == {"retrying": 1, "waiting": 2, "more": False}
 
 
-def test_a_huge_queue_is_counted_up_to_a_bound(deliver: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_paused_endpoint_holds_is_neither_retried_nor_waiting(
+    client: Client, attempted: Make, deliver: Make
+) -> None:
+    again, first = attempted("pending", status_code=500, error="status"), deliver()
+    again.endpoint.pause()
+    assert "<b>2</b> held" in header.render()[0]
+    page = client.get("/?status=retrying").content.decode()
+    assert "</b> retrying" not in page and "</b> waiting" not in page
+    assert again.pk not in page
+    again.endpoint.resume()
+    assert "<b>1</b> retrying" in header.render()[0] and "held" not in header.render()[0]
+    page = client.get("/?status=retrying").content.decode()
+    assert again.pk in page and first.pk not in page
+
+
+@pytest.mark.django_db
+def test_the_counts_are_found_by_their_index_without_sorting() -> None:
+    plan = str(query(f"EXPLAIN QUERY PLAN {header._UNFINISHED}", [1]))
+    assert "simulator_delivery USING INDEX next_due " in plan and "FOR ORDER BY" not in plan
+
+
+def test_a_huge_queue_is_counted_up_to_a_bound(
+    deliver: Make, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(header, "MOST", 3)
     for _ in range(4):
         deliver()
-    assert header.counters() == {"sending": 0, "retrying": 0, "waiting": 3, "more": True}
-    assert "3+" in header.render()[0]
+    assert header.counters()["waiting"] == 3 and "<b>3+</b> waiting" in header.render()[0]
+    endpoint.pause()
+    assert header.render()[0].strip() == "<span><b>3+</b> held</span>"
 
 
 @pytest.mark.django_db
