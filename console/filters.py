@@ -36,12 +36,10 @@ class Filter:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Filter":
-        """From a query string. A link that is out of date shows more, never an error."""
+        """From a query string. A link that is out of date finds what there is, never an error."""
         given = {
             name: query.get(name, "").replace("\0", "").strip()[: search.MAX_TEXT] for name in cls.__slots__
         }
-        if given["status"] not in STATUSES:
-            given["status"] = ""
         return cls(**given)
 
     def __bool__(self) -> bool:
@@ -49,6 +47,22 @@ class Filter:
 
     def query_string(self) -> str:
         return urlencode({name: value for name, value in asdict(self).items() if value})
+
+    def unknown(self) -> list[tuple[str, str]]:
+        """(kind, value) of each choice that names nothing there is, so that nothing can match."""
+        found = []
+        if self.status and self.status not in STATUSES:
+            found.append(("status", self.status))
+        if self.type and self.type not in known_types():
+            found.append(("type", self.type))
+        if self.endpoint and not Endpoint.objects.filter(pk=self.endpoint).exists():
+            found.append(("endpoint", self.endpoint))
+        return found
+
+    def endpoint_name(self) -> str:
+        """As the list of choices calls it; also one that is not listed, for its history."""
+        endpoint = Endpoint.objects.filter(pk=self.endpoint).first()
+        return f"{endpoint or self.endpoint}{' (deleted)' if endpoint and endpoint.deleted_at else ''}"
 
     def among(self, changed: Sequence[str]) -> DeliveryQuerySet:
         """Those of these few deliveries that it lets through, in no order."""

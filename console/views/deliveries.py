@@ -40,14 +40,19 @@ def index(request: HttpRequest, template: str) -> HttpResponse:
     """The console, or only its list: one view on two URLs."""
     filter = Filter.of(request.GET)
     cursor = request.GET.get("cursor", "")
+    page = rows.page(filter, cursor)
     context = {
         "filter": filter,
-        "page": rows.page(filter, cursor),
+        "page": page,
         "query": filter.query_string(),
         "statuses": STATUSES,
+        "unknown": [] if page.html else filter.unknown(),
     }
     if template == "console/index.html":
-        return whole_page(request, template, {**context, **sending.panel(request), **_opened(request)})
+        panel = sending.panel(request)
+        if filter.endpoint and filter.endpoint not in [each.pk for each in panel["endpoints"]]:
+            context["unlisted"] = filter.endpoint_name()
+        return whole_page(request, template, {**context, **panel, **_opened(request)})
     response = render(request, "deliveries/_rows.html" if cursor else template, context)
     if not cursor:
         response["HX-Replace-Url"] = f"/?{filter.query_string()}" if filter else "/"
