@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
-from . import engine, failures
+from . import engine, hints
 from .outcome import Outcome
 from .wire import Transport
 
@@ -30,7 +30,7 @@ def reach(url: str, *, timeout: float, tls_verify: bool = True) -> dict[str, Any
         )
         return _told(stopped, hint="Check again once it runs.")
     code = outcome.error
-    return _told(outcome, hint=failures.hint_for(code, url=url, message=outcome.message) if code else "")
+    return _told(outcome, hint=hints.hint_for(code, url=url, message=outcome.message) if code else "")
 
 
 async def _alone(probe: Callable[[Transport], Coroutine[Any, Any, Outcome]]) -> Outcome:

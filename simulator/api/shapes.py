@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from .. import failures
+from .. import hints
 from ..ids import encode
 from ..models import Activity, Attempt, Delivery, Endpoint, Event
 from ..models.delivery import HELD, PENDING
@@ -218,7 +218,7 @@ def _error(attempt: Attempt) -> Json | None:
 
 def hint(attempt: Attempt) -> str:
     """What to change, for an attempt with an error."""
-    return failures.hint_for(
+    return hints.hint_for(
         attempt.error or "",
         status_code=attempt.status_code,
         headers=[(name, value) for name, value in attempt.response_headers or []],

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from simulator.failures import hint_for
+from simulator.hints import hint_for
 from simulator.outcome import Outcome
 from simulator.wire import Transport
 

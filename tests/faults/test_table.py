@@ -10,7 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from simulator.failures import CODES, hint_for
+from simulator.failures import CODES
+from simulator.hints import hint_for
 from simulator.outcome import Outcome
 from simulator.wire import Transport
 

@@ -1,0 +1,199 @@
+"""The cure for one failure, as close to it as the answer allows. Knows no socket, row or page."""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from .failures import FAILURES, in_ascii
+
+Headers = Sequence[tuple[str, str]]
+
+
+def hint_for(
+    code: str,
+    *,
+    status_code: int | None = None,
+    headers: Headers = (),
+    body: bytes = b"",
+    url: str = "",
+    message: str = "",
+    last: bool = False,
+) -> str:
+    """The cure for this very failure: the code's own hint, or a closer one where the answer gives it away.
+
+    `last` says that its delivery has ended with it.
+    """
+    if code == "status" and status_code is not None:
+        return _status_hint(status_code, headers, body, url)
+    if code == "redirect":
+        return _redirect_hint(headers, url, message)
+    if code == "refused":
+        return _refused_hint(url)
+    if code == "bad_response" and body.startswith((b"\x15\x03", b"\x16\x03")):
+        return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
+    if code == "bad_response" and status_code == 101:
+        return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
+    if code == "tls_failed" and "perhaps this port does not speak TLS" in message:
+        plain = _with_scheme(url, "http")
+        return f"If this port speaks plain HTTP: use http in the URL ({plain}). Else its own log says why it hung up."
+    if code == "tls_failed" and "does not speak TLS" in message:
+        return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
+    if code == "tls_failed":
+        return _tls_hint(message)
+    if code in ("reset", "closed_before_response") and url.startswith("http:"):
+        return f"{FAILURES[code].hint} If this port speaks TLS: use https in the URL."
+    if code == "interrupted" and last:
+        return "Nothing further is sent. If your receiver has not processed it, resend the event."
+    if code == "internal_error" and "descriptors" in message:
+        return "Raise the limit of open files (ulimit -n 4096) before manage.py up, or lower SIM_CONCURRENCY."
+    return FAILURES[code].hint
+
+
+# nginx, Go, Apache and Tomcat, each in its own words.
+_WANTS_TLS = re.compile(
+    rb"plain HTTP request was sent to HTTPS port|HTTP request to an HTTPS server"
+    rb"|speaking plain HTTP to an SSL|combination of host and port requires TLS",
+    re.IGNORECASE,
+)
+
+
+def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
+    if status == 500 and b'"FAIL_FIRST"' in body:
+        return (
+            "Nothing to fix: the built-in receiver fails on purpose here (fail_first). A retry will succeed."
+        )
+    if status == 403 and re.search(rb"csrf", body, re.IGNORECASE):
+        return (
+            "Your framework's CSRF check refused the request: exempt this view (in Django @csrf_exempt) and"
+            " verify the signature instead."
+        )
+    if status == 400 and _WANTS_TLS.search(body):
+        return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
+    if status == 400 and b"No required SSL certificate" in body:  # nginx
+        return _TLS_CURES["CERTIFICATE_REQUIRED"]
+    if status == 400 and b"DisallowedHost" in body:
+        return "Django refused the Host header: add the URL's host to ALLOWED_HOSTS of your receiver."
+    if status == 405:
+        allowed = ", ".join(value for name, value in headers if name.lower() == "allow")
+        return "Deliveries are POST requests: let this route accept POST" + (
+            f" (it allows {allowed})." if allowed else "."
+        )
+    if status == 404 and not url.endswith("/") and "?" not in url:
+        return "No route at this path: compare the path with your receiver's routes, also the final slash."
+    return _STATUS_HINTS.get(status) or _class_hint(status)
+
+
+_STATUS_HINTS = {
+    400: "Your receiver refused the request: compare what it expects with the body and headers sent.",
+    401: "Our signature is right: look at the signed bytes under Signature and hash exactly those. Most often the"
+    " body was parsed and written again, the timestamp left out, or the secret cut; or another login guards the route.",
+    403: "Your receiver refused the request: look for an access rule, an allow-list or a signature check.",
+    404: "No route at this path: compare the path with your receiver's routes.",
+    406: "Your receiver refuses the Accept it saw: a webhook route should not negotiate content.",
+    408: "Your receiver waited too long for the request: look for a proxy with a very short limit.",
+    409: "Your receiver saw a conflict. If it knew the event already, answer 2xx to repeats.",
+    410: "410 says that this receiver is gone, so the endpoint is paused. Answer 2xx, then resume it.",
+    411: "Your receiver wants a Content-Length; it is sent, so look for a proxy that removes it.",
+    413: "The body is larger than your receiver allows: raise its limit (client_max_body_size in nginx).",
+    415: "The body is application/json: let this route accept that content type.",
+    421: "The server does not serve this host: check the host name in the URL.",
+    422: "Your receiver understood the JSON but refused its fields: compare its schema with the body sent.",
+    426: "Your receiver wants another protocol; deliveries speak HTTP/1.1.",
+    429: "Your receiver asks for fewer requests; a Retry-After header lengthens the wait before the next one.",
+    500: "Your receiver failed while handling the event: its own output has the stack trace.",
+    501: "Your receiver does not implement POST here: check the method its route accepts.",
+    502: "A proxy answered, the application behind it did not: is it running, and on the proxied port?",
+    503: "Your receiver is not available now; a Retry-After header lengthens the wait before the next attempt.",
+    504: "A proxy answered, the application behind it was too slow: answer at once and work afterwards.",
+}
+
+
+def _class_hint(status: int) -> str:
+    if 400 <= status < 500:
+        return "Your receiver refused the request; its own output should say why."
+    if 500 <= status < 600:
+        return "Your receiver failed while handling the event: look at its own output."
+    return f"{status} is no status of HTTP; answer with one from 200 to 299."
+
+
+def _redirect_hint(headers: Headers, url: str, message: str) -> str:
+    location = next((value for name, value in headers if name.lower() == "location"), None)
+    if location == "" or " points to an empty Location;" in message:
+        return "The Location of this redirect is empty: answer with 2xx, or register the final URL of the receiver."
+    if location is None and " points to " in message and " points to nowhere;" not in message:
+        return FAILURES["redirect"].hint  # its Location is not among the headers that are kept
+    if location is None:
+        return "A 3xx without a Location: answer with 2xx, or register the final URL of the receiver."
+    ours, theirs = _split(url) or urlsplit(""), _followed(url, location)
+    if theirs is None:
+        return "The Location of this redirect is no valid URL: answer with 2xx instead of redirecting."
+    final = theirs.geturl()
+    if theirs == ours:
+        return "The redirect leads back to the same URL: answer with 2xx there instead of redirecting."
+    same_server = theirs[:2] == ours[:2]
+    if same_server and (theirs.path or "/") == ours.path + "/":
+        return f"The redirect adds a slash: register the URL with a slash at its end ({ours._replace(path=theirs.path).geturl()})."
+    if same_server and ours.path == theirs.path + "/":
+        return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
+    if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
+        return f"The redirect leads to https: register {final}."
+    if re.search(r"log-?in|sign-?in|auth|session", theirs.path, re.IGNORECASE):
+        return (
+            "The redirect leads to a login page: let this route through without a session; verify signatures."
+        )
+    return f"Redirects are not followed: register the final URL ({final})."
+
+
+def _followed(url: str, location: str) -> SplitResult | None:
+    """Where a Location leads, as a URL that can be registered: absolute, in ASCII, without its fragment."""
+    try:
+        target = _split(urljoin(url, in_ascii(location)))
+    except ValueError:
+        return None
+    return target._replace(fragment="") if target and target.scheme in ("http", "https") else None
+
+
+_TLS_CURES = {
+    "CERTIFICATE_REQUIRED": (
+        "The simulator offers no client certificate: switch that demand off in your receiver for the test."
+    ),
+    "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": (
+        "The simulator speaks TLS 1.2 and 1.3: enable one of them in your receiver."
+    ),
+    "UNRECOGNIZED_NAME": (
+        "Your receiver has no certificate or server block for that host name: add one, or use a name it has."
+    ),
+    "HANDSHAKE_FAILURE": (
+        "No cipher or certificate type in common: give your receiver an RSA or ECDSA certificate and the usual"
+        " ciphers. A demand for a client certificate can end like this, too; the simulator offers none."
+    ),
+}
+
+
+def _tls_hint(message: str) -> str:
+    for reason, cure in _TLS_CURES.items():
+        if re.search(reason, message):
+            return cure
+    if "ALERT" in message:
+        return "This port speaks TLS, but your receiver broke the connection off: its own log says why."
+    return FAILURES["tls_failed"].hint
+
+
+def _refused_hint(url: str) -> str:
+    parts = _split(url)
+    port = parts and (parts.port or (443 if parts.scheme == "https" else 80))
+    if not parts or not port:
+        return FAILURES["refused"].hint
+    return f"Nothing listens on :{port}. Start your receiver, or correct the port in the endpoint's URL."
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port != -1 else None  # reading the port is what finds a bad one
+    except ValueError:
+        return None
+
+
+def _with_scheme(url: str, scheme: str) -> str:
+    return re.sub(r"^[a-z]+://", f"{scheme}://", url) if url else f"{scheme}://…"

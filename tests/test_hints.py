@@ -1,0 +1,119 @@
+"""The cure each failure is shown with."""
+
+import pytest
+
+from simulator.failures import CODES
+from simulator.hints import hint_for
+
+LOCAL = "http://localhost:3000/webhook"
+
+
+@pytest.mark.parametrize(
+    ("code", "facts", "cure"),
+    [
+        ("refused", {}, ":3000"),
+        ("refused", {"url": "https://example.com/"}, ":443"),
+        (
+            "redirect",
+            {"status_code": 301, "headers": [("Location", "/webhook/")]},
+            "http://localhost:3000/webhook/",
+        ),
+        ("redirect", {"status_code": 308, "headers": [("location", LOCAL + "/")]}, "adds a slash"),
+        ("redirect", {"url": LOCAL + "/", "headers": [("Location", "/webhook")]}, "removes the final slash"),
+        ("redirect", {"headers": [("Location", "https://localhost:3000/webhook")]}, "leads to https"),
+        ("redirect", {"headers": [("Location", "/accounts/login/?next=/webhook")]}, "login page"),
+        ("redirect", {"headers": [("Location", "https://[bad")]}, "no valid URL"),
+        ("redirect", {"headers": []}, "without a Location"),
+        ("redirect", {"headers": [("Location", "")]}, "Location of this redirect is empty"),
+        ("redirect", {"message": "h answered 302 Found and points to an empty Location; …"}, "is empty"),
+        ("redirect", {"headers": [("Location", "mailto:a@b.test")]}, "no valid URL"),
+        ("redirect", {"headers": [("Location", "/webhook#top")]}, "back to the same URL"),
+        ("redirect", {"headers": [("Location", "/a")]}, "(http://localhost:3000/a)"),
+        ("redirect", {"headers": [("Location", "../b?x=1#f")]}, "(http://localhost:3000/b?x=1)"),
+        ("redirect", {"headers": [("Location", "?x=1")]}, "(http://localhost:3000/webhook?x=1)"),
+        ("redirect", {"headers": [("Location", "//other.test/x")]}, "(http://other.test/x)"),
+        ("redirect", {"headers": [("Location", "/é".encode().decode("latin-1"))]}, ":3000/%C3%A9)"),
+        ("redirect", {"headers": [("Location", "/a b")]}, "(http://localhost:3000/a%20b)"),
+        ("redirect", {"headers": [("Location", "https://localhost:3000/webhook/#f")]}, "/webhook/."),
+        ("status", {"status_code": 403, "body": b"<input name=csrftoken>"}, "exempt this view"),
+        ("status", {"status_code": 403, "body": b"CSRF verification failed"}, "exempt this view"),
+        ("status", {"status_code": 403, "body": b"no"}, "access rule"),
+        ("status", {"status_code": 401}, "signature is right"),
+        ("status", {"status_code": 404}, "final slash"),
+        ("status", {"status_code": 405, "headers": [("Allow", "GET, HEAD")]}, "it allows GET, HEAD"),
+        ("status", {"status_code": 405}, "POST"),
+        ("status", {"status_code": 410}, "paused"),
+        ("status", {"status_code": 413}, "limit"),
+        ("status", {"status_code": 415}, "application/json"),
+        ("status", {"status_code": 418}, "refused the request"),
+        ("status", {"status_code": 500}, "stack trace"),
+        ("status", {"status_code": 599}, "failed while handling"),
+        ("status", {"status_code": 700}, "no status of HTTP"),
+        (
+            "status",
+            {"status_code": 400, "body": b"The plain HTTP request was sent to HTTPS port"},
+            "use https",
+        ),
+        (
+            "status",
+            {"status_code": 400, "body": b"Client sent an HTTP request to an HTTPS server.\n"},
+            "use https",
+        ),
+        (
+            "status",
+            {
+                "status_code": 400,
+                "body": b"Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+            },
+            "use https",
+        ),
+        (
+            "status",
+            {"status_code": 400, "body": b"Bad Request\nThis combination of host and port requires TLS."},
+            "use https",
+        ),
+        ("status", {"status_code": 400, "body": b"DisallowedHost at /"}, "ALLOWED_HOSTS"),
+        (
+            "status",
+            {"status_code": 400, "body": b"No required SSL certificate was sent"},
+            "switch that demand off",
+        ),
+        ("redirect", {"message": "h answered 302 Found and points to nowhere; …"}, "without a Location"),
+        ("redirect", {"message": "h answered 302 Found and points to /there; …"}, "final URL"),
+        (
+            "tls_failed",
+            {"url": "https://localhost:3000/", "message": "… perhaps this port does not speak TLS."},
+            "If this port speaks plain HTTP: use http in",
+        ),
+        ("bad_response", {"body": b"\x15\x03\x01\x00\x02"}, "https://localhost:3000/webhook"),
+        ("bad_response", {"status_code": 101}, "upgrade"),
+        (
+            "tls_failed",
+            {"url": "https://localhost:3000/", "message": "… this port does not speak TLS."},
+            "use http in",
+        ),
+        ("internal_error", {"message": "… no free file descriptors (ulimit -n)."}, "ulimit -n"),
+        ("no_response", {}, "Answer 2xx at once"),
+        ("closed_before_response", {}, "use https"),
+        ("reset", {}, "use https"),
+        ("reset", {"url": "https://localhost/"}, "its own output"),
+    ],
+)
+def test_the_hint_names_the_cure_of_this_very_failure(code: str, facts: dict, cure: str) -> None:
+    hint = hint_for(code, **{"url": LOCAL, **facts})
+    assert cure in hint and "`" not in hint  # page, API and terminal show it as it is
+
+
+@pytest.mark.parametrize("url", ["", "http://[::1", "http://h:99999/", "nonsense", "http://h/%zz?\ud800"])
+@pytest.mark.parametrize(
+    "location", ["", "//", "http://[::1", "http://h:99999/", "\xff\xfe", "?q", "/" * 3000]
+)
+def test_no_url_and_no_location_can_make_a_hint_fail(url: str, location: str) -> None:
+    for code in CODES:
+        assert hint_for(code, url=url, status_code=302, headers=[("Location", location)], body=b"\xff")
+
+
+def test_the_flaky_receiver_is_not_blamed_for_what_it_does_on_purpose() -> None:
+    body = b'{"error": {"code": "FAIL_FIRST"}}'
+    assert "on purpose" in hint_for("status", status_code=500, body=body)
+    assert "on purpose" not in hint_for("status", status_code=500, body=b"Traceback")
