@@ -42,7 +42,7 @@ def judged(text: str) -> dict[str, Any]:
         return {"problem": "The data of an event is an object: { … }.", "line": 1, "column": 1}
     size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
     if size > MAX_BODY:
-        return {"problem": "The data is larger than 1 MiB."}
+        return {"problem": "The data is larger than 1 MiB. Shorten it."}
     return {"data": data, "size": size}
 
 

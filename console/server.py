@@ -17,7 +17,7 @@ from twisted.internet import defer, reactor
 from . import security
 from .watchdog import Watchdog
 
-MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form's encoding adds
+MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form adds around it
 MAX_DISCARDED = 64 * 1024 * 1024
 GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off

@@ -145,7 +145,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def test_a_body_up_to_the_limit_arrives_whole_and_one_byte_more_is_refused(program: Program) -> None:
     assert program.call("/", b"x" * MAX_BODY) == (200, b"%d" % MAX_BODY)
     status, body = program.call("/", b"x" * (MAX_BODY + 1))
-    assert (status, body) == (413, b"The body is too large: at most 1 MiB.\n")
+    assert (status, body) == (
+        413,
+        b"Too large: a body, or the data of an event, is at most 1 MiB. Nothing was done; shorten it.\n",
+    )
 
 
 def test_a_page_that_breaks_says_so_in_our_words_and_tells_nothing(program: Program) -> None:

@@ -41,7 +41,12 @@ function jump(line, column) {
 if (validity) {
   document.addEventListener("input", (event) => event.target.id === "data" && judge());
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (detail.target === validity && detail.requestConfig.parameters.data !== data().value) detail.shouldSwap = false;
+    if (detail.target !== validity) return;
+    if (detail.requestConfig.parameters.data !== data().value) detail.shouldSwap = false;
+    else if (detail.xhr.status === 413) {
+      // The door refuses it in one plain line, before anybody could have read it.
+      Object.assign(detail, { shouldSwap: true, isError: false, serverResponse: `<p class="invalid">${detail.serverResponse}</p>` });
+    }
   });
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target === validity) data().setAttribute("aria-invalid", validity.querySelector(".invalid") !== null);
