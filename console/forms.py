@@ -14,7 +14,7 @@ from simulator.transaction import writing
 MAX_BODY = 1024 * 1024
 MOST_COPIES = 100_000
 GONE = "This endpoint is gone. Choose another one."
-TYPE_GONE = "There is no such event type any more. Reload the page."
+TYPE_GONE = "There is no such event type any more. Choose another one."
 HOW_MANY = f"Copies: a whole number, 1 to {MOST_COPIES:,}."
 
 

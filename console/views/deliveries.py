@@ -1,7 +1,8 @@
 """The console's list and one delivery: the page, its fragments, and what one can do to a delivery."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,9 +15,8 @@ from simulator.models import Activity, Attempt, Delivery
 from simulator.models.delivery import NotNow
 from simulator.transaction import writing
 
-from .. import bodies, detail, rows
+from .. import bodies, detail, panel, rows
 from ..filters import STATUSES, Filter
-from . import sending
 from .page import notice, whole_page
 
 View = Callable[..., HttpResponse]
@@ -38,25 +38,35 @@ def loads_delivery(view: View) -> View:
 @require_GET
 def index(request: HttpRequest, template: str) -> HttpResponse:
     """The console, or only its list: one view on two URLs."""
+    if template == "console/index.html":
+        return console(request)
+    context = _list(request)
+    cursor = request.GET.get("cursor")
+    response = render(request, "deliveries/_rows.html" if cursor else template, context)
+    if not cursor:
+        response["HX-Replace-Url"] = f"/?{context['query']}" if context["filter"] else "/"
+    return response
+
+
+def console(request: HttpRequest, said: Mapping[str, object] = {}, status: int = 200) -> HttpResponse:
+    """The whole page; `said` is what became of a form that came without a script, and whose fields stay as typed."""
+    context = {**_list(request), **panel.context(request.POST), **_opened(request), **said}
+    asked = context["filter"]
+    if asked.endpoint and asked.endpoint not in [each.pk for each in context["endpoints"]]:
+        context["unlisted"] = asked.endpoint_name()
+    return whole_page(request, "console/index.html", context, status)
+
+
+def _list(request: HttpRequest) -> dict[str, Any]:
     filter = Filter.of(request.GET)
-    cursor = request.GET.get("cursor", "")
-    page = rows.page(filter, cursor)
-    context = {
+    page = rows.page(filter, request.GET.get("cursor", ""))
+    return {
         "filter": filter,
         "page": page,
         "query": filter.query_string(),
         "statuses": STATUSES,
         "unknown": [] if page.html else filter.unknown(),
     }
-    if template == "console/index.html":
-        panel = sending.panel(request)
-        if filter.endpoint and filter.endpoint not in [each.pk for each in panel["endpoints"]]:
-            context["unlisted"] = filter.endpoint_name()
-        return whole_page(request, template, {**context, **panel, **_opened(request)})
-    response = render(request, "deliveries/_rows.html" if cursor else template, context)
-    if not cursor:
-        response["HX-Replace-Url"] = f"/?{filter.query_string()}" if filter else "/"
-    return response
 
 
 @require_GET

@@ -87,12 +87,17 @@ def _card(endpoint: Endpoint, counts: Counter[str]) -> dict[str, Any]:
 @require_GET
 @loads_endpoint
 def show(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
+    return _show(request, endpoint)
+
+
+def _show(request: HttpRequest, endpoint: Endpoint, **said: Any) -> HttpResponse:
+    """`said` is what became of a button that was pressed without a script."""
     context = {
         "cards": _cards([endpoint]),
         "snippets": verifying.snippets(endpoint.profile),
         "endpoint": endpoint,
     }
-    return whole_page(request, "endpoints/show.html", context)
+    return whole_page(request, "endpoints/show.html", context | said)
 
 
 @require_GET
@@ -178,6 +183,8 @@ def check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Look-up, connection and TLS, with the time each took; no byte of HTTP."""
     found = reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify)
     phases = [(name, took) for name, took in found["phases"].items() if took is not None]
+    if not request.htmx:  # type: ignore[attr-defined]
+        return _show(request, endpoint, found=found, phases=phases)
     return render(request, "endpoints/_checked.html", {"found": found, "phases": phases})
 
 

@@ -24,7 +24,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     """What a form with a missing or stale token gets."""
     text = "This page was open too long. Reload it and try again."
-    return page.notice(request, text, status=403) if request.htmx else _line(403, text)
+    return page.notice(request, text, status=403)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

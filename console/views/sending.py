@@ -8,37 +8,18 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from simulator.models import Batch, Endpoint
-from simulator.models.endpoint import audience
 from simulator.models.event_type import known_types, sample_of
 from simulator.reach import reach as reach_url
 from simulator.sending import BadInput, checked_url
 from simulator.transaction import writing
 
-from .. import batches, forms, verifying
+from .. import batches, forms, panel, verifying
 from ..bodies import indented
 from ..forms import pretty
+from .deliveries import console
 from .page import notice
 
-EVERYONE = "everyone"
-YOURS = "http://localhost:3000/webhook"
 TYPICAL_TIMEOUT = 3.0  # seconds: what a person waits for a dot
-
-
-def panel(request: HttpRequest) -> dict[str, Any]:
-    """What the send panel shows at first: everything filled in, so that the first click works."""
-    endpoints = list(Endpoint.objects.listed().order_by("pk"))
-    types = known_types()
-    type = request.GET.get("send") if request.GET.get("send") in types else types[0]
-    return {
-        "endpoints": endpoints,
-        "types": types,
-        "sample": pretty(sample_of(type)),
-        "token": forms.new_token(),
-        "yours": YOURS,
-        "has_own": any(endpoint.origin == Endpoint.REGISTERED for endpoint in endpoints),
-        **(_alone(endpoints[0], endpoints[0].pk, type) if endpoints else _audience(EVERYONE, type)),
-        "batch": batches.at_hand(),
-    }
 
 
 @require_POST
@@ -47,17 +28,24 @@ def send(request: HttpRequest) -> HttpResponse:
     form = forms.SendForm(request.POST)
     made = form.send() if form.is_valid() else None
     if made is None:
-        return render(request, "send/_outcome.html", {"form": form, "token": forms.new_token()}, status=400)
-    context = {"token": forms.new_token()}
+        return _outcome(request, {"form": form}, 400)
     if isinstance(made, Batch):
         if not request.htmx:  # type: ignore[attr-defined]
             return redirect("console")
-        return render(request, "send/_started.html", context | {"started": made, "batch": batches.at_hand()})
+        context = {"token": forms.new_token(), "started": made, "batch": batches.at_hand()}
+        return render(request, "send/_started.html", context)
     if not request.htmx and made:  # type: ignore[attr-defined]
         return redirect("delivery", made[0].pk)
     if len(made) > 1 or any(delivery.held for delivery in made):  # then the outcome names them
         prefetch_related_objects(made, "endpoint")
-    return render(request, "send/_outcome.html", context | {"sent": made})
+    return _outcome(request, {"sent": made})
+
+
+def _outcome(request: HttpRequest, said: dict[str, Any], status: int = 200) -> HttpResponse:
+    """Under the button, in the page that is there; without a script in a new one that keeps what was typed."""
+    if not request.htmx:  # type: ignore[attr-defined]
+        return console(request, said, status)
+    return render(request, "send/_outcome.html", {"token": forms.new_token(), **said}, status=status)
 
 
 @require_POST
@@ -99,26 +87,8 @@ def format(request: HttpRequest) -> HttpResponse:
 @require_GET
 def who(request: HttpRequest) -> HttpResponse:
     """Who gets it, and who does not and why."""
-    return render(
-        request,
-        "send/_audience.html",
-        _audience(request.GET.get("endpoint", ""), request.GET.get("type", "")),
-    )
-
-
-def _audience(chosen: str, type: str) -> dict[str, Any]:
-    if chosen == EVERYONE:
-        getting, skipped = audience(type)
-        return {"getting": getting, "skipped": skipped, "type": type, "chosen": chosen}
-    return _alone(_listed(chosen), chosen, type)
-
-
-def _alone(endpoint: Endpoint | None, chosen: str, type: str) -> dict[str, Any]:
-    return {"getting": [endpoint] if endpoint else [], "skipped": [], "type": type, "chosen": chosen}
-
-
-def _listed(pk: str) -> Endpoint | None:
-    return Endpoint.objects.listed().filter(pk=pk).first()
+    shown = panel.recipients(request.GET.get("endpoint", ""), request.GET.get("type", ""))
+    return render(request, "send/_audience.html", shown)
 
 
 @require_POST
@@ -126,7 +96,7 @@ def reach(request: HttpRequest) -> HttpResponse:
     """The dot beside a URL or an endpoint: look-up, connect and TLS, no byte of HTTP."""
     url, tls_verify, timeout = request.POST.get("url", ""), True, TYPICAL_TIMEOUT
     if "endpoint" in request.POST:
-        endpoint = _listed(request.POST["endpoint"])
+        endpoint = Endpoint.objects.listed().filter(pk=request.POST["endpoint"]).first()
         if endpoint is None:
             return render(request, "send/_reach.html", {})
         url, tls_verify = endpoint.url, endpoint.tls_verify
@@ -144,8 +114,10 @@ def receiver(request: HttpRequest) -> HttpResponse:
     """Register "Your receiver": one field, then the secret once, and how to verify."""
     form = forms.ReceiverForm(request.POST)
     if not form.is_valid():
-        context = {"form": form, "yours": request.POST.get("url", ""), "token": forms.new_token()}
-        return render(request, "send/_receiver.html", context, status=400)
+        said = {"receiver": form, "yours": request.POST.get("url", "")}
+        if not request.htmx:  # type: ignore[attr-defined]
+            return console(request, said, 400)
+        return render(request, "send/_receiver.html", {"token": forms.new_token(), **said}, status=400)
     endpoint = form.save()
     context = {
         "endpoint": endpoint,
@@ -154,7 +126,7 @@ def receiver(request: HttpRequest) -> HttpResponse:
         "endpoints": Endpoint.objects.listed().order_by("pk"),
         "chosen": endpoint.pk,
         "token": forms.new_token(),
-        "yours": YOURS,
+        "yours": panel.YOURS,
     }
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("endpoint", endpoint.pk)

@@ -72,6 +72,23 @@ def test_every_link_and_form_of_every_page_leads_somewhere(client: Client, attem
             assert client.get(target.replace("&amp;", "&")).status_code in (200, 405), target
 
 
+def is_whole(html: str) -> bool:
+    return html.startswith("<!doctype html>") and "</nav>" in html
+
+
+def test_whatever_a_form_is_filled_with_its_answer_without_a_script_is_a_whole_page(
+    client: Client, attempted: Attempted
+) -> None:
+    delivery = attempted("pending", status_code=500, error="status")
+    pages = [client.get(address).content.decode() for address in addresses(delivery)]
+    actions = {action for html in pages for action in re.findall(r'action="([^"]+)" method="post"', html)}
+    actions |= {action for html in pages for action in re.findall(r'method="post" action="([^"]+)"', html)}
+    assert len(actions) > 10
+    for action in sorted(actions):
+        answer = client.post(action, {})
+        assert answer.status_code == 302 or is_whole(answer.content.decode()), action
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -94,7 +111,8 @@ def test_what_is_not_there_is_404_in_words(client: Client, address: str) -> None
 def test_a_changing_address_without_its_token_is_refused(endpoint: Endpoint) -> None:
     strict = Client(enforce_csrf_checks=True)
     for address in ("/send/", f"/endpoints/{endpoint.pk}/secret/", f"/endpoints/{endpoint.pk}/delete/"):
-        assert strict.post(address, {}).status_code == 403
+        answer = strict.post(address, {})
+        assert answer.status_code == 403 and is_whole(answer.content.decode())
 
 
 def test_no_page_shows_a_secret_unasked(client: Client, attempted: Attempted) -> None:

@@ -1,0 +1,48 @@
+"""What the send panel shows: everything filled in so that the first click works, or what was typed into it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.models import Endpoint
+from simulator.models.endpoint import audience
+from simulator.models.event_type import known_types, sample_of
+
+from . import batches
+from .forms import new_token, pretty
+
+EVERYONE = "everyone"
+YOURS = "http://localhost:3000/webhook"
+
+
+def context(typed: Mapping[str, str]) -> dict[str, Any]:
+    """`typed` has the names of the form's fields; what it leaves out is as at first."""
+    endpoints, types = list(Endpoint.objects.listed().order_by("pk")), known_types()
+    type = typed.get("type") if typed.get("type") in types else types[0]
+    chosen = typed.get("endpoint") or (endpoints[0].pk if endpoints else EVERYONE)
+    alone = next((one for one in endpoints if one.pk == chosen), None)
+    return {
+        "endpoints": endpoints,
+        "types": types,
+        "sample": typed["data"] if "data" in typed else pretty(sample_of(type)),
+        "copies": typed.get("copies", "1"),
+        "token": new_token(),
+        "yours": YOURS,
+        "batch": batches.at_hand(),
+        **(_everyone(type) if chosen == EVERYONE else _alone(alone, chosen, type)),
+    }
+
+
+def recipients(chosen: str, type: str) -> dict[str, Any]:
+    """Who gets it, and who does not and why."""
+    if chosen == EVERYONE:
+        return _everyone(type)
+    return _alone(Endpoint.objects.listed().filter(pk=chosen).first(), chosen, type)
+
+
+def _everyone(type: str) -> dict[str, Any]:
+    getting, skipped = audience(type)
+    return {"getting": getting, "skipped": skipped, "type": type, "chosen": EVERYONE}
+
+
+def _alone(endpoint: Endpoint | None, chosen: str, type: str) -> dict[str, Any]:
+    return {"getting": [endpoint] if endpoint else [], "skipped": [], "type": type, "chosen": chosen}
