@@ -86,6 +86,23 @@ async def test_enter_works_twice_on_send_and_on_add(
     await expect(page.locator("#yours-error")).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_after_add_the_focus_is_on_what_it_answers_and_enter_registers_nothing_more(
+    server: Server, browser_page: Page, width: int
+) -> None:
+    page = await opened(browser_page, server.url)
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.route("**/send/receiver/", after_a_frame)
+    before = len(server.api("GET", "/webhooks").json["data"])
+    await page.get_by_role("button", name="Add").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Your receiver is registered")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".registered .secret button")).to_be_focused()
+    assert len(server.api("GET", "/webhooks").json["data"]) == before + 1
+
+
 @pytest.mark.parametrize("name", ["Send test event", "Check endpoint", "Rotate secret", "Pause"])
 async def test_the_button_that_was_pressed_on_a_card_keeps_the_focus(
     server: Server, browser_page: Page, name: str
