@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from simulator import engine
+from simulator.api.errors import problem_of
 from simulator.models import Delivery, Endpoint
 from simulator.models.event_type import sample_of
 from simulator.models.secret import masked
@@ -26,6 +28,7 @@ from .page import notice, whole_page
 LOOKED_AT = 2000  # deliveries, the newest ones, that a card's figures are about
 OVERLAPS = {"0": "at once", "3600": "1 hour", "86400": "24 hours", "604800": "7 days"}
 
+T = TypeVar("T")
 View = Callable[..., HttpResponse]
 
 
@@ -109,10 +112,7 @@ def snippets(request: HttpRequest, endpoint_id: str) -> HttpResponse:
 
 def create(request: HttpRequest) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None)
-    made = None
-    if request.method == "POST":
-        with writing():  # what is checked is what is saved
-            made = form.register() if form.is_valid() else None
+    made = _stored(form, form.register)
     if made is None:
         return _form(request, form, None)
     endpoint, fresh = made
@@ -129,15 +129,25 @@ def create(request: HttpRequest) -> HttpResponse:
 @loads_endpoint
 def edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None, endpoint=endpoint)
-    saved = False
-    if request.method == "POST":
-        with writing():
-            saved = form.is_valid() and form.change()
+    saved = _stored(form, form.change)
     return redirect("endpoint", endpoint.pk) if saved else _form(request, form, endpoint)
 
 
+def _stored(form: EndpointForm, store: Callable[[], T]) -> T | None:
+    """What `store` makes of a form that was sent and is right. A database that takes nothing is the form's error."""
+    if not form.is_bound:
+        return None
+    try:
+        with writing():  # what is checked is what is saved
+            return store() if form.is_valid() else None
+    except DatabaseError as error:
+        form.full_clean()  # it may not have come to that
+        form.add_error(None, problem_of(error).message)
+        return None
+
+
 def _form(request: HttpRequest, form: EndpointForm, endpoint: Endpoint | None) -> HttpResponse:
-    status = 409 if form.conflicts else 400 if form.errors else 200
+    status = 409 if form.conflicts else 503 if form.non_field_errors() else 400 if form.errors else 200
     return whole_page(request, "endpoints/edit.html", {"form": form, "endpoint": endpoint}, status)
 
 

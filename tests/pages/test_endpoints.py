@@ -1,11 +1,13 @@
 """The endpoints' page: errors at their field, nothing half-saved, secrets only on request, no silent overwrite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from simulator import transaction
 from simulator.models import Activity, Delivery, Endpoint
 from tests.receiving import Receiver
 
@@ -86,6 +88,36 @@ def test_a_bad_field_is_named_and_nothing_is_saved(
     html = answer.content.decode()
     assert f'id="e-{field}"' in html and said in html.split(f'id="e-{field}"')[1].split("</span>")[0]
     assert f'value="{GOOD["description"]}"' in html  # what was typed is kept
+
+
+@pytest.fixture(params=["locked", "gone"])
+def unwritable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What is said of a database that takes nothing: after the form was checked, or before."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("database is locked")
+
+    if request.param == "gone":
+        transaction.shut("The database file is gone.")
+        yield "The database cannot be used now"
+    else:
+        monkeypatch.setattr(Endpoint, "register", fail)
+        monkeypatch.setattr(Endpoint, "change", fail)
+        yield "Another program holds the database"
+    transaction.shut(None)
+
+
+@pytest.mark.parametrize("kind", ["new", "edit"])
+def test_what_cannot_be_stored_now_stays_in_the_form(
+    client: Client, endpoint: Endpoint, unwritable: str, kind: str
+) -> None:
+    address = "/endpoints/new/" if kind == "new" else f"/endpoints/{endpoint.pk}/edit/"
+    before = edit(client, endpoint) if kind == "edit" else GOOD
+    answer = client.post(address, before | {"description": "Typed for long"})
+    html = answer.content.decode()
+    assert answer.status_code == 503 and "Not saved" in html and unwritable in html
+    assert 'value="Typed for long"' in html and "see the fields" not in html
+    assert [one.description for one in Endpoint.objects.all()] == ["Mine"]
 
 
 def edit(client: Client, endpoint: Endpoint) -> dict[str, object]:
