@@ -1,11 +1,15 @@
 """The settings of an endpoint as a form: the API's rules, each error at its field, no silent overwrite."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from django import forms
+from pydantic import ValidationError
 
 from simulator import registration, signing
+from simulator.api.errors import words
+from simulator.api.webhooks import WebhookPatch
 from simulator.models import Endpoint, IdempotencyKey
 from simulator.models.event_type import known_types
 from simulator.sending import BadInput
@@ -33,17 +37,17 @@ class EndpointForm(forms.Form):
 
     token = forms.CharField(max_length=100)
     base = forms.CharField(required=False)  # what the form showed at first, to tell whose change is whose
-    url = forms.CharField(max_length=5000, error_messages={"required": "Enter the URL of the receiver."})
-    description = forms.CharField(max_length=1000, required=False)
+    url = forms.CharField(error_messages={"required": "Enter the URL of the receiver."})
+    description = forms.CharField(required=False)
     events = forms.MultipleChoiceField(
         error_messages={
             "required": "Choose at least one event.",
             "invalid_choice": "There is no event %(value)s.",
         }
     )
-    timeout = forms.FloatField(min_value=0.1, max_value=120)
+    timeout = forms.CharField(required=False)
     retry = forms.CharField(required=False, max_length=1000)
-    max_in_flight = forms.IntegerField(min_value=1, max_value=1000)
+    max_in_flight = forms.CharField(required=False)
     headers = forms.CharField(required=False, max_length=100_000, strip=False)
     signature = forms.CharField()
     extras = forms.BooleanField(required=False)
@@ -58,16 +62,16 @@ class EndpointForm(forms.Form):
         self.presets = list(signing.PRESETS)
         self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in self.types)]  # type: ignore[attr-defined]
 
-    def clean_retry(self) -> list[float]:
-        """ "2, 4, 8" → [2, 4, 8]"""
-        text = self.cleaned_data["retry"].replace(",", " ").split()
-        try:
-            delays = [float(each) for each in text]
-        except ValueError:
-            raise forms.ValidationError("Numbers of seconds with commas between, such as 2, 4, 8.") from None
-        if len(delays) > 50 or not all(0 <= delay <= 86_400 for delay in delays):
-            raise forms.ValidationError("At most 50 delays, each from 0 to 86,400 s.")
-        return [int(delay) if delay.is_integer() else delay for delay in delays]
+    def clean_timeout(self) -> float | str:
+        return _number(self.cleaned_data["timeout"])
+
+    def clean_max_in_flight(self) -> float | str:
+        return _number(self.cleaned_data["max_in_flight"])
+
+    def clean_retry(self) -> dict[str, Any]:
+        """ "2, 4, 8" → {"delays": [2, 4, 8]}"""
+        text = self.cleaned_data["retry"].replace(",", " ")
+        return {"delays": [_number(each) for each in text.split()]}
 
     def clean_headers(self) -> dict[str, str]:
         """One "name: value" a line."""
@@ -94,26 +98,26 @@ class EndpointForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if ALL in cleaned.get("events", ()):
             cleaned["events"] = [ALL]
-        names = (
-            "url",
-            "description",
-            "events",
-            "timeout",
-            "max_in_flight",
-            "headers",
-            "extras",
-            "tls_verify",
-        )
-        given = {name: cleaned[name] for name in names if name in cleaned}
-        if "retry" in cleaned:
-            given["retry"] = {"delays": cleaned["retry"]}
-        if cleaned.get("signature") in signing.PRESETS:
-            given["signature"] = cleaned["signature"]
+        given = {name: cleaned[name] for name in LABELS if name in cleaned}
+        if cleaned.get("signature") not in signing.PRESETS:
+            given.pop("signature", None)
+        for name in list(given):
+            self._judge(name, given)
         try:
             self.columns = registration.checked(given, self.endpoint)
         except BadInput as error:
             self.add_error(error.field.partition(".")[0], error.message)
         return cleaned
+
+    def _judge(self, name: str, given: dict[str, Any]) -> None:
+        """One field by the schema of the API: as it is read there, or out of `given` and said in the same words."""
+        try:
+            given |= WebhookPatch.model_validate({name: given[name]}).given()
+        except ValidationError as error:
+            del given[name]
+            wrong = error.errors()[0]
+            which = f", {wrong['input']}" if len(wrong["loc"]) > 2 else ""  # which delay
+            self.add_error(name, f"{LABELS[name]}{which}: {words(wrong)}")
 
     def register(self) -> tuple[Endpoint, bool]:
         """The endpoint, and whether this form made it now; its second submission finds what the first one made."""
@@ -155,6 +159,14 @@ class EndpointForm(forms.Form):
                 self.conflicts.append((LABELS[name], _text(now), _text(typed)))
         self.data = self.data.copy()
         self.data["base"] = json.dumps(stored)  # saving once more is then a decision
+
+
+def _number(text: str) -> float | str:
+    """What JSON would hold; what is no number is left for the API to refuse."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _text(value: Any) -> str:

@@ -7,15 +7,15 @@ from typing import Any
 from django import forms
 
 from simulator import catalog, sending
+from simulator.api.batches import MOST
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
 from simulator.models.endpoint import audience
 from simulator.transaction import writing
 
 MAX_BODY = 1024 * 1024
-MOST_COPIES = 100_000
 GONE = "This endpoint is gone. Choose another one."
 TYPE_GONE = "There is no such event type any more. Choose another one."
-HOW_MANY = f"Copies: a whole number, 1 to {MOST_COPIES:,}."
+HOW_MANY = f"Copies: a whole number, 1 to {MOST:,}."
 
 
 def new_token() -> str:
@@ -53,7 +53,7 @@ class SendForm(forms.Form):
     copies = forms.IntegerField(
         required=False,
         min_value=1,
-        max_value=MOST_COPIES,
+        max_value=MOST,
         error_messages={"invalid": HOW_MANY, "min_value": HOW_MANY, "max_value": HOW_MANY},
     )
     data = forms.CharField(strip=False, required=False)
@@ -134,7 +134,7 @@ class ReceiverForm(forms.Form):
     token = forms.CharField(
         max_length=100, error_messages={"required": "This form had expired. Press Add again."}
     )
-    url = forms.CharField(max_length=5000, error_messages={"required": "Enter the URL of your receiver."})
+    url = forms.CharField(error_messages={"required": "Enter the URL of your receiver."})
 
     def clean_url(self) -> str:
         return checked_url(self.cleaned_data["url"])

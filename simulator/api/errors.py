@@ -186,8 +186,13 @@ def _of_field(error: dict[str, Any]) -> dict[str, str]:
     return {
         "field": ".".join(path) or "body",
         "reason": reason,
-        "message": _PLAIN.get(kind) or f"{str(error['msg']).rstrip('.')}.",
+        "message": words(error),
     }
+
+
+def words(error: Mapping[str, Any]) -> str:
+    """What pydantic has against one value, as a sentence; the pages say the same at their fields."""
+    return _PLAIN.get(error["type"]) or f"{str(error['msg']).rstrip('.')}."
 
 
 def install(api: NinjaAPI) -> None:

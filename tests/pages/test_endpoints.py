@@ -1,6 +1,7 @@
 """The endpoints' page: errors at their field, nothing half-saved, secrets only on request, no silent overwrite."""
 
 from collections.abc import Callable, Iterator
+from html import unescape
 
 import pytest
 from django.db import OperationalError
@@ -8,6 +9,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from simulator import transaction
+from simulator.api.gate import api_key
 from simulator.models import Activity, Delivery, Endpoint
 from tests.receiving import Receiver
 
@@ -65,14 +67,7 @@ def test_the_same_form_twice_registers_once(client: Client, db: None) -> None:
         ("url", "javascript:alert(1)", "http"),
         ("events", [], "Choose at least one event"),
         ("events", ["lead.exploded"], "There is no event lead.exploded"),
-        ("timeout", "0", "greater than or equal to 0.1"),
-        ("timeout", "soon", "number"),
-        ("timeout", "nan", "number"),
-        ("retry", "2, x", "Numbers of seconds"),
-        ("retry", "nan", "from 0 to 86,400"),
-        ("retry", "-1", "from 0 to 86,400"),
-        ("retry", "1 " * 51, "At most 50"),
-        ("max_in_flight", "1001", "less than or equal to 1000"),
+        ("url", "http://localhost/" + "x" * 6000, "at most 2,048 characters"),
         ("headers", "no colon", "Line 1"),
         ("headers", "host: evil", "The simulator writes host itself"),
         ("headers", "x: a\nX: b", "twice"),
@@ -88,6 +83,43 @@ def test_a_bad_field_is_named_and_nothing_is_saved(
     html = answer.content.decode()
     assert f'id="e-{field}"' in html and said in html.split(f'id="e-{field}"')[1].split("</span>")[0]
     assert f'value="{GOOD["description"]}"' in html  # what was typed is kept
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "value", "name"),
+    [
+        ("timeout", "0", 0, "Timeout"),
+        ("timeout", "120.5", 120.5, "Timeout"),
+        ("timeout", "soon", "soon", "Timeout"),
+        ("timeout", "", "", "Timeout"),
+        ("description", "x" * 1001, "x" * 1001, "Description"),
+        ("max_in_flight", "1001", 1001, "In flight at most"),
+        ("max_in_flight", "-1", -1, "In flight at most"),
+        ("max_in_flight", "2.5", 2.5, "In flight at most"),
+        ("retry", "2, x", {"delays": [2, "x"]}, "Retry delays, x"),
+        ("retry", "4 -1 2", {"delays": [4, -1, 2]}, "Retry delays, -1"),
+        ("retry", "86401", {"delays": [86_401]}, "Retry delays, 86401"),
+        ("retry", "1 " * 51, {"delays": [1] * 51}, "Retry delays"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_in_the_words_of_the_api(
+    client: Client, db: None, field: str, typed: str, value: object, name: str
+) -> None:
+    html = client.post("/endpoints/new/", GOOD | {field: typed}).content.decode()
+    said = unescape(html.split(f'id="e-{field}"')[1].split("</span>")[0])
+    body = {"url": GOOD["url"], "events": ["*"], field: value}
+    answer = client.post(
+        "/api/v1/webhooks", body, "application/json", headers={"Authorization": f"Bearer {api_key()}"}
+    )
+    path, _, words = answer.json()["error"]["message"].partition(": ")
+    assert path.startswith(field) and said.endswith(f"{name}: {words}")
+    assert Endpoint.objects.count() == 0
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "1e999"])
+def test_what_json_cannot_say_is_no_number_either(client: Client, db: None, typed: str) -> None:
+    html = client.post("/endpoints/new/", GOOD | {"timeout": typed, "retry": typed}).content.decode()
+    assert html.count("Input should be a finite number.") == 2
 
 
 @pytest.fixture(params=["locked", "gone"])
