@@ -5,6 +5,7 @@ Knows limits and the way down; nothing about pages, sockets or deliveries.
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -23,6 +24,7 @@ GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
 TOO_BIG = 1009
+_ABSOLUTE = re.compile(rb"http://([^/?#]*)(.*)", re.IGNORECASE)
 log = logging.getLogger(__name__)
 Step = Callable[[], Coroutine[Any, Any, None]]
 
@@ -47,10 +49,19 @@ class Request(WebRequest):
             self.channel.loseConnection()
 
     def gotLength(self, length: int | None) -> None:
+        self._take_absolute()
         too_long = length is not None and length > MAX_BODY
         super().gotLength(0 if too_long else length)
         if too_long:
             self._refuse()
+
+    def _take_absolute(self) -> None:
+        """The host of an absolute address, as proxies are asked for, counts in place of Host (RFC 9112 §3.2.2)."""
+        absolute = _ABSOLUTE.fullmatch(self.channel._path)
+        if absolute and len(self.requestHeaders.getRawHeaders(b"host", ())) == 1:
+            host, rest = absolute.groups()
+            self.requestHeaders.setRawHeaders(b"host", [host])
+            self.channel._path = rest if rest.startswith(b"/") else b"/" + rest
 
     def _refuse(self) -> None:
         """Say 413 at once. What still comes is thrown away, so that a client that writes first can read it."""

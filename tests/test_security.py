@@ -62,6 +62,40 @@ def test_there_is_exactly_one_host(server: Server, hosts: tuple[str, ...]):
     assert status_of(server.raw(b"\r\n".join(lines))) == 400
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://127.0.0.1:1/healthz", 200),
+        ("HTTP://localhost/deliveries/rows/?status=failed", 200),
+        ("http://[::1]:8000?q=a", 200),
+        ("http://127.0.0.1", 200),
+        ("http://127.0.0.1/nothing", 404),
+        ("http://127.0.0.1/api/v1/webhooks", 401),
+        ("http://evil.example/healthz", 400),
+        ("http://me@127.0.0.1/healthz", 400),
+        ("http:///healthz", 400),
+    ],
+)
+def test_the_host_of_an_absolute_address_counts_instead_of_the_header(
+    server: Server, target: str, status: int
+):
+    for host in ("127.0.0.1", "evil.example"):
+        lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close", "", ""]
+        assert status_of(server.raw("\r\n".join(lines).encode())) == status
+
+
+def test_an_absolute_address_needs_its_one_host_too(server: Server):
+    for hosts in ("", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"):
+        head = f"GET http://127.0.0.1/healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n"
+        assert status_of(server.raw(head.encode())) == 400
+
+
+def test_what_is_too_large_for_an_absolute_address_of_the_api_is_refused_as_the_api_does(server: Server):
+    head = f"POST http://127.0.0.1/api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {3 * MIB}\r\n\r\n"
+    answer = server.raw(head.encode())
+    assert status_of(answer) == 413 and b'"code": "PAYLOAD_TOO_LARGE"' in answer
+
+
 def test_below_the_api_a_refusal_is_the_envelope(server: Server):
     error = server.get("/api/v1/webhooks", Host="evil.example").json["error"]
     assert (error["type"], error["code"]) == ("validation_error", "BAD_REQUEST")
