@@ -53,7 +53,8 @@ def _gone(request: HttpRequest) -> HttpResponse:
 
 
 def _find(pk: str) -> Endpoint | None:
-    return Endpoint.objects.listed().prefetch_related("secrets").filter(pk=pk).first()
+    """Also one that was made for a `send --to` and is on no list: a 410 pauses it, and then a person resumes it."""
+    return Endpoint.objects.alive().prefetch_related("secrets").filter(pk=pk).first()
 
 
 @require_GET

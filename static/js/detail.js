@@ -27,13 +27,20 @@ function merge(fresh) {
   }
 }
 
+const named = (element) => element?.matches("button") && element.textContent;
+
 function replace(old, fresh) {
-  const focus = old.contains(document.activeElement) ? [...old.querySelectorAll("a,button,summary,pre")].indexOf(document.activeElement) : -1;
+  const places = () => [...old.querySelectorAll("a,button,summary,pre")];
+  const focused = document.activeElement;
+  const at = places().indexOf(focused);
   old.replaceChildren(...fresh.childNodes);
   localize(old);
   restore(old);
   htmx.process(old);
-  if (focus >= 0) old.querySelectorAll("a,button,summary,pre")[focus]?.focus({ preventScroll: true });
+  if (at < 0) return;
+  const now = places()[at];
+  // A button that has gone leaves the focus to none that does something else: Enter may be pressed once more.
+  (now && named(now) === named(focused) ? now : pane).focus({ preventScroll: true });
 }
 
 function parse(html) {
@@ -95,6 +102,10 @@ if (pane) {
     }
   });
   document.addEventListener("htmx:replacedInHistory", address);
+  // What its endpoint's button has changed is asked for: the socket does not tell while it is paused.
+  document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
+    if (successful && elt.matches("[data-renews]")) load(article().dataset.open, Number(article().dataset.chosen));
+  });
   document.addEventListener("live:frame", ({ detail: frame }) => {
     const open = article()?.dataset.open;
     if (!open || frame.open !== open) return;

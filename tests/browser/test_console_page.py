@@ -218,6 +218,28 @@ async def test_everything_can_be_done_from_the_keyboard(
     await expect(page).to_have_url(f"{server.url}/endpoints/")
 
 
+@pytest.mark.parametrize("live", ["live", "paused"])
+async def test_one_press_resumes_what_is_held_and_a_second_one_does_no_more(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, live: str
+) -> None:
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"})
+    [delivery] = fire(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    if live == "paused":
+        await page.keyboard.press("p")
+    await expect(page.locator(".verdict")).to_contain_text("Held back: the endpoint is paused")
+    await page.get_by_role("button", name="Resume endpoint").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".verdict")).not_to_contain_text("Held back")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Resume endpoint")).to_have_count(0)
+    receiver.wait_for(1)
+    if live == "live":
+        await expect(page.locator(".verdict")).to_contain_text("answered 200")
+    assert await page.evaluate("document.activeElement.id") == "detail"
+    assert len(receiver.requests) == 1
+
+
 async def test_the_curl_command_is_copied(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from django.test import Client
+
 from console import detail
 from simulator.api import shapes
-from simulator.models import Delivery
+from simulator.models import Delivery, Endpoint
 
 Make = Callable[..., Delivery]
 
@@ -112,6 +114,33 @@ def test_the_signed_bytes_are_shown_and_the_secret_is_masked(attempted: Make) ->
 
 def test_a_delivery_that_waits_for_its_first_attempt_has_a_detail_too(deliver: Make) -> None:
     assert "Waiting for its first attempt." in shown(deliver())
+
+
+def test_what_is_held_leads_to_its_endpoint_and_resumes_it(client: Client, deliver: Make) -> None:
+    delivery = deliver()
+    page = f"/endpoints/{delivery.endpoint_id}/"
+    assert "Resume endpoint" not in shown(delivery)
+    delivery.endpoint.pause()
+    html = shown(delivery)
+    assert f'href="{page}"' in html and "Resume endpoint" in html
+    form = html.split('<form action="')[1]
+    assert form.startswith(f'{page}status/"') and 'name="status" value="enabled"' in form.split("</form>")[0]
+    assert client.post(f"{page}status/", {"status": "enabled"}).status_code == 302
+    assert "Held back" not in shown(delivery) and "Resume endpoint" not in shown(delivery)
+
+
+def test_so_it_is_when_the_endpoint_was_made_for_one_send(
+    client: Client, deliver: Make, endpoint: Endpoint
+) -> None:
+    """A 410 pauses such a one, too, and it is on no list."""
+    Endpoint.objects.update(origin=Endpoint.ADHOC)
+    delivery = deliver()
+    delivery.endpoint.pause()
+    page = client.get(f"/endpoints/{delivery.endpoint_id}/").content.decode()
+    assert "only what is sent to it directly" in page
+    client.post(f"/endpoints/{delivery.endpoint_id}/status/", {"status": "enabled"})
+    assert "Held back" not in shown(delivery)
+    assert delivery.endpoint_id not in client.get("/endpoints/").content.decode()
 
 
 def test_what_is_offered_follows_the_state(attempted: Make, deliver: Make) -> None:
