@@ -19,6 +19,7 @@ from django.http import QueryDict
 
 from simulator import engine, feed
 from simulator.models import Delivery
+from simulator.models.endpoint import edition
 
 from . import batches, detail, doorbell, header, rows
 from .filters import Filter
@@ -187,6 +188,7 @@ class Look:
         self.troubles = engine.troubles()
         self.counters, self.banners = header.render()
         self.batch = batches.render()
+        self.endpoints = str(edition())
         self.changes: dict[tuple[Filter, int], Changes] = {}
 
     def since(self, filter: Filter | None, seq: int) -> Changes:
@@ -230,7 +232,12 @@ def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | No
     """
     look = _looked()
     changes = look.since(wish.filter, wish.since)
-    parts = {"counters": look.counters, "banners": look.banners, "batch": look.batch}
+    parts = {
+        "counters": look.counters,
+        "banners": look.banners,
+        "batch": look.batch,
+        "endpoints": look.endpoints,
+    }
     news = {name: None if told.get(name) == html else html for name, html in parts.items()}
     opened = _opened(wish, told)
     told.update(parts, troubles=look.troubles)

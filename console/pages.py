@@ -29,6 +29,7 @@ urlpatterns = [
     path("send/check/", sending.check, name="check-data"),
     path("send/format/", sending.format, name="format-data"),
     path("send/audience/", sending.who, name="audience"),
+    path("send/endpoints/", sending.endpoints, name="send-endpoints"),
     path("send/reach/", sending.reach, name="reach"),
     path("send/receiver/", sending.receiver, name="receiver"),
     path("send/batch/<str:batch_id>/stop/", sending.stop, name="batch-stop"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.models import Endpoint
-from simulator.models.endpoint import audience
+from simulator.models.endpoint import audience, edition
 from simulator.models.event_type import known_types, sample_of
 
 from . import batches
@@ -16,12 +16,13 @@ YOURS = "http://localhost:3000/webhook"
 
 def context(typed: Mapping[str, str]) -> dict[str, Any]:
     """`typed` has the names of the form's fields; what it leaves out is as at first."""
-    endpoints, types = list(Endpoint.objects.listed().order_by("pk")), known_types()
+    given, types = choices(), known_types()
+    endpoints = given["endpoints"]
     type = typed.get("type") if typed.get("type") in types else types[0]
     chosen = typed.get("endpoint") or (endpoints[0].pk if endpoints else EVERYONE)
     alone = next((one for one in endpoints if one.pk == chosen), None)
     return {
-        "endpoints": endpoints,
+        **given,
         "types": types,
         "sample": typed["data"] if "data" in typed else pretty(sample_of(type)),
         "copies": typed.get("copies", "1"),
@@ -30,6 +31,12 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
         "batch": batches.at_hand(),
         **(_everyone(type) if chosen == EVERYONE else _alone(alone, chosen, type)),
     }
+
+
+def choices() -> dict[str, Any]:
+    """`edition` is from before the query, so that no change falls between page and socket."""
+    now = edition()
+    return {"edition": str(now), "endpoints": list(Endpoint.objects.listed().order_by("pk"))}
 
 
 def recipients(chosen: str, type: str) -> dict[str, Any]:

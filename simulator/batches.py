@@ -16,7 +16,7 @@ from . import catalog, feed, ids
 from .claims import Claim, Room, intend, intent, lease, prepared
 from .models import Batch, Endpoint, delivery, event
 from .models.delivery import BATCH, PENDING, SENDING
-from .models.endpoint import audience
+from .models.endpoint import audience, edition
 from .models.event_type import known_types, sampler
 from .rows import change, query, written
 from .target import Target, Targets
@@ -31,9 +31,6 @@ SELECT b.id, b.count - b.made, (SELECT count(*) FROM simulator_endpoint),
   (SELECT sum(revision) FROM simulator_endpoint), (SELECT example FROM simulator_customtype c WHERE c.type = b.type),
   (SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting)
 FROM simulator_batch b WHERE b.made < b.count AND b.stopped_at IS NULL AND b.id > %s ORDER BY b.id LIMIT 1"""
-_ENDPOINTS = (
-    "SELECT count(*), sum(revision) FROM simulator_endpoint"  # differs after any change to any of them
-)
 Row = tuple[Any, ...]
 
 
@@ -90,7 +87,7 @@ class Batches:
     def make(self, group: Group | None, room: Room, now: datetime) -> list[Claim]:
         """Write what still holds of the group; returns what of it is claimed. Finds out what is to be made next."""
         self.more = False
-        if self._held and self._held_by != query(_ENDPOINTS)[0]:
+        if self._held and self._held_by != edition():
             self._held = 0
         found = query(_STATE, [BATCH, written(now), AHEAD, self._held])
         if not found:

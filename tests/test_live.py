@@ -186,6 +186,19 @@ def test_the_counters_follow(server: Server, endpoint: dict[str, Any], receiver:
     )
 
 
+def test_every_change_of_an_endpoint_is_told_although_no_delivery_changes(
+    server: Server, endpoint: dict[str, Any]
+) -> None:
+    live = page(server).show(now(server))
+    path, told = f"/webhooks/{endpoint['id']}", [live.take()["endpoints"]]
+    for change in ({"status": "paused"}, {"status": "enabled"}, {"events": ["lead.qualified"]}):
+        server.api("PATCH", path, change)
+        live.take_until(lambda: live.frames[-1]["endpoints"] not in (None, *told))
+        told.append(live.frames[-1]["endpoints"])
+    server.api("DELETE", path)
+    live.take_until(lambda: live.frames[-1]["endpoints"] not in (None, *told))
+
+
 @pytest.mark.parametrize(
     "frame",
     [

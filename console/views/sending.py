@@ -91,6 +91,14 @@ def who(request: HttpRequest) -> HttpResponse:
     return render(request, "send/_audience.html", shown)
 
 
+@require_GET
+def endpoints(request: HttpRequest) -> HttpResponse:
+    """The choice of endpoints as they are now. One that is gone stays chosen: no other gets what was meant for it."""
+    chosen, choices = request.GET.get("endpoint", ""), panel.choices()
+    gone = chosen != panel.EVERYONE and chosen not in [each.pk for each in choices["endpoints"]]
+    return render(request, "send/_endpoint.html", {**choices, "chosen": chosen, "gone": gone, "oob": True})
+
+
 @require_POST
 def reach(request: HttpRequest) -> HttpResponse:
     """The dot beside a URL or an endpoint: look-up, connect and TLS, no byte of HTTP."""
@@ -123,7 +131,7 @@ def receiver(request: HttpRequest) -> HttpResponse:
         "endpoint": endpoint,
         "secret": endpoint.current_secret(),
         "snippets": verifying.snippets(endpoint.profile),
-        "endpoints": Endpoint.objects.listed().order_by("pk"),
+        **panel.choices(),
         "chosen": endpoint.pk,
         "token": forms.new_token(),
         "yours": panel.YOURS,

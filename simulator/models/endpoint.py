@@ -101,6 +101,7 @@ class Endpoint(models.Model):
             endpoint._give_secret(secret or signing.new_secret(endpoint.profile))
             if endpoint.origin == cls.REGISTERED:
                 _note(actor, "registered endpoint", endpoint)
+            feed.announce()
         return endpoint
 
     def change(self, *, actor: str = "api", why: str = "", **fields: Any) -> None:
@@ -173,6 +174,7 @@ class Endpoint(models.Model):
         self.revision, self.updated_at = self.revision + 1, timezone.now()
         self.save(update_fields=[*fields, "revision", "updated_at"])
         feed.edited(ids.decode("ep", self.pk) or 0, self.revision, self.max_in_flight)
+        feed.announce()
 
     def _hold(self) -> None:
         from .delivery import Delivery
@@ -190,6 +192,11 @@ def _note(actor: str, action: str, endpoint: Endpoint, detail: str = "") -> None
     from .activity import Activity
 
     Activity.note(actor, action, endpoint.pk, detail)
+
+
+def edition() -> tuple[Any, ...]:
+    """Differs after any change to any of them."""
+    return query("SELECT count(*), sum(revision) FROM simulator_endpoint")[0]
 
 
 def audience(type: str, chosen: list[str] | None = None) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:

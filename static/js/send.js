@@ -34,6 +34,12 @@ if (form) {
     }
   });
   document.addEventListener("htmx:oobAfterSwap", who);
+  // Somebody changed an endpoint: the choice is renewed, and with it who gets it.
+  document.addEventListener("live:frame", ({ detail: frame }) => {
+    const source = document.getElementById("endpoint-field");
+    if (frame.endpoints === null || frame.endpoints === source.dataset.edition) return;
+    htmx.ajax("GET", source.dataset.renew, { source, target: source, swap: "none", values: { endpoint: form.elements.endpoint.value } });
+  });
   // What is said of the last one is none of the next one's; the token beside it stays.
   const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());
   form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());

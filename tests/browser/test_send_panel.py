@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
@@ -36,6 +37,55 @@ async def test_an_event_that_did_not_leave_takes_the_last_sent_away(
     await page.unroute("**/send/")
     await send.click()
     await expect(page.locator("#outcome .sent")).to_be_visible()
+
+
+async def test_who_gets_it_is_asked_again_whenever_an_endpoint_changes_elsewhere(
+    server: Server, browser_page: Page, receiver: Receiver
+) -> None:
+    page = await opened(browser_page, server.url)
+    said, choice = page.locator("#audience"), page.get_by_label("Endpoint", exact=True)
+    await choice.select_option("everyone")
+    await expect(said).to_contain_text("Nobody subscribes")
+    new = {"url": receiver.url, "events": ["*"], "description": "Mine"}
+    id = server.api("POST", "/webhooks", new).json["id"]
+    await expect(said).to_contain_text("Goes to Mine.")
+    await choice.focus()
+    server.api("PATCH", f"/webhooks/{id}", {"status": "paused"})
+    await expect(said).to_contain_text("Mine (paused)")
+    await expect(choice).to_be_focused()
+    await expect(choice).to_have_value("everyone")
+    server.api("PATCH", f"/webhooks/{id}", {"status": "enabled", "events": ["message.received"]})
+    await expect(said).to_contain_text("Mine (not subscribed)")
+
+    await choice.select_option(label="Mine")
+    await expect(said).to_contain_text(receiver.url)
+    server.api("PATCH", f"/webhooks/{id}", {"url": f"{server.url}/receiver/moved"})
+    await expect(said).to_contain_text("/receiver/moved")
+    server.api("PATCH", f"/webhooks/{id}", {"status": "paused"})
+    await expect(said).to_contain_text("Paused: it waits until you resume Mine.")
+    await expect(choice.locator(":checked")).to_have_text("Mine (paused)")
+    server.api("DELETE", f"/webhooks/{id}")
+    await expect(said).to_contain_text("This endpoint is gone")
+    await expect(choice).to_have_value(id)  # and no other one gets what was meant for it
+
+
+async def test_a_change_between_page_and_socket_is_noticed_and_none_asks_for_nothing(
+    server: Server, browser_page: Page
+) -> None:
+    asked: list[str] = []
+    browser_page.on("request", lambda request: asked.append(request.url.removeprefix(server.url)))
+    page = await opened(browser_page, server.url)
+    await expect(page.locator("#endpoint-reach .reach")).to_be_visible()
+    assert [address for address in asked if "/send/endpoints/" in address or "audience" in address] == []
+
+    async def late(route: Route) -> None:
+        for endpoint in server.api("GET", "/webhooks").json["data"]:
+            server.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"})
+        await route.continue_()
+
+    await page.route("**/js/live*.js", late, times=1)
+    await page.reload()
+    await expect(page.locator("#audience")).to_contain_text("Paused: it waits until you resume")
 
 
 async def test_an_edit_takes_the_last_verdict_away_and_none_comes_for_what_was_not_judged(

@@ -175,6 +175,15 @@ def test_what_is_wrong_with_no_visible_field_is_said_too(htmx: Client, db: None)
     assert answer.context["token"]
 
 
+def test_an_endpoint_that_is_gone_stays_chosen(htmx: Client, endpoint: Endpoint) -> None:
+    Endpoint.register(url="http://localhost:3001/", events=["*"], description="Other")
+    assert "Deleted" not in htmx.get(f"/send/endpoints/?endpoint={endpoint.pk}").content.decode()
+    endpoint.remove()
+    html = htmx.get(f"/send/endpoints/?endpoint={endpoint.pk}").content.decode()
+    assert f'<option value="{endpoint.pk}" selected>Deleted</option>' in html and html.count(" selected") == 1
+    assert html.index("Other") < html.index("Deleted")
+
+
 def test_a_paused_endpoint_is_announced(
     htmx: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
 ) -> None:
