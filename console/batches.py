@@ -1,19 +1,20 @@
 """How far a batch has come, as the send panel and the socket say it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from simulator.models import Batch
+from simulator.models import Batch, Endpoint
 
 RECENT = timedelta(days=1)  # an older one is history: the line is for who waits for it
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status` is the batch's; `others` counts the younger ones that run."""
+    """`status` is the batch's; `others` counts the younger ones that run; `held_by` are endpoints."""
 
     id: str
     type: str
@@ -21,6 +22,7 @@ class Standing:
     sent: int
     status: str
     others: int = 0
+    held_by: Sequence[Endpoint] = ()
 
 
 def at_hand() -> Standing | None:
@@ -37,7 +39,8 @@ def standing(batch: Batch) -> Standing:
 
 def _standing(batch: Batch, status: str, others: int = 0) -> Standing:
     """Counted after the status is known, so that what is called finished is counted to its end."""
-    return Standing(batch.pk, batch.type, batch.count, batch.sent, status, others)
+    held_by = batch.held_by() if status == "running" else ()
+    return Standing(batch.pk, batch.type, batch.count, batch.sent, status, others, held_by)
 
 
 def render() -> str:

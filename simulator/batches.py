@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from . import catalog, feed, ids
 from .claims import Claim, Room, intend, intent, lease, prepared
-from .models import Batch, Endpoint, delivery, event
+from .models import Batch, delivery, event
 from .models.delivery import BATCH, PENDING, SENDING
-from .models.endpoint import audience, edition
+from .models.endpoint import edition
 from .models.event_type import known_types, sampler
 from .rows import change, query, written
 from .target import Target, Targets
@@ -144,14 +144,10 @@ class Batches:
         if batch.type not in known_types():
             batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
             return None
-        chosen = batch.endpoints
-        if chosen is not None:
-            there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
-            chosen = [pk for pk in chosen if pk in there]
-            if not chosen:
-                batch.stop(actor="engine", why="its endpoints were deleted")
-                return None
-        getting, skipped = audience(batch.type, chosen)
+        getting, skipped = batch.audience()
+        if batch.endpoints is not None and not getting and not skipped:
+            batch.stop(actor="engine", why="its endpoints were deleted")
+            return None
         if not getting and any(why == "paused" for _, why in skipped):
             self._held, self._held_by = number, known[:2]
             return None

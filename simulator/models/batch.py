@@ -12,7 +12,8 @@ from ..ids import PublicId
 from ..rows import query
 from ..transaction import writing
 from .activity import Activity
-from .delivery import BATCH, Delivery
+from .delivery import BATCH, HELD, Delivery
+from .endpoint import PAUSED, Endpoint, audience
 
 # One statement, so that what it says never runs backwards while events are made and sent.
 _SENT = f"""
@@ -24,7 +25,8 @@ SELECT made - (
 FROM simulator_batch b WHERE b.id = %s"""
 
 
-# As text, because the page and the socket ask it all the time: the ORM takes ten times as long to write it down.
+# As text, because the page and the socket ask them all the time: the ORM takes ten times as long to write them down.
+_ANY_PAUSED = f"SELECT 1 FROM simulator_endpoint WHERE status = '{PAUSED}' AND deleted_at IS NULL LIMIT 1"
 _RUNNING = f"""
 SELECT * FROM simulator_batch b WHERE stopped_at IS NULL AND (made < count OR id IN (
     SELECT e.batch_id FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
@@ -90,6 +92,23 @@ class Batch(models.Model):
         """How many of its events had their first attempt, at everyone who gets them."""
         number = ids.decode("bat", self.pk)
         return int(query(_SENT, [number])[0][0])
+
+    def audience(self) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:
+        """Who gets it now, and who does not and why; of the chosen ones those that are still there."""
+        chosen = self.endpoints
+        if chosen is not None:
+            there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
+            chosen = [pk for pk in chosen if pk in there]
+        return audience(self.type, chosen)
+
+    def held_by(self) -> list[Endpoint]:
+        """The paused endpoints that all that is left of it waits for; none while anything of it goes on."""
+        if not query(_ANY_PAUSED):
+            return []
+        getting, skipped = self.audience()
+        if getting and (self.made < self.count or self._unfinished().filter(due_at__lt=HELD).exists()):
+            return []
+        return [endpoint for endpoint, why in skipped if why == "paused"]
 
     def stop(self, *, actor: str = "api", why: str = "") -> None:
         """Make no more events, and cancel the deliveries that wait for their first attempt."""

@@ -9,6 +9,7 @@ function parse(html) {
 }
 
 function count(line, fresh) {
+  line.className = fresh.className;
   line.querySelector("progress").value = fresh.querySelector("progress").value;
   line.querySelector(".said").replaceChildren(...fresh.querySelector(".said").childNodes);
 }

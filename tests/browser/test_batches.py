@@ -124,6 +124,29 @@ async def until_sent(page: Page, count: int) -> None:
             pass
 
 
+async def test_a_batch_waits_for_its_paused_endpoint_in_words_and_goes_on_when_it_is_resumed(
+    server: Server, browser_page: Page, screens: Path
+) -> None:
+    page = await opened(browser_page, server.url)
+    chosen = await page.get_by_label("Endpoint", exact=True).input_value()
+    server.api("PATCH", f"/webhooks/{chosen}", {"status": "paused"})
+    await expect(page.locator("#audience")).to_contain_text("it waits until you resume")
+    await burst(page, 300)
+    why = "it waits, because Built-in receiver is paused"
+    await expect(page.locator("#outcome")).to_contain_text(f"Not sent yet: {why}")
+    await expect(line(page)).to_contain_text(f"0 of 300 sent: {why}")
+    await expect(page.get_by_role("progressbar")).to_have_count(0)
+    await page.screenshot(path=screens / "batch-held-1280.png")
+    button = await stop(page).element_handle()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    await page.screenshot(path=screens / "batch-held-390.png")
+    server.api("PATCH", f"/webhooks/{chosen}", {"status": "enabled", "max_in_flight": 1})
+    await expect(line(page)).not_to_contain_text("paused")
+    assert await button.evaluate("one => one.isConnected || !document.querySelector('#batch button')")
+    await expect(line(page)).to_have_text("Last batch: 300 sent", timeout=LONG_S * 1000)
+
+
 async def test_a_number_that_is_no_number_of_copies_is_said_at_the_field(
     server: Server, browser_page: Page, complaints: Complaints, screens: Path
 ) -> None:

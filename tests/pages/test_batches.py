@@ -96,6 +96,39 @@ def test_a_batch_to_nobody_is_not_started_and_one_to_a_paused_endpoint_waits(
     assert "0 of 5 sent" in html and Batch.objects.get().status == "running"
 
 
+def test_a_batch_that_nothing_leaves_of_says_whom_it_waits_for(htmx: Client, endpoint: Endpoint) -> None:
+    why = "it waits, because <b><bdi>Mine</bdi></b> is paused"
+    endpoint.pause()
+    said = htmx.post("/send/", form(endpoint, 5)).content.decode()
+    outcome, line = said.split('id="batch"')
+    assert "Started: 5 × lead.qualified" in outcome and f"Not sent yet: {why}" in outcome
+    assert "0 of 5 sent" in line and why in line
+    assert why in htmx.get("/").content.decode() and why in batches.render()
+    endpoint.resume()
+    assert why not in batches.render()
+
+
+def test_so_does_one_whose_last_deliveries_are_held(batch: Batch, deliver: Make, endpoint: Endpoint) -> None:
+    other = Endpoint.register(url="http://localhost:3001/", events=["*"], description="Other")
+    Batch.objects.update(endpoints=None, count=2)
+    batch.refresh_from_db()
+    for to in (endpoint, other):
+        make(batch, deliver(to=to))
+    other.pause()
+    assert "is paused" not in batches.render()
+    attempt(Delivery.objects.get(endpoint=endpoint))
+    assert "it waits, because <b><bdi>Other</bdi></b> is paused" in batches.render()
+
+
+def test_one_that_others_get_does_not_wait_for_a_paused_endpoint(batch: Batch, endpoint: Endpoint) -> None:
+    Endpoint.register(url="http://localhost:3001/", events=["*"]).pause()
+    assert "is paused" not in batches.render()
+    Batch.objects.update(endpoints=None)
+    assert "is paused" not in batches.render()
+    Endpoint.objects.all().update(status="paused")
+    assert "are paused" in batches.render()
+
+
 def test_sent_is_what_had_its_first_attempt_at_everyone(
     batch: Batch, deliver: Make, endpoint: Endpoint
 ) -> None:
