@@ -117,8 +117,8 @@ class SendForm(forms.Form):
             return self._send_batch(copies, chosen)
         content = sending.Content(self.cleaned_data["type"], self.cleaned_data["data"])
         if chosen == "everyone":
-            return sending.send(content, trigger="test").deliveries
-        return [sending.send_test(chosen, content)]
+            return sending.send(content, trigger="test", actor="console").deliveries
+        return [sending.send_test(chosen, content, actor="console")]
 
     def _send_batch(self, copies: int, chosen: str) -> list[Delivery] | Batch:
         """Nothing when nobody would get it; a chosen endpoint that is paused gets it when it is resumed."""

@@ -11,15 +11,21 @@ from simulator import datafolder
 
 ROOT = Path(__file__).resolve().parent.parent
 environ.Env.read_env(ROOT / ".env")
-# As it is given: environ.Env() would take a value that begins with $ for the name of another one.
-setting = os.environ.get
+
+
+def setting(name: str, default: str = "") -> str:
+    """As it is given: environ.Env() would take a value that begins with $ for the name of another one.
+
+    An empty one is none: that is how files for containers leave a variable open.
+    """
+    return os.environ.get(name) or default
 
 
 def _number(
     name: str, default: float, *, low: float, high: float, example: str, whole: bool = False
 ) -> float:
     try:
-        value = float(setting(name, default))
+        value = float(setting(name, str(default)))
     except ValueError:
         value = float("nan")
     if not low <= value <= high or whole and not value.is_integer():
@@ -34,7 +40,7 @@ SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().reso
 SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
 SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100", whole=True))
 SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")
-SIM_API_KEY = setting("SIM_API_KEY", "")
+SIM_API_KEY = setting("SIM_API_KEY")
 if SIM_API_KEY and not re.fullmatch(r"(?! )[ -~]{16,200}(?<! )", SIM_API_KEY):
     raise ImproperlyConfigured(
         "SIM_API_KEY must be 16 to 200 printable ASCII characters, without a space at either end. "
@@ -54,9 +60,14 @@ except OSError as error:
         "Example: SIM_DATA_DIR=/tmp/simulator"
     ) from None
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *filter(None, setting("ALLOWED_HOSTS", "").split(","))]
-if "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS must name each host, never '*'. Example: ALLOWED_HOSTS=sim.lan")
+more_hosts = [host for each in setting("ALLOWED_HOSTS").split(",") if (host := each.strip())]
+for host in more_hosts:
+    if not re.fullmatch(r"\.?[\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]", host):
+        raise ImproperlyConfigured(
+            f"ALLOWED_HOSTS must be names of hosts with commas between, never '*', not {host!r}. "
+            "Example: ALLOWED_HOSTS=sim.lan,192.168.1.5"
+        )
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *more_hosts]
 
 INSTALLED_APPS = [
     "django.contrib.staticfiles",

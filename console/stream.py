@@ -112,6 +112,7 @@ class Talk:
         self._seq = seq  # the client has everything up to here
         self._newest = seq
         self._awaited: int | None = None  # the seq of the frame that it has not acknowledged
+        self._sent = seq  # the highest seq of any frame
         self._stray = 0
         self._bell, self._send = bell, send
         self._begun = asyncio.Event()  # the client has said something
@@ -124,6 +125,8 @@ class Talk:
             raise Misuse('{"since": seq} opens a stream; it cannot come later. Connect anew.')
         self._begun.set()
         if word == "ack" and seq != self._awaited:
+            if seq > self._sent:
+                raise Misuse(f"No frame with seq {seq} was sent. Acknowledge a frame with the seq it has.")
             self._stray += 1
             if self._stray > MAX_STRAY:
                 raise Misuse("Too many acks of frames that do not wait for one.")
@@ -146,6 +149,7 @@ class Talk:
                 await self._bell.wait()
                 continue
             self._awaited = found.seq
+            self._sent = max(self._sent, found.seq)
             self._free.clear()
             await self._send({"type": "websocket.send", "text": found.text})
             hurried = found.newest == self._newest or found.newest - found.seq > A_LOT

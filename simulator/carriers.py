@@ -122,7 +122,11 @@ class Alone:
         try:
             with _usable():
                 sent = sending.send(
-                    content, endpoints=body.get("endpoints"), to=body.get("to"), trigger=body["trigger"]
+                    content,
+                    endpoints=body.get("endpoints"),
+                    to=body.get("to"),
+                    trigger=body["trigger"],
+                    actor="cli",
                 )
         except sending.BadInput as error:
             raise Refused(error.message) from None

@@ -32,7 +32,7 @@ class Ending(NamedTuple):
     due_at: datetime | None
     failed_count: int
     asked: float | None = None  # seconds that Retry-After asked for
-    used: float | None = None
+    used: float | None = None  # seconds that are waited, where Retry-After asked for some
     pauses: bool = False  # a 410: the receiver wants no more of this
 
 
@@ -70,4 +70,5 @@ def ending(
     if wait.seconds is None:
         return Ending("failed", None, failed + 1, wait.asked, None, pauses)
     due_at = ended_at + timedelta(seconds=wait.seconds)
-    return Ending("pending", due_at, failed + 1, wait.asked, wait.used, pauses)
+    used = None if wait.asked is None else wait.seconds
+    return Ending("pending", due_at, failed + 1, wait.asked, used, pauses)

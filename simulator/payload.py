@@ -68,7 +68,7 @@ def override(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     for path, value in overrides.items():
         *way, last = path.split(".")
         if not last or not all(way):
-            raise BadOverride(path, "A path is names joined by dots, such as lead.score.")
+            raise BadOverride(path, "A path is names joined by dots, such as company.size.")
         try:
             _check(path, ())
             _check(value, (*way, last))

@@ -15,11 +15,10 @@ _DATE = re.compile(
 
 
 class Wait(NamedTuple):
-    """Seconds to the next attempt (None when none is left), what Retry-After asked for, what of it counts."""
+    """Seconds to the next attempt (None when none is left), and what Retry-After asked for."""
 
     seconds: float | None
     asked: float | None
-    used: float | None
 
 
 def wait_after(failed: int, delays: Sequence[float], *, scale: float = 1.0) -> float | None:
@@ -68,5 +67,4 @@ def next_wait(
     """
     planned = wait_after(failed, delays, scale=scale)
     asked = asked_by(status_code, retry_after, now)
-    used = None if asked is None else min(asked, LONGEST_ASKED)
-    return Wait(None if planned is None else max(planned, used or 0.0), asked, used)
+    return Wait(None if planned is None else max(planned, min(asked or 0.0, LONGEST_ASKED)), asked)

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from . import catalog, ids, targets
-from .models import Batch, Delivery, Endpoint, Event
+from .models import Activity, Batch, Delivery, Endpoint, Event
 from .models.endpoint import ENABLED, audience
 from .models.event_type import known_types, sample_of
 from .transaction import writing
@@ -43,11 +43,16 @@ class Sent:
 
 
 def send(
-    content: Content, *, endpoints: Sequence[str] | None = None, to: str | None = None, trigger: str = "api"
+    content: Content,
+    *,
+    endpoints: Sequence[str] | None = None,
+    to: str | None = None,
+    trigger: str = "api",
+    actor: str = "",
 ) -> Sent:
     """One event to everyone who subscribes, to the named `endpoints`, or `to` a URL that needs no registration.
 
-    Raises BadInput and BadOverride.
+    `actor` is who did it by hand, for the activity; what a program sends is none. Raises BadInput and BadOverride.
     """
     if to is not None and endpoints is not None:
         raise BadInput("to", "conflict", "Give either endpoints or to, not both.")
@@ -58,10 +63,12 @@ def send(
             endpoints = [adhoc(url).pk]
         getting, skipped = _audience(content.type, endpoints)
         event, deliveries = Event.accept(**draft, endpoints=getting, trigger=trigger)
+        if actor:
+            _note(actor, event)
     return Sent(event, deliveries, skipped)
 
 
-def send_test(endpoint_id: str, content: Content, *, trigger: str = "test") -> Delivery:
+def send_test(endpoint_id: str, content: Content, *, actor: str = "api") -> Delivery:
     """One event to this endpoint, whatever it subscribes to; held while it is paused.
 
     Raises as `send` does, and Endpoint.DoesNotExist.
@@ -69,7 +76,13 @@ def send_test(endpoint_id: str, content: Content, *, trigger: str = "test") -> D
     draft = _draft(content)
     with writing():
         endpoint = Endpoint.to_send_to(endpoint_id)
-        return Event.accept(**draft, endpoints=[endpoint], trigger=trigger)[1][0]
+        event, [delivery] = Event.accept(**draft, endpoints=[endpoint], trigger="test")
+        _note(actor, event)
+    return delivery
+
+
+def _note(actor: str, event: Event) -> None:
+    Activity.note(actor, "sent test event", event.pk, event.type)
 
 
 def send_batch(type: str, count: int, endpoints: Sequence[str] | None = None, *, actor: str = "api") -> Batch:

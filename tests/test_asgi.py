@@ -22,6 +22,12 @@ def test_it_is_alive_and_ready(server: Server):
     assert server.get("/readyz").json == {"status": "ok", "troubles": []}
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_who_posts_there_is_told_that_it_takes_get(server: Server, path: str):
+    answer = server.request("POST", path, b"")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
 def test_an_address_without_its_final_slash_is_led_to_the_one_with_it(server: Server):
     answer = server.get("/endpoints?status=paused")
     assert (answer.status, answer.headers["location"]) == (301, "/endpoints/?status=paused")

@@ -61,7 +61,7 @@ def within(seconds: float) -> datetime:
         (
             FRESH,
             {"error": "status", "status_code": 503, "retry_after": "1"},
-            Ending("pending", within(2), 1, 1, 1),
+            Ending("pending", within(2), 1, 1, 2),
         ),
         (
             LAST,

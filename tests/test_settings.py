@@ -36,6 +36,9 @@ def settings(tmp_path: Path, code: str = SHOW, **env: str) -> subprocess.Complet
         ("LOG_FORMAT", "xml"),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", "sim.lan,*"),
+        ("ALLOWED_HOSTS", "http://sim.lan"),
+        ("ALLOWED_HOSTS", "sim.lan:8000"),
+        ("ALLOWED_HOSTS", "sim.lan sim.test"),
     ],
 )
 def test_a_bad_setting_names_itself(tmp_path: Path, name: str, value: str):
@@ -65,6 +68,12 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path):
     assert result.stdout.strip() == f"{tmp_path}/data 1.0 100 ['127.0.0.1', 'localhost', '[::1]']"
 
 
+def test_an_empty_setting_is_none(tmp_path: Path):
+    names = "SIM_RETRY_SCALE SIM_CONCURRENCY SIM_KEEP_DAYS SIM_API_KEY LOG_FORMAT SECRET_KEY ALLOWED_HOSTS"
+    result = settings(tmp_path, **dict.fromkeys(names.split(), ""))
+    assert result.stdout.strip() == f"{tmp_path}/data 1.0 100 ['127.0.0.1', 'localhost', '[::1]']"
+
+
 def test_a_value_is_taken_literally_also_when_it_begins_with_a_dollar(tmp_path: Path):
     code = "import console.settings as s; print(s.SIM_API_KEY, s.SECRET_KEY, s.SIM_DATA_DIR)"
     given = {"SIM_API_KEY": "$HOME-sweet-home-$1", "SECRET_KEY": "$$secret", "SIM_DATA_DIR": "$HOME/data"}
@@ -73,7 +82,9 @@ def test_a_value_is_taken_literally_also_when_it_begins_with_a_dollar(tmp_path: 
 
 
 def test_more_hosts_are_added_to_those_of_this_machine(tmp_path: Path):
-    result = settings(tmp_path, ALLOWED_HOSTS="sim.lan,sim.test", SIM_RETRY_SCALE="0.05", SIM_CONCURRENCY="7")
+    result = settings(
+        tmp_path, ALLOWED_HOSTS="sim.lan, sim.test,", SIM_RETRY_SCALE="0.05", SIM_CONCURRENCY="7"
+    )
     assert result.stdout.strip().endswith("0.05 7 ['127.0.0.1', 'localhost', '[::1]', 'sim.lan', 'sim.test']")
 
 

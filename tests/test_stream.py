@@ -309,6 +309,21 @@ def test_w05_a_malformed_frame_ends_the_stream_with_1008(server: Server, frame: 
         assert closed_with(client) == 1008
 
 
+@pytest.mark.parametrize("ahead", [1, 10**9])
+def test_an_ack_of_what_was_never_sent_ends_the_stream_and_says_so(
+    server: Server, endpoint: dict[str, Any], ahead: int
+):
+    """Else a client that counts wrongly would wait for ever for its next frame."""
+    with stream(server) as client:
+        say(client, ack=now(server) + ahead)
+        assert "was sent" in json.loads(client.recv(timeout=FAST))["error"]["message"]
+        assert closed_with(client) == 1008
+    with stream(server) as client:
+        send_test(server, endpoint)
+        say(client, ack=hear(client)["seq"] + 10)
+        assert "was sent" in json.loads(client.recv(timeout=FAST))["error"]["message"]
+
+
 def test_w05_a_second_beginning_ends_the_stream(server: Server):
     with stream(server) as client:
         say(client, since=now(server))

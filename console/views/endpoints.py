@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from simulator import engine
 from simulator.api.errors import problem_of
-from simulator.models import Delivery, Endpoint
+from simulator.models import Activity, Delivery, Endpoint
 from simulator.models.event_type import sample_of
 from simulator.models.secret import masked
 from simulator.reach import reach
@@ -182,7 +182,7 @@ def _fresh_card(endpoint: Endpoint) -> dict[str, Any]:
 def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """One sample event of the first type it subscribes to; the answer leads to its delivery."""
     type = next((one for one in endpoint.events if one != "*"), "lead.qualified")
-    delivery = send_test(endpoint.pk, Content(type, sample_of(type)))
+    delivery = send_test(endpoint.pk, Content(type, sample_of(type)), actor="console")
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("delivery", delivery.pk)
     return render(request, "endpoints/_tested.html", {"delivery": delivery, "card": _fresh_card(endpoint)})
@@ -192,6 +192,8 @@ def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 @loads_endpoint
 def check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Look-up, connection and TLS, with the time each took; no byte of HTTP."""
+    with writing():
+        Activity.note("console", "checked endpoint", endpoint.pk)
     found = reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify)
     phases = [(name, took) for name, took in found["phases"].items() if took is not None]
     if not request.htmx:  # type: ignore[attr-defined]

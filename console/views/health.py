@@ -2,6 +2,7 @@
 
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from simulator import engine, feed
@@ -11,12 +12,14 @@ from ..reading import read_within
 PATIENCE_S = 2.0
 
 
+@csrf_exempt  # or a POST would be told of a page that was open too long
 @require_safe
 def alive(request: HttpRequest) -> JsonResponse:
     """200 as long as the process answers."""
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when database, engine and live layer work; else 503 that names what does not."""

@@ -44,6 +44,8 @@ _REASONS = {
 _PLAIN = {
     "missing": "This field is required.",
     "extra_forbidden": "There is no such field.",
+    "model_type": "Input should be an object.",
+    "dict_type": "Input should be an object.",
 }
 
 
@@ -192,7 +194,7 @@ def _of_field(error: dict[str, Any]) -> dict[str, str]:
 
 def words(error: Mapping[str, Any]) -> str:
     """What pydantic has against one value, as a sentence; the pages say the same at their fields."""
-    return _PLAIN.get(error["type"]) or f"{str(error['msg']).rstrip('.')}."
+    return _PLAIN.get(error["type"]) or f"{str(error['msg']).replace(' after validation', '').rstrip('.')}."
 
 
 def install(api: NinjaAPI) -> None:

@@ -88,7 +88,9 @@ class SentOut(Out):
 @once
 def create(request: HttpRequest, body: EventIn) -> HttpResponse:
     """Fan one event out to its endpoints. Answered once it is stored; deliveries follow by themselves."""
-    sent = sending.send(body.content(), endpoints=body.endpoints, to=body.to, trigger=body.trigger or "api")
+    trigger = body.trigger or "api"
+    by_hand = "" if trigger == "api" else trigger
+    sent = sending.send(body.content(), endpoints=body.endpoints, to=body.to, trigger=trigger, actor=by_hand)
     return answer(sent_json(sent), 202)
 
 

@@ -8,7 +8,7 @@ from ninja import Router
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from .. import engine, registration, sending, signing
-from ..models import Endpoint
+from ..models import Activity, Endpoint
 from ..reach import reach
 from ..transaction import writing
 from .delivery_schemas import DeliveryOut
@@ -256,6 +256,8 @@ def _usual_type(id: str) -> str:
 def check(request: HttpRequest, id: str) -> HttpResponse:
     """Name look-up, connection and TLS; no request is sent."""
     endpoint = _found(id)
+    with writing():
+        Activity.note("api", "checked endpoint", id)
     return answer(reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify))
 
 

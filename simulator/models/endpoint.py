@@ -119,7 +119,8 @@ class Endpoint(models.Model):
             self._save_revision(*fields, "origin")
             if self.paused != was_paused:
                 self._hold() if self.paused else self._let_go()
-            _note(actor, "changed endpoint", self, why or ", ".join(sorted(fields)))
+            names = sorted("retry" if name == "retry_delays" else name for name in fields)
+            _note(actor, "changed endpoint", self, why or ", ".join(names))
 
     def pause(self, *, actor: str = "console", why: str = "") -> None:
         """Nothing when it is paused already. Raises DoesNotExist, as `resume`, `rotate_secret` and `remove` do."""

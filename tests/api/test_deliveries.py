@@ -304,9 +304,16 @@ def test_manual_actions_and_changes_are_in_the_activity(api: Server, slow: Json)
     made(api.api("POST", f"/deliveries/{delivery['id']}/cancel"))
     made(api.api("PATCH", f"/webhooks/{slow['id']}", {"timeout": 5}))
     made(api.api("POST", f"/webhooks/{slow['id']}/rotate-secret"))
-    entries = made(api.api("GET", "/activity?limit=3"))["data"]
+    made(api.api("POST", f"/webhooks/{slow['id']}/check"))
+    made(api.api("POST", "/events", {"type": "lead.qualified", "endpoints": [slow["id"]], "trigger": "api"}))
+    by_hand = {"type": "lead.qualified", "endpoints": [slow["id"]], "trigger": "cli"}
+    event = made(api.api("POST", "/events", by_hand))["event"]["id"]
+    entries = made(api.api("GET", "/activity?limit=6"))["data"]
     assert [(each["actor"], each["action"], each["subject"]) for each in entries] == [
+        ("cli", "sent test event", event),
+        ("api", "checked endpoint", slow["id"]),
         ("api", "rotated secret", slow["id"]),
         ("api", "changed endpoint", slow["id"]),
         ("api", "cancelled delivery", delivery["id"]),
+        ("api", "sent test event", delivery["event"]["id"]),
     ]

@@ -1,5 +1,6 @@
 """What every call passes: key, media type, size, strict JSON, known names, and one envelope for every error."""
 
+import gzip
 import http.client
 import json
 import socket
@@ -82,14 +83,27 @@ def test_unknown_addresses_are_a_json_404_with_the_key_and_a_401_without(api: Se
         refused(api.request(method, "/api/v1/"), 401)
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 def test_other_methods_are_405_and_say_which_are_allowed(api: Server, method: str) -> None:
     reply = api.api(method, "/webhooks")
     assert reply.status == 405
     assert set(reply.headers["allow"].split(", ")) == {"GET", "POST"}
-    if method != "HEAD":
-        assert refused(reply, 405)["code"] == "METHOD_NOT_ALLOWED"
+    assert refused(reply, 405)["code"] == "METHOD_NOT_ALLOWED"
     assert api.request(method, "/api/v1/webhooks").status == 401
+
+
+def test_head_is_get_without_its_body(api: Server) -> None:
+    for path, status in (
+        ("/webhooks", 200),
+        ("/openapi.json", 200),
+        ("/webhooks/ep_1", 404),
+        ("/events/batch", 405),
+    ):
+        asked, headed = api.api("GET", path), api.api("HEAD", path)
+        assert (headed.status, headed.body) == (status, b"")
+        assert headed.headers["content-type"] == asked.headers["content-type"]
+    assert api.request("HEAD", "/api/v1/docs").status == 200
+    assert api.request("HEAD", "/api/v1/webhooks").status == 401
 
 
 @pytest.mark.parametrize(
@@ -114,6 +128,16 @@ def test_only_json_is_json(api: Server, kind: str) -> None:
         Content_Type=kind,
     )
     refused(reply, 415)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity", "x"])
+def test_a_packed_body_is_refused_also_when_it_is_none(api: Server, coding: str) -> None:
+    for body in (gzip.compress(json.dumps(VERIFY).encode()), json.dumps(VERIFY).encode()):
+        headers = {"Content_Type": "application/json", "Content_Encoding": coding}
+        authorization = f"Bearer {api.key}"
+        reply = api.request("POST", "/api/v1/signatures/verify", body, Authorization=authorization, **headers)
+        assert "Content-Encoding" in refused(reply, 415)["message"]
+    made(api.api("POST", "/signatures/verify", VERIFY, Content_Encoding="identity"))
 
 
 @pytest.mark.parametrize(

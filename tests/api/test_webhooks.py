@@ -111,6 +111,8 @@ def test_every_setting_reads_back_as_it_was_given(api: Server) -> None:
         ("retry", {"delays": [1, "2"]}, "retry.delays.1", "invalid_type"),
         ("retry", {"delays": [True]}, "retry.delays.0", "invalid_type"),
         ("retry", {"delay": [1]}, "retry.delays", "required"),
+        ("retry", [2, 4], "retry", "invalid_type"),
+        ("headers", [], "headers", "invalid_type"),
         ("retry", {"delays": [1], "jitter": 1}, "retry.jitter", "unknown_field"),
         ("max_in_flight", 0, "max_in_flight", "out_of_range"),
         ("max_in_flight", 1001, "max_in_flight", "out_of_range"),

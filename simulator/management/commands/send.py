@@ -48,7 +48,11 @@ class Command(BaseCommand):
             "--data", metavar="JSON|@FILE", help="the event's data; a fresh sample without it"
         )
         parser.add_argument(
-            "--set", action="append", default=[], metavar="PATH=VALUE", help="set one field: lead.score=90"
+            "--set",
+            action="append",
+            default=[],
+            metavar="PATH=VALUE",
+            help="set one field: score=90, or a.b=1 inside an object",
         )
         parser.add_argument("--count", type=_count, default=1, metavar="N", help="send N events (default: 1)")
         parser.add_argument("--no-wait", action="store_true", help="do not follow the deliveries")
@@ -208,7 +212,7 @@ def _override(text: str) -> tuple[str, Any]:
     """`score=90` is a number, `name=Ann` a text: a value that is no JSON is taken as it stands."""
     path, equals, value = text.partition("=")
     if not path or not equals:
-        raise Refused(f"--set {text!r}: write it as path=value, such as lead.score=90.")
+        raise Refused(f"--set {text!r}: write it as path=value, such as score=90.")
     try:
         return path, parse_json(value)
     except BadJSON:
