@@ -2,8 +2,9 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import django
 import pytest
@@ -43,6 +44,25 @@ def receiver() -> Iterator[Receiver]:
     started = Receiver().start()
     yield started
     started.stop()
+
+
+@pytest.fixture
+async def engine(transactional_db: None) -> AsyncIterator[Any]:
+    """One of its own, on this test's loop, with a retry timetable fifty times faster."""
+    from simulator.engine import Engine
+
+    running = Engine(scale=0.02)
+    await running.start()
+    yield running
+    await running.stop(grace=0.2)
+
+
+@pytest.fixture
+def endpoint(transactional_db: None, receiver: Receiver) -> Any:
+    """One that gets everything, at the receiver."""
+    from simulator.models import Endpoint
+
+    return Endpoint.register(url=receiver.url, events=["*"])
 
 
 @pytest.fixture(autouse=True)

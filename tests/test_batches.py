@@ -12,20 +12,20 @@ from simulator.engine import Engine
 from simulator.models import Activity, Batch, Delivery, Endpoint, Event
 from simulator.sending import send_batch
 
+from .engines import in_db
 from .receiving import Receiver
-from .test_engine import endpoint, engine, in_db  # noqa: F401 - fixtures
 from .waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def some_turns(engine: Engine) -> None:  # noqa: F811
+async def some_turns(engine: Engine) -> None:
     """Time enough for the engine to do what it would do, if it did."""
     for _ in range(5):
         await asyncio.shield(engine._turned)
 
 
-async def test_every_event_of_a_batch_reaches_the_receiver_once(engine, endpoint, receiver):  # noqa: F811
+async def test_every_event_of_a_batch_reaches_the_receiver_once(engine, endpoint, receiver):
     batch = await in_db(lambda: Batch.start("lead.qualified", 700))
     await receiver.received(700, within=20)
     await engine.drain()
@@ -35,7 +35,7 @@ async def test_every_event_of_a_batch_reaches_the_receiver_once(engine, endpoint
     assert await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) == 700
 
 
-async def test_a_batch_is_made_no_further_ahead_than_it_can_be_sent(engine, endpoint, receiver):  # noqa: F811
+async def test_a_batch_is_made_no_further_ahead_than_it_can_be_sent(engine, endpoint, receiver):
     receiver.delay = 30
     batch = await in_db(lambda: Batch.start("lead.qualified", 100_000))
     await receiver.received(10)
@@ -46,7 +46,7 @@ async def test_a_batch_is_made_no_further_ahead_than_it_can_be_sent(engine, endp
     assert await in_db(lambda: Batch.objects.get(pk=batch.pk).status) == "stopped"
 
 
-async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(engine, endpoint, receiver):  # noqa: F811
+async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(engine, endpoint, receiver):
     """Another endpoint goes on meanwhile, until so much waits for the slow one that it would become a queue."""
     hung = Receiver().start()
     hung.delay = 30
@@ -64,7 +64,7 @@ async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(
     hung.stop()
 
 
-async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, receiver):  # noqa: F811
+async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, receiver):
     other = await in_db(lambda: Endpoint.register(url="http://127.0.0.1:9/", events=["*"]))
     await in_db(lambda: Batch.start("message.received", 5, [endpoint.pk]))
     await until(lambda: len(receiver.requests) == 5)
@@ -73,7 +73,7 @@ async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, rec
     assert await in_db(lambda: Event.objects.count()) == 5
 
 
-async def test_a_batch_to_a_paused_endpoint_waits_and_the_next_one_does_not(engine, endpoint, receiver):  # noqa: F811
+async def test_a_batch_to_a_paused_endpoint_waits_and_the_next_one_does_not(engine, endpoint, receiver):
     other = await in_db(lambda: Endpoint.register(url=receiver.url + "/other", events=["*"]))
     await in_db(endpoint.pause)
     first = await in_db(lambda: Batch.start("lead.qualified", 300, [endpoint.pk]))
@@ -85,7 +85,7 @@ async def test_a_batch_to_a_paused_endpoint_waits_and_the_next_one_does_not(engi
     await receiver.received(500, within=20)
 
 
-async def test_a_batch_whose_endpoint_pauses_goes_on_when_it_is_resumed(engine, endpoint, receiver):  # noqa: F811
+async def test_a_batch_whose_endpoint_pauses_goes_on_when_it_is_resumed(engine, endpoint, receiver):
     receiver.answer(410)  # pauses it
     batch = await in_db(lambda: Batch.start("lead.qualified", 1000, [endpoint.pk]))
     await receiver.received(1)
@@ -104,7 +104,7 @@ async def test_a_batch_whose_endpoint_pauses_goes_on_when_it_is_resumed(engine, 
     assert await in_db(lambda: Batch.objects.get(pk=batch.pk).status) == "finished"
 
 
-async def test_a_batch_whose_endpoint_is_deleted_stops_and_says_why(engine, endpoint, receiver):  # noqa: F811
+async def test_a_batch_whose_endpoint_is_deleted_stops_and_says_why(engine, endpoint, receiver):
     receiver.delay = 30
     batch = await in_db(lambda: Batch.start("lead.qualified", 2000, [endpoint.pk]))
     await receiver.received(1)
@@ -115,7 +115,7 @@ async def test_a_batch_whose_endpoint_is_deleted_stops_and_says_why(engine, endp
     assert await in_db(lambda: Activity.objects.filter(actor="engine", detail__contains="deleted").exists())
 
 
-async def test_a_batch_whose_type_was_deleted_stops_and_says_why(engine, endpoint, receiver):  # noqa: F811
+async def test_a_batch_whose_type_was_deleted_stops_and_says_why(engine, endpoint, receiver):
     await in_db(lambda: Batch.start("gone.type", 5))
     await engine.drain()
     assert await in_db(lambda: Batch.objects.get().status) == "stopped"
@@ -124,7 +124,7 @@ async def test_a_batch_whose_type_was_deleted_stops_and_says_why(engine, endpoin
     await receiver.received(2)
 
 
-def test_the_first_sample_of_a_process_is_not_made_on_the_loop(endpoint):  # noqa: F811
+def test_the_first_sample_of_a_process_is_not_made_on_the_loop(endpoint):
     """It takes 0.3 s. A batch makes one where it is accepted, and one that was left by a kill where it is opened."""
     type = "property.matched"
     for accepted in (lambda: send_batch(type, 5), lambda: opened(Batch.start(type, 5))):

@@ -16,14 +16,14 @@ from simulator.models import Attempt, Batch, Delivery, Endpoint
 from simulator.models.event_type import CustomType
 from simulator.transaction import writing
 
-from .test_engine import endpoint, engine, in_db, sent  # noqa: F401 - fixtures
+from .engines import in_db, sent
 from .test_surroundings import cores
 from .waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def test_while_somebody_waits_a_batch_stands_still_and_goes_on_afterwards(engine, endpoint, receiver):  # noqa: F811
+async def test_while_somebody_waits_a_batch_stands_still_and_goes_on_afterwards(engine, endpoint, receiver):
     with engine._courtesy.attending():
         await in_db(lambda: Batch.start("lead.qualified", 300))
         for _ in range(3):
@@ -35,7 +35,7 @@ async def test_while_somebody_waits_a_batch_stands_still_and_goes_on_afterwards(
     assert await in_db(lambda: Delivery.objects.filter(status="succeeded").count()) == 300
 
 
-async def test_while_people_are_about_the_process_stays_on_one_core(engine, endpoint, monkeypatch):  # noqa: F811
+async def test_while_people_are_about_the_process_stays_on_one_core(engine, endpoint, monkeypatch):
     every_core = cores()
     if len(every_core) == 1:
         pytest.skip("there is only one")
@@ -49,8 +49,8 @@ async def test_while_people_are_about_the_process_stays_on_one_core(engine, endp
 
 
 async def test_while_people_are_about_a_batch_is_made_in_small_steps_with_rests_between_them(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     receiver,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -75,8 +75,8 @@ async def test_while_people_are_about_a_batch_is_made_in_small_steps_with_rests_
 
 
 async def test_a_batch_is_recorded_and_made_in_large_groups(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     receiver,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -98,7 +98,7 @@ async def test_a_batch_is_recorded_and_made_in_large_groups(
     assert usual > endpoint.max_in_flight, groups
 
 
-async def test_a_turn_ends_the_wait_of_the_results_that_it_takes(engine):  # noqa: F811
+async def test_a_turn_ends_the_wait_of_the_results_that_it_takes(engine):
     """Or the next group would be recorded a moment after its first result had come."""
     waiting = engine._gathering = engine.loop.call_later(60, engine._bell.set)
     feed.nudge()
@@ -106,7 +106,7 @@ async def test_a_turn_ends_the_wait_of_the_results_that_it_takes(engine):  # noq
     assert waiting.cancelled()
 
 
-async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(engine, endpoint, receiver):  # noqa: F811
+async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(engine, endpoint, receiver):
     with engine._courtesy.attending():
         delivery = await sent(endpoint, trigger="api")
         await receiver.received(1)
@@ -116,8 +116,8 @@ async def test_while_somebody_waits_single_events_are_sent_and_recorded_as_ever(
 
 
 async def test_while_somebody_waits_a_deleted_endpoint_is_let_go_without_a_flood_of_turns(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     receiver,
 ):
     await in_db(lambda: Batch.start("lead.qualified", 3000))
@@ -138,7 +138,7 @@ async def test_while_somebody_waits_a_deleted_endpoint_is_let_go_without_a_flood
     assert turns <= 20
 
 
-async def test_what_nobody_was_told_of_is_found_within_a_second(engine, endpoint, receiver):  # noqa: F811
+async def test_what_nobody_was_told_of_is_found_within_a_second(engine, endpoint, receiver):
     """The poll is the truth, a nudge only makes it sooner."""
     await engine.drain()
     await until(lambda: not engine._upkeep.to_index, 3, "rest")
@@ -147,7 +147,7 @@ async def test_what_nobody_was_told_of_is_found_within_a_second(engine, endpoint
     await receiver.received(1, within=1)
 
 
-async def test_an_example_that_is_edited_is_what_the_rest_of_a_batch_carries(engine, endpoint, receiver):  # noqa: F811
+async def test_an_example_that_is_edited_is_what_the_rest_of_a_batch_carries(engine, endpoint, receiver):
     receiver.delay = 0.05
     custom = await in_db(lambda: CustomType.add(type="mine.own", example={"edition": 1}))
     await in_db(lambda: Batch.start("mine.own", 120))

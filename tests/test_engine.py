@@ -4,77 +4,21 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.utils import timezone
 
-from simulator import claims, ids, results
-from simulator import engine as engine_module
-from simulator.claims import Claims, Room
+from simulator import ids
 from simulator.engine import Engine
 from simulator.line import Line
-from simulator.models import Activity, Attempt, Batch, Delivery, Endpoint, Event
-from simulator.transaction import writing
+from simulator.models import Activity, Batch, Delivery, Endpoint
 
+from .engines import BODY, accept, attempts, ends, fresh, in_db, sent, waiting
 from .receiving import Answer, Receiver
 from .waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-BODY = b'{"id":"evt_1","type":"lead.qualified","data":{"score": 1.0, "name":"Zo\xc3\xab"}}'
-
-
-async def in_db(step: Callable[[], Any]) -> Any:
-    """Run a database step off the loop, as views do, and leave no connection behind."""
-
-    def run() -> Any:
-        try:
-            return step()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
-
-
-@pytest.fixture
-async def engine(transactional_db: None) -> AsyncIterator[Engine]:
-    running = Engine(scale=0.02)
-    await running.start()
-    yield running
-    await running.stop(grace=0.2)
-
-
-@pytest.fixture
-def endpoint(transactional_db: None, receiver: Receiver) -> Endpoint:
-    return Endpoint.register(url=receiver.url, events=["*"])
-
-
-def accept(endpoint: Endpoint, body: bytes = BODY, trigger: str = "test") -> Delivery:
-    return Event.accept("lead.qualified", body, endpoints=[endpoint], trigger=trigger)[1][0]
-
-
-async def sent(endpoint: Endpoint, **options: Any) -> Delivery:
-    return await in_db(lambda: accept(endpoint, **options))
-
-
-async def fresh(delivery: Delivery) -> Delivery:
-    return await in_db(lambda: Delivery.objects.get(pk=delivery.pk))
-
-
-async def attempts(delivery: Delivery) -> list[Attempt]:
-    return await in_db(lambda: list(Attempt.objects.filter(delivery=delivery).order_by("number")))
-
-
-async def ends(delivery: Delivery, status: str, within: float = 5.0) -> Delivery:
-    """The delivery, as soon as it has this status."""
-    deadline = asyncio.get_running_loop().time() + within
-    while (now := await fresh(delivery)).status != status:
-        assert asyncio.get_running_loop().time() < deadline, f"still {now.status}, not {status}"
-        await asyncio.sleep(0.01)
-    return now
 
 
 async def test_the_receiver_gets_the_stored_bytes_signed_so_that_it_can_verify_them(
@@ -142,15 +86,6 @@ async def test_a_manual_attempt_that_fails_leaves_the_timetable_as_it_was(engine
     after = await waiting(delivery, 2)
     assert (after.status, after.due_at, after.failed_count) == ("pending", before.due_at, 1)
     assert [a.trigger for a in await attempts(delivery)] == ["automatic", "manual"]
-
-
-async def waiting(delivery: Delivery, attempt: int) -> Delivery:
-    """The delivery, once this attempt has been recorded and it waits for the next."""
-    deadline = asyncio.get_running_loop().time() + 5
-    while (now := await fresh(delivery)).last_number != attempt or now.status != "pending":
-        assert asyncio.get_running_loop().time() < deadline, f"{now.status} after {now.last_number}"
-        await asyncio.sleep(0.01)
-    return now
 
 
 async def test_a_manual_attempt_after_the_last_failure_can_still_succeed(engine, endpoint, receiver):
@@ -244,97 +179,6 @@ async def test_a_paused_endpoint_keeps_its_deliveries_until_it_is_resumed(engine
     assert receiver.requests == []
     await in_db(endpoint.resume)
     await ends(delivery, "succeeded")
-
-
-def claimed(delivery: Delivery) -> claims.Claim:
-    """What a process does just before it is killed: the claim is committed, and nothing came of it."""
-    with writing():
-        (claim,) = Claims().claim(Room(free=1, clicks=1, endpoints={}), timezone.now())
-    return claim
-
-
-async def test_an_attempt_cut_off_by_a_kill_is_interrupted_and_made_again(endpoint, receiver):
-    delivery = await sent(endpoint)
-    await in_db(lambda: claimed(delivery))
-    after = Engine()
-    await after.start()
-    await after.drain()
-    await after.stop()
-    made = await attempts(delivery)
-    assert [(a.status, a.trigger, a.error) for a in made] == [
-        ("interrupted", "automatic", "interrupted"),
-        ("succeeded", "recovery", None),
-    ]
-    assert [r.headers["x-ultrareach-attempt"] for r in receiver.requests] == ["2"]
-    assert (await fresh(delivery)).failed_count == 0
-
-
-async def test_ten_interruptions_in_a_row_brake_a_poison_event(endpoint):
-    delivery = await sent(endpoint)
-    for _ in range(10):
-        await in_db(lambda: claimed(delivery))
-        await in_db(lambda: _recover())
-    assert (await fresh(delivery)).status == "failed"
-
-
-def _recover() -> None:
-    with writing():
-        results.recover(timezone.now())
-
-
-async def test_a_lease_that_has_ended_makes_the_delivery_due_again(engine, endpoint, receiver):
-    receiver.answer(200)
-    delivery = await in_db(lambda: accept_quietly(endpoint))
-    await in_db(
-        lambda: Delivery.objects.filter(pk=delivery.pk).update(due_at=timezone.now() - timedelta(hours=1))
-    )
-    await ends(delivery, "succeeded", within=10)
-    assert [(a.number, a.status) for a in await attempts(delivery)][-1] == (2, "succeeded")
-
-
-def accept_quietly(endpoint: Endpoint) -> Delivery:
-    """A delivery that some other process claimed: `sending`, with an open attempt."""
-    with writing():
-        delivery = accept(endpoint, trigger="api")
-        claimed(delivery)
-    return delivery
-
-
-async def test_a_result_whose_delivery_went_on_without_it_changes_nothing(endpoint, receiver):
-    delivery = await sent(endpoint)
-    claim = await in_db(lambda: claimed(delivery))
-    await in_db(_recover)
-    outcome = engine_module.Outcome(started_at=timezone.now().timestamp(), status_code=200)
-
-    def late() -> None:
-        with writing():
-            results.record([results.Result(claim, outcome)], 1.0)
-
-    await in_db(late)
-    assert (await fresh(delivery)).status == "pending"
-    assert [a.status for a in await attempts(delivery)] == ["interrupted"]
-
-
-async def test_stopping_waits_for_an_answer_that_comes_in_time(endpoint, receiver):
-    receiver.answer(Answer(delay=0.4))
-    running = Engine()
-    await running.start()
-    delivery = await sent(endpoint)
-    await receiver.received(1)
-    await running.stop(grace=5)
-    assert (await fresh(delivery)).status == "succeeded"
-
-
-async def test_stopping_interrupts_what_would_not_end(endpoint, receiver):
-    receiver.answer(Answer(delay=30))
-    running = Engine()
-    await running.start()
-    delivery = await sent(endpoint)
-    await receiver.received(1)
-    await running.stop(grace=0.2)
-    (attempt,) = await attempts(delivery)
-    assert (attempt.status, (await fresh(delivery)).status) == ("interrupted", "pending")
-    assert attempt.duration_ms >= 200
 
 
 async def test_a_bug_hits_one_delivery_and_ends_it_after_three_internal_errors(engine, endpoint, receiver):

@@ -15,8 +15,8 @@ from simulator.models import Delivery, Endpoint
 from simulator.searchable import _UNINDEXED, Place, among, forget, known
 from simulator.transaction import writing
 
+from .engines import accept, ends, in_db
 from .receiving import Answer
-from .test_engine import accept, endpoint, ends, engine, in_db  # noqa: F401 - fixtures
 from .waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +51,7 @@ def indexed() -> int:
     return Delivery.objects.filter(indexed=True).count()
 
 
-async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed(engine, endpoint, receiver):  # noqa: F811
+async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed(engine, endpoint, receiver):
     receiver.answer(Answer(200, b'{"note":"Gr\xc3\xbc\xc3\x9fe 100%"}', (("X-Trace", 'abc"def'),)))
     delivery = await in_db(lambda: accept(endpoint, b'{"name":"Zo\xc3\xab"}'))
     other = await in_db(lambda: accept(endpoint, b'{"name":"Max"}'))
@@ -70,7 +70,7 @@ async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed
         assert await in_db(lambda text=text: found(text)) == set(), text
 
 
-async def test_of_the_usual_headers_what_was_sent_is_found_and_nothing_else(engine, endpoint, receiver):  # noqa: F811
+async def test_of_the_usual_headers_what_was_sent_is_found_and_nothing_else(engine, endpoint, receiver):
     receiver.answer(Answer(200, b"", ()))
     usual = await in_db(lambda: accept(endpoint))
     own = {"Content-Type": "text/csv", "User-Agent": "zebra-agent/7"}
@@ -104,7 +104,7 @@ async def test_of_the_usual_headers_what_was_sent_is_found_and_nothing_else(engi
         await in_db(lambda: wait_until(lambda: indexed() == 2))
 
 
-def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):  # noqa: F811
+def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):
     accept(endpoint)
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {_UNINDEXED}", [10, 10])
@@ -115,7 +115,7 @@ def test_looking_for_what_to_index_reads_nothing_that_still_waits(endpoint):  # 
         assert cursor.fetchone() == (0,)
 
 
-def test_the_index_is_tidied_up_in_small_steps_as_it_grows(endpoint, monkeypatch):  # noqa: F811
+def test_the_index_is_tidied_up_in_small_steps_as_it_grows(endpoint, monkeypatch):
     monkeypatch.setattr(searchable, "GROUP", 1)
     made = [accept(endpoint, b'{"name":"No %d"}' % number).pk for number in range(30)]
     Delivery.objects.filter(pk__in=made).update(status="succeeded", due_at=None)
@@ -134,7 +134,7 @@ def test_the_index_is_tidied_up_in_small_steps_as_it_grows(endpoint, monkeypatch
         )
 
 
-def test_much_text_is_indexed_by_itself_and_only_when_that_is_asked_for(endpoint, monkeypatch):  # noqa: F811
+def test_much_text_is_indexed_by_itself_and_only_when_that_is_asked_for(endpoint, monkeypatch):
     monkeypatch.setattr(searchable, "GROUP_BYTES", 100)
     bodies = [b"a" * 40, b"b" * 40, b"c" * 300, b"d" * 40, b"e" * 90]
     made = [accept(endpoint, body).pk for body in bodies]
@@ -148,7 +148,7 @@ def test_much_text_is_indexed_by_itself_and_only_when_that_is_asked_for(endpoint
     assert found("ccc") == {made[2]}
 
 
-def test_of_endless_text_the_first_half_million_characters_are_searched(endpoint):  # noqa: F811
+def test_of_endless_text_the_first_half_million_characters_are_searched(endpoint):
     body = b"within" + b"." * (512 * 1024 - 12) + b"at end" + b"behind"
     delivery = accept(endpoint, body)
     Delivery.objects.update(status="succeeded", due_at=None)
@@ -159,7 +159,7 @@ def test_of_endless_text_the_first_half_million_characters_are_searched(endpoint
     assert indexed() == 1
 
 
-def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatch):  # noqa: F811
+def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatch):
     delivery = accept(endpoint, b'{"name":"Moving"}')
     Delivery.objects.filter(pk=delivery.pk).update(status="succeeded", due_at=None)
     newest = Place.newest
@@ -175,7 +175,7 @@ def test_what_is_indexed_in_the_middle_of_a_search_is_found(endpoint, monkeypatc
 
 
 @pytest.mark.parametrize("state", ["waiting", "ended", "indexed"])
-def test_any_part_of_a_text_is_found_whatever_it_is_made_of_and_indexed_or_not(endpoint, state):  # noqa: F811
+def test_any_part_of_a_text_is_found_whatever_it_is_made_of_and_indexed_or_not(endpoint, state):
     texts = [
         "Fresh",
         'a "quoted" word',
@@ -217,7 +217,7 @@ def test_any_part_of_a_text_is_found_whatever_it_is_made_of_and_indexed_or_not(e
     assert found("<Fr%h>") == found("Fre_h") == found("sent;") == set()
 
 
-def test_a_frequent_text_beside_a_rare_filter_is_found_behind_the_first_look(endpoint, monkeypatch):  # noqa: F811
+def test_a_frequent_text_beside_a_rare_filter_is_found_behind_the_first_look(endpoint, monkeypatch):
     made = [accept(endpoint, b'{"name":"No %d"}' % number).pk for number in range(9)]
     old, waiting = made[0], made[1]
     Delivery.objects.exclude(pk__in=made[5:]).exclude(pk=waiting).update(status="succeeded", due_at=None)
@@ -242,7 +242,7 @@ def test_a_frequent_text_beside_a_rare_filter_is_found_behind_the_first_look(end
     assert one_by_one == made[::-1]
 
 
-def test_what_waits_is_searched_newest_first_and_by_its_index_alone(endpoint):  # noqa: F811
+def test_what_waits_is_searched_newest_first_and_by_its_index_alone(endpoint):
     [waiting, fresh, _] = searchable.places("name")
     for place, index in ((waiting, "unfinished"), (fresh, "to_index")):
         with connection.cursor() as cursor:
@@ -252,7 +252,7 @@ def test_what_waits_is_searched_newest_first_and_by_its_index_alone(endpoint):  
         assert not any("TEMP B-TREE" in step for step in steps)
 
 
-async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):  # noqa: F811
+async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):
     await in_db(lambda: endpoint.change(retry_delays=[]))
     receiver.answer(Answer(500, b"first failure"), Answer(200, b"second answer"))
     delivery = await in_db(lambda: accept(endpoint))

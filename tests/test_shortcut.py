@@ -18,7 +18,7 @@ from simulator.models import Attempt, Delivery, Endpoint, Event
 from simulator.sending import Content, send_test
 from simulator.transaction import writing
 
-from .test_engine import accept, endpoint, engine, in_db  # noqa: F401 - fixtures
+from .engines import accept, in_db
 from .waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +32,7 @@ async def statuses() -> Counter[str]:
     return Counter(await in_db(lambda: list(Delivery.objects.values_list("status", flat=True))))
 
 
-async def test_a_click_is_claimed_in_the_transaction_that_stores_it(engine, endpoint, receiver):  # noqa: F811
+async def test_a_click_is_claimed_in_the_transaction_that_stores_it(engine, endpoint, receiver):
     receiver.delay = 0.3
 
     def stored() -> str:
@@ -47,7 +47,7 @@ async def test_a_click_is_claimed_in_the_transaction_that_stores_it(engine, endp
     assert len(receiver.requests) == 1 and await in_db(Attempt.objects.count) == 1
 
 
-async def test_what_is_no_click_waits_for_the_next_turn(engine, endpoint, receiver):  # noqa: F811
+async def test_what_is_no_click_waits_for_the_next_turn(engine, endpoint, receiver):
     def stored() -> str:
         with writing():
             delivery = accept(endpoint, trigger="api")
@@ -58,7 +58,7 @@ async def test_what_is_no_click_waits_for_the_next_turn(engine, endpoint, receiv
 
 
 @pytest.mark.parametrize("clicks", [0, 10], ids=["none", "none for it"])
-async def test_without_room_it_waits_its_turn(engine, endpoint, receiver, clicks):  # noqa: F811
+async def test_without_room_it_waits_its_turn(engine, endpoint, receiver, clicks):
     def stored() -> str:
         with writing():
             engine._ledger._room = Room(clicks, clicks, {ids.decode("ep", endpoint.pk): 0})
@@ -71,7 +71,7 @@ async def test_without_room_it_waits_its_turn(engine, endpoint, receiver, clicks
     assert await statuses() == {"succeeded": 1}
 
 
-async def test_many_clicks_at_once_keep_to_the_limit_of_their_endpoint(engine, endpoint, receiver):  # noqa: F811
+async def test_many_clicks_at_once_keep_to_the_limit_of_their_endpoint(engine, endpoint, receiver):
     receiver.delay = 0.02
     await in_db(lambda: endpoint.change(max_in_flight=2))
     most = 0
@@ -90,7 +90,7 @@ async def test_many_clicks_at_once_keep_to_the_limit_of_their_endpoint(engine, e
     assert most == 2
 
 
-async def test_of_a_click_that_is_undone_nothing_leaves(engine, endpoint, receiver):  # noqa: F811
+async def test_of_a_click_that_is_undone_nothing_leaves(engine, endpoint, receiver):
     def undone() -> None:
         with pytest.raises(ZeroDivisionError), writing():
             accept(endpoint)
@@ -104,7 +104,7 @@ async def test_of_a_click_that_is_undone_nothing_leaves(engine, endpoint, receiv
     assert len(receiver.requests) == 1 and await statuses() == {"succeeded": 1}
 
 
-async def test_a_paused_endpoint_holds_it(engine, endpoint, receiver):  # noqa: F811
+async def test_a_paused_endpoint_holds_it(engine, endpoint, receiver):
     await in_db(endpoint.pause)
     delivery = await in_db(lambda: Delivery.objects.get(pk=click(endpoint)))
     assert delivery.status == "pending" and delivery.held
@@ -112,7 +112,7 @@ async def test_a_paused_endpoint_holds_it(engine, endpoint, receiver):  # noqa: 
     await receiver.received(1)
 
 
-async def test_an_edited_endpoint_is_sent_to_as_it_is_now(engine, endpoint, receiver):  # noqa: F811
+async def test_an_edited_endpoint_is_sent_to_as_it_is_now(engine, endpoint, receiver):
     await in_db(lambda: click(endpoint))
     await in_db(lambda: endpoint.change(headers={"x-edition": "2"}))
     await in_db(lambda: click(endpoint))
@@ -142,7 +142,7 @@ async def clicking(to: Endpoint) -> AsyncIterator[list[str]]:
             await asyncio.gather(*asking)
 
 
-async def test_clicks_while_the_engine_stops_are_sent_once_or_wait_for_the_next_one(endpoint, receiver):  # noqa: F811
+async def test_clicks_while_the_engine_stops_are_sent_once_or_wait_for_the_next_one(endpoint, receiver):
     running = Engine(scale=0.02)
     await running.start()
     async with clicking(endpoint) as clicked:
@@ -162,7 +162,7 @@ async def test_clicks_while_the_engine_stops_are_sent_once_or_wait_for_the_next_
     assert len(receiver.requests) == len(clicked), "each was sent once"
 
 
-async def test_clicks_while_the_engine_stumbles_are_all_sent(engine, endpoint, receiver, monkeypatch):  # noqa: F811
+async def test_clicks_while_the_engine_stumbles_are_all_sent(engine, endpoint, receiver, monkeypatch):
     turn, stumbles = engine._turn, []
 
     async def stumbling() -> None:
@@ -181,7 +181,7 @@ async def test_clicks_while_the_engine_stumbles_are_all_sent(engine, endpoint, r
     assert {request.headers["x-ultrareach-delivery-id"] for request in receiver.requests} == set(clicked)
 
 
-async def test_while_nothing_can_be_recorded_no_click_leaves(engine, endpoint, receiver, monkeypatch):  # noqa: F811
+async def test_while_nothing_can_be_recorded_no_click_leaves(engine, endpoint, receiver, monkeypatch):
     """What cannot be written may be the result of another, larger than what a click takes."""
     turn = engine._ledger.turn
 
@@ -202,7 +202,7 @@ async def test_while_nothing_can_be_recorded_no_click_leaves(engine, endpoint, r
     assert receiver.requests[0].headers["x-ultrareach-delivery-id"] == clicked
 
 
-async def test_who_stored_a_click_goes_on_when_it_is_on_its_way(engine, endpoint, receiver, monkeypatch):  # noqa: F811
+async def test_who_stored_a_click_goes_on_when_it_is_on_its_way(engine, endpoint, receiver, monkeypatch):
     order, send = [], engine._send
 
     async def noticed(claim: Any) -> Any:
@@ -221,7 +221,7 @@ async def test_who_stored_a_click_goes_on_when_it_is_on_its_way(engine, endpoint
     assert order == ["sent", "stored"] * 10
 
 
-async def test_who_stored_a_click_does_not_wait_for_a_loop_that_stands_still(engine, endpoint, receiver):  # noqa: F811
+async def test_who_stored_a_click_does_not_wait_for_a_loop_that_stands_still(engine, endpoint, receiver):
     def store() -> str:
         try:
             return click(endpoint)
@@ -233,7 +233,7 @@ async def test_who_stored_a_click_does_not_wait_for_a_loop_that_stands_still(eng
     await receiver.received(1)
 
 
-def test_without_an_engine_there_is_no_short_way(endpoint):  # noqa: F811
+def test_without_an_engine_there_is_no_short_way(endpoint):
     assert not shortcut.claim([])
     assert Delivery.objects.get(pk=click(endpoint)).status == "pending"
     assert Event.objects.count() == 1

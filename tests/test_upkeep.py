@@ -9,7 +9,7 @@ from django.db import OperationalError
 from simulator import courtesy, searchable, transaction
 from simulator.models import Batch
 
-from .test_engine import endpoint, ends, engine, in_db, sent  # noqa: F401 - fixtures
+from .engines import ends, in_db, sent
 from .waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,8 +24,8 @@ def checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_the_log_is_copied_again_and_again_while_there_is_much_to_write(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     receiver,
     checkpoints: list[float],
     monkeypatch: pytest.MonkeyPatch,
@@ -39,8 +39,8 @@ async def test_the_log_is_copied_again_and_again_while_there_is_much_to_write(
 
 
 async def test_while_somebody_waits_the_log_is_not_copied(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     receiver,
     checkpoints: list[float],
     monkeypatch: pytest.MonkeyPatch,
@@ -57,8 +57,8 @@ async def test_while_somebody_waits_the_log_is_not_copied(
 
 
 async def test_a_slow_checkpoint_is_made_more_seldom(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ):
     """On a disk that takes its time; and one that fails is no harm."""
@@ -79,8 +79,8 @@ async def test_a_slow_checkpoint_is_made_more_seldom(
 
 
 async def test_what_cannot_be_indexed_is_told_and_keeps_nothing_from_being_sent(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ):
     index_some = searchable.index_some
@@ -97,8 +97,8 @@ async def test_what_cannot_be_indexed_is_told_and_keeps_nothing_from_being_sent(
 
 
 async def test_much_text_is_indexed_when_nobody_is_about(
-    engine,  # noqa: F811
-    endpoint,  # noqa: F811
+    engine,
+    endpoint,
     monkeypatch: pytest.MonkeyPatch,
 ):
     asked: list[bool] = []

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures of another module
 """A clock that is set while the engine runs (E12), and bugs of the engine's own (E24): nothing twice, nothing stuck."""
 
 import asyncio
@@ -15,8 +14,8 @@ from simulator import claims, feed, results
 from simulator.claims import Claims
 from simulator.engine import Engine
 
+from ..engines import attempts, ends, in_db, sent, waiting
 from ..receiving import Answer, Receiver
-from ..test_engine import attempts, endpoint, ends, engine, in_db, sent, waiting  # noqa: F401
 from ..waiting import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
