@@ -1,9 +1,10 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
 The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
-rewrites folded headers. llhttp alone is too trusting in five places, which are checked here: versions other than
+rewrites folded headers. llhttp alone is too trusting in six places, which are checked here: versions other than
 HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, an empty
-header that ends in CR CR LF (it takes it for the head's end), and a body after an interim answer. In one it is
+header that ends in CR CR LF (it takes it for the head's end), a space before the colon of a header that it knows, and
+a body after an interim answer. In one it is
 stricter than it must be: two equal Content-Lengths stay a `bad_response`, since RFC 9112 §6.3 leaves the choice, and a
 receiver that says its length twice is about to say it differently.
 """
@@ -23,7 +24,7 @@ from .failures import message
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
 LINE_WAIT = 0.5
-FREE_INTERIMS = 100
+FREE_S = 0.02
 READ_AT_ONCE = 16 * 1024
 
 NEW, WAITING, RECEIVING, DONE = range(4)
@@ -67,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         )  # what came since the last interim answer, up to the piece with the head's end
         self._overhead = 0
         self._interims = 0
+        self._spent = 0.0  # seconds of the loop that interim answers took
         self._framed = False
         self._unsent = False
         self._fault = ""
@@ -120,6 +122,7 @@ class Connection(asyncio.BufferedProtocol):
         self._state = NEW  # what comes before the request is out was not asked for yet
         self._head.clear()
         self._overhead = self._interims = 0
+        self._spent = 0.0
         self._framed = False
         self._fault = ""
 
@@ -326,8 +329,8 @@ class Connection(asyncio.BufferedProtocol):
         elif self._state == WAITING:
             if len(self._head) > head.LIMIT:
                 self._fail("headers_too_large", limit="100 KiB")
-            elif self._interims > FREE_INTERIMS:
-                self._slow_down(began)
+            elif self._interims:
+                self._slow_down(time.perf_counter() - began)
         elif answer.truncated:
             self._end()
         elif self._overhead > head.LIMIT + 8 * answer.size:
@@ -340,11 +343,12 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._loop.call_later(LINE_WAIT, self.expire)
 
-    def _slow_down(self, began: float) -> None:
-        """Interim answers may come for ever; past the first hundred they get a twentieth of the loop."""
-        if not self.closed:
+    def _slow_down(self, took: float) -> None:
+        """Interim answers may come for ever; past the first 20 ms of it they get a twentieth of the loop."""
+        self._spent += took
+        if self._spent > FREE_S and not self.closed:
             self._transport.pause_reading()
-            self._loop.call_later((time.perf_counter() - began) * 20, self._resume_reading)
+            self._loop.call_later(took * 20, self._resume_reading)
 
     def _resume_reading(self) -> None:
         if not self.closed:
@@ -366,6 +370,8 @@ class Connection(asyncio.BufferedProtocol):
         for name, value in answer.headers:
             if b"\0" in value:
                 return "a header holds a NUL byte"
+            if name.endswith(b" "):
+                return "a space stands before the colon of a header"
             if len(name) == 14 and name.lower() == b"content-length":
                 answer.declared = head.storable(value)
                 self._framed = True

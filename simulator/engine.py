@@ -119,6 +119,7 @@ class Engine:
         self._serving = self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
         self._files = OpenFiles()
+        self._starved = False  # the last turn had no descriptor to give
         self._core = OneCore()
         self._upkeep = Upkeep(self._courtesy, self._in_database)
         self._bulk_at = -BULK_S
@@ -127,6 +128,9 @@ class Engine:
     def troubles(self) -> list[str]:
         if trouble := self._trouble or _unwritable(transaction.refused()):
             return [trouble]
+        if not self._out and not self._files.free():
+            limit = f"The limit of open files (ulimit -n {self._files.limit}) leaves none to send with"
+            return [f"{limit}: close pages and streams that are open here, or start again with a higher one."]
         return ["The delivery engine is stopping."] if self._stopping else []
 
     def notices(self) -> list[str]:
@@ -337,6 +341,7 @@ class Engine:
         beyond = sum(max(0, -share) for share in shares.values())  # clicks, out of those kept for them
         free, clicks = (0, 0) if self._stopping else (left + beyond, left + FOR_CLICKS)
         files = self._files.free() - len(self._out) + self._in_flight
+        self._starved = files <= 0
         return Room(min(free, files), min(clicks, files), endpoints, shares, self._share)
 
     async def _rest(self, next_due: datetime | None) -> None:
@@ -350,7 +355,7 @@ class Engine:
                 async with asyncio.timeout(wait):
                     await self._bell.wait()
             except TimeoutError:
-                quiet = not (self._out or self._upkeep.to_index or transaction.refused())
+                quiet = not (self._out or self._upkeep.to_index or self._starved or transaction.refused())
                 if quiet and wait == POLL_S and time.monotonic() - began < LOOK_S and self._ledger.untouched:
                     continue
             self._bell.clear()

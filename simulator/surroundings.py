@@ -11,7 +11,9 @@ from pathlib import Path
 FILE_CHECK_S = 2.0
 FILES_CHECK_S = 0.25
 JUMP_S = 5.0  # a wall clock further off than this from the monotonic one has been set
-SPARE_FILES = 40  # for pages, sockets and the database, before an attempt may take one
+SPARE_FILES = (
+    40  # for pages, sockets and the database, before an attempt may take one; of a low limit a quarter
+)
 
 
 class Replaced(Exception):
@@ -115,21 +117,24 @@ class OpenFiles:
     """How many attempts the limit of open files still allows."""
 
     def __init__(self) -> None:
-        self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._spare = min(SPARE_FILES, self.limit // 4)
         self._next_check = 0.0
-        self._free = self._limit
+        self._free = self.limit
 
     def free(self) -> int:
         """Descriptors left for attempts, counted at most four times a second."""
         now = time.monotonic()
         if now >= self._next_check:
             self._next_check = now + FILES_CHECK_S
-            self._free = max(0, self._limit - _open_files() - SPARE_FILES)
+            self._free = max(0, self.limit - self._open() - self._spare)
         return self._free
 
-
-def _open_files() -> int:
-    for folder in ("/proc/self/fd", "/dev/fd"):
-        if os.path.isdir(folder):
-            return len(os.listdir(folder))
-    return 0
+    def _open(self) -> int:
+        for folder in ("/proc/self/fd", "/dev/fd"):
+            if os.path.isdir(folder):
+                try:
+                    return len(os.listdir(folder))
+                except OSError:  # looking takes one, too, and there is none
+                    return self.limit
+        return 0

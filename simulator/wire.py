@@ -24,6 +24,7 @@ from .tls import TlsContexts, shake_hands
 IDLE_SECONDS = 4.0
 """Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
 TICK = 0.05
+SCARCE_FILES = 64
 READ_FIRST = 6
 """Rounds of the loop, each up to 64 KiB from every connection: more than is kept of a body."""
 LATE_SECONDS = 60.0
@@ -384,9 +385,9 @@ def _payload(method: str, headers: list[tuple[str, str]], origin: Origin, conten
 
 
 def _idle_limit() -> int:
-    """Idle connections kept in all: a quarter of the file descriptors, a thousand at most."""
+    """Idle connections kept in all: a quarter of the file descriptors that are not scarce, a thousand at most."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(1000, soft // 4)) if soft > 0 else 1000
+    return max(0, min(1000, (soft - SCARCE_FILES) // 4)) if soft > 0 else 1000
 
 
 _NOT_CONNECTED = (

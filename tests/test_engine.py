@@ -189,6 +189,19 @@ async def test_a_bug_hits_one_delivery_and_ends_it_after_three_internal_errors(e
     assert {a.error for a in await attempts(bad)} == {"internal_error"}
 
 
+async def test_e25_without_a_descriptor_to_send_with_it_waits_and_says_so(
+    engine, endpoint, receiver, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(engine._files, "free", lambda: 0)
+        delivery = await sent(endpoint, trigger="api")
+        await asyncio.shield(engine._turned)
+        (trouble,) = engine.troubles()
+        assert "ulimit -n" in trouble and not receiver.requests
+    await ends(delivery, "succeeded")
+    assert engine.troubles() == []
+
+
 async def test_every_step_of_a_delivery_has_a_higher_seq(engine, endpoint):
     delivery = await sent(endpoint)
     before = delivery.seq

@@ -1,5 +1,6 @@
 """What the engine must notice about its surroundings, with clocks that the test sets."""
 
+import errno
 import os
 import resource
 from collections.abc import Iterator
@@ -151,8 +152,29 @@ def limit_of_open_files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.ENFILE])
+def test_when_none_is_left_to_count_them_with_all_are_in_use(
+    clocks: Clocks, monkeypatch: pytest.MonkeyPatch, fault: int
+) -> None:
+    def exhausted(path: str) -> list[str]:
+        raise OSError(fault, os.strerror(fault), path)
+
+    files = OpenFiles()
+    monkeypatch.setattr(os, "listdir", exhausted)
+    assert files.free() == 0
+    monkeypatch.undo()
+    clocks.passes(FILES_CHECK_S)
+    assert files.free() > 0
+
+
+def test_of_a_low_limit_a_quarter_is_spared() -> None:
+    opened = len(os.listdir("/dev/fd"))
+    with limit_of_open_files(opened * 2):
+        assert OpenFiles().free() > 0
+
+
 def test_when_files_run_out_none_is_left_rather_than_less_than_none() -> None:
-    with limit_of_open_files(len(os.listdir("/dev/fd")) + surroundings.SPARE_FILES // 2):
+    with limit_of_open_files(len(os.listdir("/dev/fd")) + 2):
         assert OpenFiles().free() == 0
 
 

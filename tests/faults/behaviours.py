@@ -107,6 +107,11 @@ async def flood(visit: Visit) -> None:
     await visit.for_ever(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000, 0)
 
 
+@at("/103-flood")
+async def large_flood(visit: Visit) -> None:
+    await visit.for_ever(b"HTTP/1.1 103 Early Hints\r\n" + b"l: a\r\n" * 15_000 + b"\r\n", 0)
+
+
 @at("/rst-now")
 async def rst_now(visit: Visit) -> None:
     visit.reset()
@@ -189,6 +194,7 @@ says("/nul-header", b"HTTP/1.1 200 OK\r\nX-Nul: a\0b\r\nContent-Length: 2\r\n\r\
 says("/nul-reason", b"HTTP/1.1 200 O\0K\r\nContent-Length: 2\r\n\r\nok")
 says("/no-colon", b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 2\r\n\r\nok")
 says("/space-colon", b"HTTP/1.1 200 OK\r\nX-Space : a\r\nContent-Length: 2\r\n\r\nok")
+says("/space-colon-known", b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
 says("/bare-cr", b"HTTP/1.1 200 OK\r\nX-Cr: a\rb\r\nContent-Length: 2\r\n\r\nok")
 says("/cr-cr-lf", b"HTTP/1.1 200 OK\r\nX-E:\r\r\nContent-Length: 2\r\n\r\nok", closes=False)
 says("/cr-cr-lf-sized", b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\nX-E:\r\r\nX-B: 1\r\nX-C: 2\r\n\r\nok ok")

@@ -91,11 +91,12 @@ async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("flood", ["/1xx-flood", "/103-flood"])
 async def test_r04_a_flood_of_interim_answers_takes_a_tenth_of_a_core_at_most(
-    receiver: FaultReceiver,
+    receiver: FaultReceiver, flood: str
 ) -> None:
     async def share() -> float:
-        result = await measured(receiver.url("/1xx-flood"))
+        result = await measured(receiver.url(flood))
         assert result["error"] == "no_response"
         return float(result["cpu"])
 

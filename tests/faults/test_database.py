@@ -303,12 +303,25 @@ def arrivals(server: Server, receiver: Receiver) -> float:
     return sorted(seconds)[int(0.95 * len(seconds))]
 
 
+def limited(make_server: Callable[..., Server], files: int) -> Server:
+    server = make_server(start=False)
+    server.command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *server.command]
+    return server.start()
+
+
+def test_e25_with_very_few_descriptors_it_sends_steadily(
+    make_server: Callable[..., Server], receiver: Receiver
+):
+    server = limited(make_server, 48)
+    register(server, receiver)
+    server.api("POST", "/events/batch", json={"type": "lead.qualified", "count": 100})
+    receiver.wait_for(100, within=20)
+
+
 def test_e25_with_few_descriptors_it_waits_and_loses_nothing(
     make_server: Callable[..., Server], receiver: Receiver
 ):
-    server = make_server(start=False)
-    server.command = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh", *server.command]
-    server.start()
+    server = limited(make_server, 128)
     receiver.delay = 0.2
     register(server, receiver, max_in_flight=500)
     server.api("POST", "/events/batch", json={"type": "lead.qualified", "count": 500})
