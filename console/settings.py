@@ -36,12 +36,25 @@ def _number(
     return value
 
 
+def _key(name: str, file: str) -> str:
+    """As it is set; else the one that is kept in the data folder."""
+    try:
+        return setting(name) or datafolder.key(SIM_DATA_DIR, file)
+    except datafolder.BadKey as error:
+        raise ImproperlyConfigured(str(error)) from None
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"SIM_DATA_DIR must be a folder that can be written ({error.filename}: {error.strerror}). "
+            "Example: SIM_DATA_DIR=/tmp/simulator"
+        ) from None
+
+
 SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
 SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
 SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100", whole=True))
 SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")
-SIM_API_KEY = setting("SIM_API_KEY")
-if SIM_API_KEY and not re.fullmatch(r"(?! )[ -~]{16,200}(?<! )", SIM_API_KEY):
+SIM_API_KEY = _key("SIM_API_KEY", "api_key")
+if not datafolder.is_key(SIM_API_KEY):
     raise ImproperlyConfigured(
         "SIM_API_KEY must be 16 to 200 printable ASCII characters, without a space at either end. "
         "Unset it to have one made."
@@ -52,13 +65,7 @@ if LOG_FORMAT not in ("text", "json"):
         f"LOG_FORMAT must be text or json, not {LOG_FORMAT!r}. Example: LOG_FORMAT=json"
     )
 
-try:
-    SECRET_KEY = setting("SECRET_KEY") or datafolder.key(SIM_DATA_DIR, "secret_key")
-except OSError as error:
-    raise ImproperlyConfigured(
-        f"SIM_DATA_DIR must be a folder that can be written ({error.filename}: {error.strerror}). "
-        "Example: SIM_DATA_DIR=/tmp/simulator"
-    ) from None
+SECRET_KEY = _key("SECRET_KEY", "secret_key")
 DEBUG = False
 more_hosts = [host for each in setting("ALLOWED_HOSTS").split(",") if (host := each.strip())]
 for host in more_hosts:

@@ -3,9 +3,14 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
+
+
+class BadKey(Exception):
+    """What stands where a key is kept is none; the text names the file and the cure."""
 
 
 class Taken(Exception):
@@ -26,11 +31,18 @@ def prepare(folder: Path) -> None:
             path.chmod(0o600)
 
 
+def is_key(text: str) -> bool:
+    return re.fullmatch(r"(?! )[ -~]{16,200}(?<! )", text) is not None
+
+
 def key(folder: Path, name: str) -> str:
-    """The random key kept in the file `name`, made at first use; two processes at once agree on one."""
+    """The random key kept in the file `name`, made at first use; two processes at once agree on one.
+
+    Raises OSError, and BadKey when the file holds none.
+    """
     path = folder / name
     try:
-        return path.read_text().strip()
+        return _kept(path)
     except FileNotFoundError:
         pass
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,50 +55,67 @@ def key(folder: Path, name: str) -> str:
         pass
     finally:
         draft.unlink()
-    return path.read_text().strip()
+    return _kept(path)
+
+
+def _kept(path: Path) -> str:
+    text = path.read_text("latin-1").strip()
+    if not is_key(text):
+        raise BadKey(
+            f"{path} must hold 16 to 200 printable ASCII characters. Delete it to have a new key made."
+        )
+    return text
 
 
 class EngineLock:
-    """One engine a data folder: an flock that dies with its process, also by `kill -9`."""
+    """One engine a data folder: an flock that dies with its process, also by `kill -9`.
+
+    It is on the folder itself, for a file in it can be deleted, and then a second engine would send everything again.
+    `engine.lock` says where the holder listens.
+    """
 
     def __init__(self, folder: Path):
-        self._path = folder / "engine.lock"
-        self._file: Any = None
+        self._folder = folder
+        self._held = -1
 
     def acquire(self) -> None:
         """Take the lock or raise `Taken` with the address the other process wrote."""
-        self._file = open(self._path, "a+")  # noqa: SIM115 - held for the life of the process
+        self._held = os.open(self._folder, os.O_RDONLY)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._file.close()
-            raise Taken(running(self._path.parent)) from None
+            self.release()
+            raise Taken(running(self._folder)) from None
         self.announce(None)
 
     def announce(self, address: str | None) -> None:
         """Write where this process listens, for a second `up` and for `send`."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(json.dumps({"pid": os.getpid(), "address": address}))
-        self._file.flush()
+        (self._folder / "engine.lock").write_text(json.dumps({"pid": os.getpid(), "address": address}))
 
     def release(self) -> None:
-        self._file.close()
+        os.close(self._held)
 
 
 def running(folder: Path) -> str | None:
     """The console address of the process that holds the engine lock; None when there is none or it still starts."""
-    path = folder / "engine.lock"
     try:
-        with open(path) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                address: str | None = json.loads(file.read() or "{}").get("address")
-                return address
+        if not _is_taken(folder):
+            return None
+        address: str | None = json.loads((folder / "engine.lock").read_text()).get("address")
+        return address
     except (FileNotFoundError, ValueError):
-        pass
-    return None
+        return None
+
+
+def _is_taken(folder: Path) -> bool:
+    looking = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(looking)
 
 
 def logging_config(format: str) -> dict[str, Any]:

@@ -56,6 +56,15 @@ def test_a_key_is_made_once_and_kept(tmp_path: Path, umask):
     assert [(path.name, mode(path)) for path in (tmp_path / "data").iterdir()] == [("api_key", 0o600)]
 
 
+@pytest.mark.parametrize("kept", [b"", b"\n", b"short", b"\xff\x00" * 20, "ä".encode() * 20, b"x" * 5000])
+def test_what_is_no_key_is_refused_with_its_file_and_its_cure(tmp_path: Path, kept: bytes):
+    path = tmp_path / "api_key"
+    path.write_bytes(kept)
+    with pytest.raises(datafolder.BadKey, match="Delete it") as refused:
+        datafolder.key(tmp_path, "api_key")
+    assert str(path) in str(refused.value) and path.read_bytes() == kept
+
+
 def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path):
     keys = []
     code = "import sys; from pathlib import Path; from simulator import datafolder\n"
@@ -86,6 +95,15 @@ def test_a_second_engine_is_told_where_the_first_one_runs(tmp_path: Path):
     first.release()
     second.acquire()
     second.release()
+
+
+def test_nobody_gets_the_lock_by_deleting_its_file(tmp_path: Path):
+    first = EngineLock(tmp_path)
+    first.acquire()
+    (tmp_path / "engine.lock").unlink()
+    with pytest.raises(Taken):
+        EngineLock(tmp_path).acquire()
+    first.release()
 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path):

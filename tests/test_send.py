@@ -201,7 +201,8 @@ def test_an_environment_in_the_way_is_exit_3(
     assert wrong_key.returncode == 3 and "SIM_API_KEY" in wrong_key.stderr
     file = tmp_path / "file"
     file.write_text("")
-    assert send("lead.qualified", SIM_DATA_DIR=str(file / "x"), SECRET_KEY="x" * 50).returncode == 3
+    keys = {"SECRET_KEY": "x" * 50, "SIM_API_KEY": "x" * 16}
+    assert send("lead.qualified", SIM_DATA_DIR=str(file / "x"), **keys).returncode == 3
     folder = tmp_path / "garbage"
     folder.mkdir()
     database = folder / "simulator.sqlite3"

@@ -63,6 +63,17 @@ def test_a_bad_setting_ends_every_command_in_one_line(tmp_path: Path, command: s
     assert result.stderr.startswith(f"{name} must ")
 
 
+@pytest.mark.parametrize("name", ["api_key", "secret_key"])
+def test_a_kept_key_that_is_none_ends_every_command_in_one_line(tmp_path: Path, name: str):
+    kept = tmp_path / "data" / name
+    kept.parent.mkdir()
+    for make in (lambda: kept.write_bytes(b"\xff\x00" * 20), lambda: (kept.unlink(), kept.mkdir())):
+        make()
+        result = settings(tmp_path, "import manage; manage.run_django(['manage.py', 'up'])")
+        assert result.returncode == 3
+        assert result.stderr.count("\n") == 1 and str(kept) in result.stderr
+
+
 def test_the_defaults_are_the_documented_ones(tmp_path: Path):
     result = settings(tmp_path)
     assert result.stdout.strip() == f"{tmp_path}/data 1.0 100 ['127.0.0.1', 'localhost', '[::1]']"

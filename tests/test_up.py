@@ -401,7 +401,9 @@ def test_e17_a_database_that_cannot_be_used_is_named_with_its_cure(
 
 def test_a_data_folder_that_cannot_be_made_is_named(make_server: Callable[..., Server], tmp_path: Path):
     (tmp_path / "file").touch()
-    server = make_server(start=False, SIM_DATA_DIR=str(tmp_path / "file" / "data"), SECRET_KEY="x" * 50)
+    server = make_server(
+        start=False, SIM_DATA_DIR=str(tmp_path / "file" / "data"), SECRET_KEY="x" * 50, SIM_API_KEY="x" * 16
+    )
     code, line = refused(server)
     assert code == 3
     assert str(tmp_path / "file") in line and "SIM_DATA_DIR" in line

@@ -9,8 +9,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
-from functools import cache, wraps
-from pathlib import Path
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +19,7 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.security import HttpBearer
 
-from .. import datafolder, ids
+from .. import ids
 from ..payload import BadJSON, parse_json
 from . import errors
 from .errors import Problem
@@ -87,12 +86,8 @@ class Key(HttpBearer):
 
 
 def api_key() -> str:
-    return settings.SIM_API_KEY or _kept_key(settings.SIM_DATA_DIR)
-
-
-@cache  # read once: the key of a process stays the same, whatever becomes of the folder
-def _kept_key(folder: Path) -> str:
-    return datafolder.key(folder, "api_key")
+    key: str = settings.SIM_API_KEY
+    return key
 
 
 def has_key(request: HttpRequest) -> bool:

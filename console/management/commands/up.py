@@ -145,7 +145,7 @@ class Command(BaseCommand):
     def _introduce(self, address: str) -> None:
         facts = {
             "Console": f"{address}/",
-            "API key": _api_key(),
+            "API key": settings.SIM_API_KEY,
             "Data": str(settings.SIM_DATA_DIR),
             "SQLite": sqlite3.sqlite_version,
         }
@@ -173,12 +173,6 @@ def _port(text: str) -> int:
 
 
 _port.__name__ = "port"  # what argparse calls a value that it refuses
-
-
-def _api_key() -> str:
-    from simulator.api.gate import api_key
-
-    return api_key()
 
 
 def _has_a_screen() -> bool:
