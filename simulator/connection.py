@@ -406,7 +406,8 @@ class Connection(asyncio.BufferedProtocol):
             elif exc is not None:
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
             else:
-                part = f" ({len(self._head):,} bytes of one came)" if self._head else ""
+                count = len(self._head)
+                part = f" ({count:,} byte{'s' if count > 1 else ''} of one came)" if count else ""
                 self._fail("closed_before_response", detail=part)
 
     def _refused_unread(self, exc: Exception) -> bool:

@@ -49,7 +49,10 @@ def _inflate(body: bytes, encoding: str, cap: int) -> tuple[bytes, str | None]:
         if len(result) > cap:
             return result[:cap], f"Decoded, the body is larger than {cap // 1024} KiB; the rest is not shown."
         if not stream.eof:
-            return result, f"The {encoding} data ends too early; what could be decoded is shown."
+            return (
+                result,
+                f"Only a part of the {encoding} data came or was kept; what could be decoded of it is shown.",
+            )
         body = stream.unused_data
         if windows != 31 or not body.startswith(b"\x1f\x8b"):
             return result, None

@@ -101,8 +101,8 @@ _LIST = (
         "tls_timeout",
         "TLS timed out",
         "{address} did not finish the TLS handshake within {seconds}.",
-        "The port accepts connections but does not answer the handshake. Is it the right port, and is the"
-        " receiver busy?",
+        "The port accepts connections but does not answer the handshake. Is it the right port, does it speak TLS"
+        " at all (else use http://), and is the receiver busy?",
         "The handshake took longer than 5 s, or than the endpoint's timeout.",
         ("tls",),
     ),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from .failures import FAILURES, in_ascii
+from .targets import BadTarget, check_url
 
 Headers = Sequence[tuple[str, str]]
 
@@ -33,6 +34,8 @@ def hint_for(
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if code == "bad_response" and status_code == 101:
         return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
+    if code == "bad_response" and status_code is not None:
+        return "Its head is valid, its body is not: send a Content-Length that counts bytes, or valid chunks."
     if code == "tls_failed" and "perhaps this port does not speak TLS" in message:
         plain = _with_scheme(url, "http")
         return f"If this port speaks plain HTTP: use http in the URL ({plain}). Else its own log says why it hung up."
@@ -46,6 +49,8 @@ def hint_for(
         return "Nothing further is sent. If your receiver has not processed it, resend the event."
     if code == "internal_error" and "descriptors" in message:
         return "Raise the limit of open files (ulimit -n 4096) before manage.py up, or lower SIM_CONCURRENCY."
+    if status_code == 410:
+        return f"{FAILURES[code].hint} The 410 has paused the endpoint: answer 2xx, then resume it."
     return FAILURES[code].hint
 
 
@@ -141,7 +146,10 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return (
             "The redirect leads to a login page: let this route through without a session; verify signatures."
         )
-    return f"Redirects are not followed: register the final URL ({final})."
+    try:
+        return f"Redirects are not followed: register the final URL ({check_url(final)})."
+    except BadTarget as refused:
+        return f"Redirects are not followed: answer with 2xx. Where it leads cannot be registered: {refused.message}"
 
 
 def _followed(url: str, location: str) -> SplitResult | None:

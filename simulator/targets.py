@@ -314,4 +314,4 @@ def _leads_to_receiver(path: str) -> bool:
             break
         path = decoded
     plain = posixpath.normpath("/" + path.replace("\\", "/").lstrip("/"))
-    return path.startswith("/receiver") and (plain == "/receiver" or plain.startswith("/receiver/"))
+    return path.startswith("/receiver/") and (plain == "/receiver" or plain.startswith("/receiver/"))

@@ -63,7 +63,7 @@ def test_corrupt_data_is_shown_as_it_came() -> None:
 def test_cut_data_shows_what_could_be_decoded() -> None:
     result, note = decoded(gzip.compress(bytes(range(256)) * 20)[:-30], GZIP)
     assert result and (bytes(range(256)) * 20).startswith(result)
-    assert note == "The gzip data ends too early; what could be decoded is shown."
+    assert note == "Only a part of the gzip data came or was kept; what could be decoded of it is shown."
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "klingon", "gzip, br"])

@@ -31,7 +31,7 @@ LOCAL = "http://localhost:3000/webhook"
         ("redirect", {"headers": [("Location", "/a")]}, "(http://localhost:3000/a)"),
         ("redirect", {"headers": [("Location", "../b?x=1#f")]}, "(http://localhost:3000/b?x=1)"),
         ("redirect", {"headers": [("Location", "?x=1")]}, "(http://localhost:3000/webhook?x=1)"),
-        ("redirect", {"headers": [("Location", "//other.test/x")]}, "(http://other.test/x)"),
+        ("redirect", {"headers": [("Location", "//127.0.0.2/x")]}, "(http://127.0.0.2/x)"),
         ("redirect", {"headers": [("Location", "/é".encode().decode("latin-1"))]}, ":3000/%C3%A9)"),
         ("redirect", {"headers": [("Location", "/a b")]}, "(http://localhost:3000/a%20b)"),
         ("redirect", {"headers": [("Location", "https://localhost:3000/webhook/#f")]}, "/webhook/."),
@@ -78,6 +78,19 @@ LOCAL = "http://localhost:3000/webhook"
             {"status_code": 400, "body": b"No required SSL certificate was sent"},
             "switch that demand off",
         ),
+        (
+            "redirect",
+            {"headers": [("Location", "http://evil.example/x")]},
+            "cannot be registered: evil.example",
+        ),
+        (
+            "redirect",
+            {"headers": [("Location", "http://u:p@localhost/")]},
+            "cannot be registered: A URL must hold no",
+        ),
+        ("bad_response", {"status_code": 200}, "or valid chunks"),
+        ("body_truncated", {"status_code": 410}, "has paused the endpoint"),
+        ("incomplete_response", {"status_code": 410}, "has paused the endpoint"),
         ("redirect", {"message": "h answered 302 Found and points to nowhere; …"}, "without a Location"),
         ("redirect", {"message": "h answered 302 Found and points to /there; …"}, "final URL"),
         (

@@ -119,8 +119,11 @@ class Endpoint(models.Model):
             self._save_revision(*fields, "origin")
             if self.paused != was_paused:
                 self._hold() if self.paused else self._let_go()
-            names = sorted("retry" if name == "retry_delays" else name for name in fields)
-            _note(actor, "changed endpoint", self, why or ", ".join(names))
+            if set(fields) == {"status"}:
+                _note(actor, "paused endpoint" if self.paused else "resumed endpoint", self, why)
+            else:
+                names = sorted("retry" if name == "retry_delays" else name for name in fields)
+                _note(actor, "changed endpoint", self, ", ".join(names))
 
     def pause(self, *, actor: str = "console", why: str = "") -> None:
         """Nothing when it is paused already. Raises DoesNotExist, as `resume`, `rotate_secret` and `remove` do."""
