@@ -76,6 +76,15 @@ def prepare(path: Path) -> None:
         if known - applied:
             call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
-        raise Unusable(
-            f"{path} cannot be used ({error}). Free space or close what holds it, then start again."
-        ) from None
+        raise Unusable(why(path, error)) from None
+
+
+def why(path: Path, error: DatabaseError) -> str:
+    """What is wrong with the file, and the cure."""
+    if "locked" in str(error):
+        cure = "End the program that holds it, then start again."
+    elif "full" in str(error):
+        cure = "Free some space, then start again."
+    else:
+        cure = "Restore it from a copy, or move it away to start with a new one."
+    return f"{path} cannot be used ({error}). {cure}"

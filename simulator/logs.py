@@ -4,6 +4,10 @@ import json
 import logging
 import re
 
+from django.db import DatabaseError
+
+from .transaction import why_shut
+
 _SECRET = re.compile(r"(whsec_)[\w+/=-]+|(Bearer )\S+|(://)[^/\s]+@", re.IGNORECASE)
 
 
@@ -23,10 +27,15 @@ class NoSecrets(logging.Filter):
 
 
 class FaultsOnly(logging.Filter):
-    """Lets only what was raised pass: a 500 that the built-in receiver answers on purpose is no fault of ours."""
+    """Lets only faults of ours pass: not a 500 that the built-in receiver answers on purpose, and not a database that is
+    locked, full, damaged or gone, which whoever meets it has said in a line. SQLITE_ERROR is wrong SQL, and ours."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return bool(record.exc_info)
+        raised = record.exc_info[1] if record.exc_info else None
+        if isinstance(raised, DatabaseError):
+            error = getattr(raised.__cause__, "sqlite_errorname", "SQLITE_ERROR")
+            return error == "SQLITE_ERROR" and why_shut() is None
+        return raised is not None
 
 
 class JsonLines(logging.Formatter):

@@ -102,6 +102,11 @@ def checkpoint() -> None:
             _lock.release()
 
 
+def why_shut() -> str | None:
+    """What `shut` was told: reads fail then, too, and for this reason, whatever they say."""
+    return _shut
+
+
 def shut(reason: str | None) -> None:
     """From now on refuse every write with this reason; None lifts it."""
     global _shut

@@ -143,5 +143,5 @@ def test_a_new_file_gets_its_tables_once_and_a_newer_one_is_refused(elsewhere: P
 def test_a_file_that_somebody_else_holds_is_said_to_be_locked(elsewhere: Path) -> None:
     with contextlib.closing(sqlite3.connect(elsewhere, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Unusable, match="database is locked.*close what holds it"):
+        with pytest.raises(Unusable, match="database is locked.*End the program that holds it"):
             prepare(elsewhere)

@@ -3,8 +3,12 @@
 import io
 import json
 import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
 from simulator import datafolder
 from simulator.logs import FaultsOnly, JsonLines, NoSecrets, masked
@@ -89,3 +93,21 @@ def test_an_answer_of_500_is_no_entry_and_an_exception_is() -> None:
     )
     assert not FaultsOnly().filter(said)
     assert FaultsOnly().filter(raised)
+
+
+@pytest.mark.parametrize(
+    ("sql", "ours"), [("SELECT nothing", True), ("INSERT INTO simulator_seq DEFAULT VALUES", False)]
+)
+def test_a_database_that_is_in_trouble_is_no_fault_of_ours_but_wrong_sql_is(
+    tmp_path: Path, sql: str, ours: bool
+):
+    with closing(sqlite3.connect(tmp_path / "file")) as reader:
+        reader.execute("CREATE TABLE simulator_seq (n)")
+        reader.execute("PRAGMA query_only = ON")
+        try:
+            reader.execute(sql)
+        except sqlite3.Error as cause:
+            error = OperationalError(*cause.args)
+            error.__cause__ = cause
+    raised = logging.LogRecord("x", logging.ERROR, "", 0, "", (), (OperationalError, error, None))
+    assert FaultsOnly().filter(raised) is ours

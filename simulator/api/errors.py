@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from .. import transaction
 from ..models.delivery import NotNow
 from ..payload import BadJSON, BadOverride
 from ..search import BadFilter
@@ -162,6 +163,8 @@ def unavailable(code: str, message: str) -> Problem:
 def _of_database(error: DatabaseError) -> Problem:
     text = str(error)
     log.warning("the database refused: %s", text)
+    if reason := transaction.why_shut():
+        return unavailable("DATABASE_UNAVAILABLE", reason)
     if "locked" in text or "busy" in text:
         return unavailable("DATABASE_LOCKED", "Another program holds the database. Try again in a moment.")
     if "full" in text:

@@ -131,7 +131,7 @@ def unwritable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
     if request.param == "gone":
         transaction.shut("The database file is gone.")
-        yield "The database cannot be used now"
+        yield "The database file is gone"
     else:
         monkeypatch.setattr(Endpoint, "register", fail)
         monkeypatch.setattr(Endpoint, "change", fail)

@@ -56,7 +56,7 @@ class Command(BaseCommand):
             except Shut as why:
                 self._give_up(str(why))
             except DatabaseError as error:
-                self._give_up(f"{settings.DATABASES['default']['NAME']} cannot be used ({error}).")
+                self._give_up(database.why(Path(settings.DATABASES["default"]["NAME"]), error))
 
     def _run(self, lock: EngineLock, bound: socket, address: str) -> None:
         with writing():
