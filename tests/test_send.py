@@ -170,7 +170,7 @@ def test_no_wait_leaves_the_rest_to_the_next_engine(
         (["lead.qualified", "--to", "http://localhost:1/", "--set", "triggers.0=1"], "triggers"),
         (["lead.qualified", "--count", "0"], "1 to 10,000"),
         (["lead.qualified", "--count", "many"], "1 to 10,000"),
-        (["lead.qualified"], "--to"),
+        (["lead.qualified"], "nobody subscribes to lead.qualified"),
         ([], "TYPE"),
         (["lead.qualified", "--nope"], "--nope"),
     ],

@@ -82,7 +82,8 @@ class Command(BaseCommand):
         report.several = len(deliveries) > 1
         if not deliveries:
             raise Refused(
-                "Nobody got it: register an endpoint for this event type, or name a receiver by --to."
+                f"Nobody got it, for nobody subscribes to {body['type']}. Register an endpoint for it, or name a receiver"
+                " by --to: while the simulator runs, its own /receiver/ is one."
             )
         return DELIVERED if options["no_wait"] else _follow(by, deliveries, report)
 
