@@ -17,7 +17,7 @@ class EventRef(Out):
 
 class EndpointRef(Out):
     id: str
-    url: str
+    url: str = Field(description="As it is now; where an attempt went stands in that attempt.")
 
 
 class LastAttempt(Out):
