@@ -10,6 +10,8 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 
+from simulator import datafolder
+
 QUICK_CHECK_BYTES = 16 * 1024 * 1024  # 0.2 s; a larger file is only looked into
 
 
@@ -76,15 +78,4 @@ def prepare(path: Path) -> None:
         if known - applied:
             call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
-        raise Unusable(why(path, error)) from None
-
-
-def why(path: Path, error: DatabaseError) -> str:
-    """What is wrong with the file, and the cure."""
-    if "locked" in str(error):
-        cure = "End the program that holds it, then start again."
-    elif "full" in str(error):
-        cure = "Free some space, then start again."
-    else:
-        cure = "Restore it from a copy, or move it away to start with a new one."
-    return f"{path} cannot be used ({error}). {cure}"
+        raise Unusable(datafolder.unusable(path, error)) from None

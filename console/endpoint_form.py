@@ -1,6 +1,7 @@
 """The settings of an endpoint as a form: the API's rules, each error at its field, no silent overwrite."""
 
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -162,10 +163,12 @@ class EndpointForm(forms.Form):
 
 
 def _number(text: str) -> float | str:
-    """What JSON would hold; what is no number is left for the API to refuse."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
+    """A number as people type it, in ASCII; what is none is left for the API to refuse."""
+    with suppress(ValueError):  # of a number that is too long
+        if re.fullmatch(r"[+-]?[0-9]+", text):
+            return int(text)
+        if re.fullmatch(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)", text):
+            return float(text)
     return text
 
 

@@ -52,4 +52,5 @@ def _everyone(type: str) -> dict[str, Any]:
 
 
 def _alone(endpoint: Endpoint | None, chosen: str, type: str) -> dict[str, Any]:
-    return {"getting": [endpoint] if endpoint else [], "skipped": [], "type": type, "chosen": chosen}
+    getting = [endpoint] if endpoint else []
+    return {"getting": getting, "skipped": [], "type": type, "chosen": chosen, "gone": endpoint is None}

@@ -112,7 +112,7 @@ class Talk:
         self._seq = seq  # the client has everything up to here
         self._newest = seq
         self._awaited: int | None = None  # the seq of the frame that it has not acknowledged
-        self._sent = seq  # the highest seq of any frame
+        self._sent: set[int] = set()  # frames that are not acknowledged: more than one only if it began late
         self._stray = 0
         self._bell, self._send = bell, send
         self._begun = asyncio.Event()  # the client has said something
@@ -125,13 +125,17 @@ class Talk:
             raise Misuse('{"since": seq} opens a stream; it cannot come later. Connect anew.')
         self._begun.set()
         if word == "ack" and seq != self._awaited:
-            if seq > self._sent:
-                raise Misuse(f"No frame with seq {seq} was sent. Acknowledge a frame with the seq it has.")
+            if seq not in self._sent and seq != self._seq:
+                raise Misuse(
+                    f"No frame with seq {seq} waits for an ack. A frame is acknowledged with its own seq."
+                )
             self._stray += 1
             if self._stray > MAX_STRAY:
                 raise Misuse("Too many acks of frames that do not wait for one.")
             return
         self._seq, self._awaited = seq, None
+        if word == "ack":
+            self._sent.clear()
         self._free.set()
         self._bell.ring()
 
@@ -149,7 +153,7 @@ class Talk:
                 await self._bell.wait()
                 continue
             self._awaited = found.seq
-            self._sent = max(self._sent, found.seq)
+            self._sent.add(found.seq)
             self._free.clear()
             await self._send({"type": "websocket.send", "text": found.text})
             hurried = found.newest == self._newest or found.newest - found.seq > A_LOT

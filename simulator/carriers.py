@@ -64,7 +64,10 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
                     return
         except Taken:
             if time.monotonic() > deadline:
-                raise Unavailable(f"Another process starts on {folder} and does not get ready.") from None
+                raise Unavailable(
+                    f"Another process runs on {folder} and does not say where: it does not get ready, or its"
+                    " engine.lock was deleted. Start it again."
+                ) from None
             time.sleep(0.1)
 
 
@@ -164,7 +167,8 @@ def _usable() -> Iterator[None]:
         where = error.filename or settings.SIM_DATA_DIR
         raise Unavailable(f"{where}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
     except DatabaseError as error:
-        raise Unavailable(f"{settings.DATABASES['default']['NAME']} cannot be used: {error}.") from None
+        file = Path(str(settings.DATABASES["default"]["NAME"]))
+        raise Unavailable(datafolder.unusable(file, error)) from None
 
 
 @contextmanager

@@ -140,16 +140,17 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return f"The redirect adds a slash: register the URL with a slash at its end ({ours._replace(path=theirs.path).geturl()})."
     if same_server and ours.path == theirs.path + "/":
         return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
-    if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
-        return f"The redirect leads to https: register {final}."
     if re.search(r"log-?in|sign-?in|auth|session", theirs.path, re.IGNORECASE):
         return (
             "The redirect leads to a login page: let this route through without a session; verify signatures."
         )
     try:
-        return f"Redirects are not followed: register the final URL ({check_url(final)})."
+        final = check_url(final)
     except BadTarget as refused:
         return f"Redirects are not followed: answer with 2xx. Where it leads cannot be registered: {refused.message}"
+    if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
+        return f"The redirect leads to https: register {final}."
+    return f"Redirects are not followed: register the final URL ({final})."
 
 
 def _followed(url: str, location: str) -> SplitResult | None:

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 
 from .transaction import why_shut
 
@@ -28,11 +28,14 @@ class NoSecrets(logging.Filter):
 
 class FaultsOnly(logging.Filter):
     """Lets only faults of ours pass: not a 500 that the built-in receiver answers on purpose, and not a database that is
-    locked, full, damaged or gone, which whoever meets it has said in a line. SQLITE_ERROR is wrong SQL, and ours."""
+    locked, full, damaged or gone, which whoever meets it has said in a line. Wrong SQL and rows are ours."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         raised = record.exc_info[1] if record.exc_info else None
-        if isinstance(raised, DatabaseError):
+        if raised and type(raised) in (
+            DatabaseError,
+            OperationalError,
+        ):  # the others are about what was to be written
             error = getattr(raised.__cause__, "sqlite_errorname", "SQLITE_ERROR")
             return error == "SQLITE_ERROR" and why_shut() is None
         return raised is not None

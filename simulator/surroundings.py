@@ -11,9 +11,7 @@ from pathlib import Path
 FILE_CHECK_S = 2.0
 FILES_CHECK_S = 0.25
 JUMP_S = 5.0  # a wall clock further off than this from the monotonic one has been set
-SPARE_FILES = (
-    40  # for pages, sockets and the database, before an attempt may take one; of a low limit a quarter
-)
+SPARE_FILES = 40  # of a low limit a quarter: for pages, sockets and the database, before an attempt gets one
 
 
 class Replaced(Exception):

@@ -66,6 +66,26 @@ async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and
     assert receiver.connections == 4  # one, its repeat, and one each since
 
 
+async def test_a_machine_that_had_no_time_is_no_flood_of_interim_answers(
+    receiver: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood is read a twentieth of the time; a stall beside one interim answer would cost twenty times its length."""
+    rests: list[float] = []
+    fault, slow_down = Connection._fault_of_head, Connection._slow_down
+
+    def stalled(self: Connection, status: int) -> str:
+        threading.Event().wait(0.05)
+        return fault(self, status)
+
+    monkeypatch.setattr(Connection, "_fault_of_head", stalled)
+    monkeypatch.setattr(
+        Connection, "_slow_down", lambda self, took: (rests.append(took), slow_down(self, took))
+    )
+    outcome, _ = await ends(transport, receiver.url("/103-slowly"))
+    assert outcome.status_code == 200 and outcome.error is None
+    assert rests and max(rests) < 0.02
+
+
 async def test_a_fresh_connection_that_dies_is_not_repeated(
     receiver: FaultReceiver, transport: Transport
 ) -> None:

@@ -88,6 +88,11 @@ LOCAL = "http://localhost:3000/webhook"
             {"headers": [("Location", "http://u:p@localhost/")]},
             "cannot be registered: A URL must hold no",
         ),
+        (
+            "redirect",
+            {"headers": [("Location", "https://u:p@localhost:3000/webhook")]},
+            "cannot be registered",
+        ),
         ("bad_response", {"status_code": 200}, "or valid chunks"),
         ("body_truncated", {"status_code": 410}, "has paused the endpoint"),
         ("incomplete_response", {"status_code": 410}, "has paused the endpoint"),

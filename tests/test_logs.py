@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, IntegrityError, OperationalError
 
 from simulator import datafolder
 from simulator.logs import FaultsOnly, JsonLines, NoSecrets, masked
@@ -96,18 +96,22 @@ def test_an_answer_of_500_is_no_entry_and_an_exception_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "ours"), [("SELECT nothing", True), ("INSERT INTO simulator_seq DEFAULT VALUES", False)]
+    ("sql", "kind", "ours"),
+    [
+        ("SELECT nothing", OperationalError, True),
+        ("INSERT INTO simulator_seq VALUES (NULL)", IntegrityError, True),
+        ("PRAGMA query_only = ON; INSERT INTO simulator_seq VALUES (1)", OperationalError, False),
+    ],
 )
 def test_a_database_that_is_in_trouble_is_no_fault_of_ours_but_wrong_sql_is(
-    tmp_path: Path, sql: str, ours: bool
+    tmp_path: Path, sql: str, kind: type[DatabaseError], ours: bool
 ):
     with closing(sqlite3.connect(tmp_path / "file")) as reader:
-        reader.execute("CREATE TABLE simulator_seq (n)")
-        reader.execute("PRAGMA query_only = ON")
+        reader.execute("CREATE TABLE simulator_seq (n NOT NULL)")
         try:
-            reader.execute(sql)
+            reader.executescript(sql)
         except sqlite3.Error as cause:
-            error = OperationalError(*cause.args)
+            error = kind(*cause.args)
             error.__cause__ = cause
-    raised = logging.LogRecord("x", logging.ERROR, "", 0, "", (), (OperationalError, error, None))
+    raised = logging.LogRecord("x", logging.ERROR, "", 0, "", (), (kind, error, None))
     assert FaultsOnly().filter(raised) is ours

@@ -54,6 +54,9 @@ def test_everyone_who_was_passed_over_is_named_with_the_reason(endpoint: Endpoin
     sent = sending.send(Content("lead.qualified"))
     assert [delivery.endpoint for delivery in sent.deliveries] == [endpoint]
     assert sent.skipped == [(other, "not_subscribed"), (paused, "paused")]
+    other.pause()  # resuming it would bring nothing
+    sent = sending.send(Content("lead.qualified"))
+    assert sent.skipped == [(other, "not_subscribed"), (paused, "paused")]
 
 
 def test_a_url_that_a_410_had_paused_is_sent_to_again_when_asked() -> None:

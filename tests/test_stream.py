@@ -316,12 +316,21 @@ def test_an_ack_of_what_was_never_sent_ends_the_stream_and_says_so(
     """Else a client that counts wrongly would wait for ever for its next frame."""
     with stream(server) as client:
         say(client, ack=now(server) + ahead)
-        assert "was sent" in json.loads(client.recv(timeout=FAST))["error"]["message"]
+        assert "waits for an ack" in json.loads(client.recv(timeout=FAST))["error"]["message"]
         assert closed_with(client) == 1008
-    with stream(server) as client:
+
+
+@pytest.mark.parametrize("beside", [-1, 1])
+def test_so_does_an_ack_beside_the_frame_that_waits(server: Server, endpoint: dict[str, Any], beside: int):
+    """A delivery inside it has another seq than the frame."""
+    for _ in range(2):
         send_test(server, endpoint)
-        say(client, ack=hear(client)["seq"] + 10)
-        assert "was sent" in json.loads(client.recv(timeout=FAST))["error"]["message"]
+    with stream(server) as client:
+        say(client, since=0)
+        frame = hear(client)
+        assert len(frame["deliveries"]) > 1
+        say(client, ack=frame["seq"] + beside)
+        assert "waits for an ack" in json.loads(client.recv(timeout=FAST))["error"]["message"]
 
 
 def test_w05_a_second_beginning_ends_the_stream(server: Server):

@@ -103,10 +103,10 @@ class Batch(models.Model):
 
     def held_by(self) -> list[Endpoint]:
         """The paused endpoints that all that is left of it waits for; none while anything of it goes on."""
-        if not query(_ANY_PAUSED):
+        if not query(_ANY_PAUSED) or self._unfinished().filter(due_at__lt=HELD).exists():
             return []
         getting, skipped = self.audience()
-        if getting and (self.made < self.count or self._unfinished().filter(due_at__lt=HELD).exists()):
+        if getting and self.made < self.count:
             return []
         return [endpoint for endpoint, why in skipped if why == "paused"]
 

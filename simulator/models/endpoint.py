@@ -119,7 +119,7 @@ class Endpoint(models.Model):
             self._save_revision(*fields, "origin")
             if self.paused != was_paused:
                 self._hold() if self.paused else self._let_go()
-            if set(fields) == {"status"}:
+            if set(fields) == {"status"} and self.paused != was_paused:
                 _note(actor, "paused endpoint" if self.paused else "resumed endpoint", self, why)
             else:
                 names = sorted("retry" if name == "retry_delays" else name for name in fields)
@@ -216,10 +216,10 @@ def audience(type: str, chosen: list[str] | None = None) -> tuple[list[Endpoint]
         if pk not in known:
             raise Endpoint.DoesNotExist(pk)
         endpoint = known[pk]
-        if endpoint.paused:
-            skipped.append((endpoint, "paused"))
-        elif chosen is None and not endpoint.subscribes_to(type):
+        if chosen is None and not endpoint.subscribes_to(type):
             skipped.append((endpoint, "not_subscribed"))
+        elif endpoint.paused:
+            skipped.append((endpoint, "paused"))
         else:
             getting.append(endpoint)
     return getting, skipped

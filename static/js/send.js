@@ -35,10 +35,16 @@ if (form) {
   });
   document.addEventListener("htmx:oobAfterSwap", who);
   // Somebody changed an endpoint: the choice is renewed, and with it who gets it.
+  const field = () => document.getElementById("endpoint-field");
+  const renew = () =>
+    htmx.ajax("GET", field().dataset.renew, { source: field(), target: field(), swap: "none", values: { endpoint: form.elements.endpoint.value } });
   document.addEventListener("live:frame", ({ detail: frame }) => {
-    const source = document.getElementById("endpoint-field");
-    if (frame.endpoints === null || frame.endpoints === source.dataset.edition) return;
-    htmx.ajax("GET", source.dataset.renew, { source, target: source, swap: "none", values: { endpoint: form.elements.endpoint.value } });
+    if (frame.endpoints !== null && frame.endpoints !== field().dataset.edition) renew();
+  });
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target !== field() || detail.requestConfig.parameters.endpoint === form.elements.endpoint.value) return;
+    detail.shouldSwap = false; // another one was chosen meanwhile
+    renew();
   });
   // What is said of the last one is none of the next one's; the token beside it stays.
   const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());

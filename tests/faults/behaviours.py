@@ -107,6 +107,13 @@ async def flood(visit: Visit) -> None:
     await visit.for_ever(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000, 0)
 
 
+@at("/103-slowly")
+async def early_hints(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+    await asyncio.sleep(0.1)
+    await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
 @at("/103-flood")
 async def large_flood(visit: Visit) -> None:
     await visit.for_ever(b"HTTP/1.1 103 Early Hints\r\n" + b"l: a\r\n" * 15_000 + b"\r\n", 0)

@@ -56,7 +56,7 @@ class Command(BaseCommand):
             except Shut as why:
                 self._give_up(str(why))
             except DatabaseError as error:
-                self._give_up(database.why(Path(settings.DATABASES["default"]["NAME"]), error))
+                self._give_up(datafolder.unusable(Path(settings.DATABASES["default"]["NAME"]), error))
 
     def _run(self, lock: EngineLock, bound: socket, address: str) -> None:
         with writing():
@@ -87,7 +87,7 @@ class Command(BaseCommand):
             database.prepare(file)
             return lock, held.enter_context(listening.bind(self._options["host"], self._options["port"]))
         except Taken as taken:
-            where = f"at {taken.address}/" if taken.address else "and is still starting"
+            where = f"at {taken.address}/" if taken.address else "and has not said yet where"
             self._give_up(f"The simulator already runs on {folder}, {where}.")
         except (listening.CannotListen, database.Unusable) as error:
             self._give_up(str(error))
