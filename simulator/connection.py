@@ -62,9 +62,8 @@ class Connection(asyncio.BufferedProtocol):
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
         self._state = NEW
-        self._head = (
-            bytearray()
-        )  # what came since the last interim answer, up to the piece with the head's end
+        # What came since the last interim answer, up to the piece with the head's end.
+        self._head = bytearray()
         self._overhead = 0
         self._interims = 0
         self._spent = 0.0  # seconds of the loop that interim answers took
@@ -178,9 +177,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         if not self.encrypted:  # what has left is counted where bytes leave: under TLS below it
-            transport.set_write_buffer_limits(
-                high=0
-            )  # pause at the first byte not taken, resume when all is out
+            # Pause at the first byte not taken, resume when all is out.
+            transport.set_write_buffer_limits(high=0)
         if self._early:
             transport.pause_reading()
 

@@ -102,9 +102,10 @@ async def trickle_chunks(visit: Visit) -> None:
     await visit.for_ever(b"1\r\n.\r\n", 0.3)
 
 
-@at("/1xx-flood")
-async def flood(visit: Visit) -> None:
-    await visit.for_ever(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000, 0)
+at("/1xx-flood")(lambda visit: visit.for_ever(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000, 0))
+at("/103-flood")(
+    lambda visit: visit.for_ever(b"HTTP/1.1 103 Early Hints\r\n" + b"l: a\r\n" * 15_000 + b"\r\n", 0)
+)
 
 
 @at("/103-slowly")
@@ -112,11 +113,6 @@ async def early_hints(visit: Visit) -> None:
     await visit.say(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
     await asyncio.sleep(0.1)
     await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-
-@at("/103-flood")
-async def large_flood(visit: Visit) -> None:
-    await visit.for_ever(b"HTTP/1.1 103 Early Hints\r\n" + b"l: a\r\n" * 15_000 + b"\r\n", 0)
 
 
 @at("/rst-now")
