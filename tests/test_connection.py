@@ -177,6 +177,15 @@ async def test_a_deadline_inside_a_bad_line_finds_a_bad_response(
     assert took < LINE_WAIT
 
 
+async def test_who_closes_in_the_middle_of_a_line_is_not_waited_for(
+    receiver: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.connection.LINE_WAIT", 60)
+    outcome, took = await ends(transport, receiver.url("/no-line-and-closes"), timeout=30)
+    assert (outcome.error, outcome.body) == ("bad_response", b"nothing like it")
+    assert took < 20
+
+
 async def test_a_fault_of_ours_while_an_answer_is_read_is_an_internal_error_and_no_traceback(
     receiver: FaultReceiver,
     transport: Transport,

@@ -34,15 +34,17 @@ if (form) {
     }
   });
   document.addEventListener("htmx:oobAfterSwap", who);
-  // Somebody changed an endpoint: the choice is renewed, and with it who gets it.
-  const field = () => document.getElementById("endpoint-field");
+  // Somebody changed an endpoint: the choice is renewed, and with it who gets it. Asked for by the pane, which stays.
+  const pane = form.closest("[data-renew]");
+  const chosen = () => form.elements.endpoint.value;
   const renew = () =>
-    htmx.ajax("GET", field().dataset.renew, { source: field(), target: field(), swap: "none", values: { endpoint: form.elements.endpoint.value } });
+    htmx.ajax("GET", pane.dataset.renew, { source: pane, target: pane, swap: "none", values: { endpoint: chosen() } });
   document.addEventListener("live:frame", ({ detail: frame }) => {
-    if (frame.endpoints !== null && frame.endpoints !== field().dataset.edition) renew();
+    const known = document.getElementById("endpoint-field").dataset.edition;
+    if (frame.endpoints !== null && frame.endpoints !== known) renew();
   });
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (detail.target !== field() || detail.requestConfig.parameters.endpoint === form.elements.endpoint.value) return;
+    if (detail.target !== pane || detail.requestConfig.parameters.endpoint === chosen()) return;
     detail.shouldSwap = false; // another one was chosen meanwhile
     renew();
   });

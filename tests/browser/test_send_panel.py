@@ -1,5 +1,7 @@
 """The send panel under the hand: what it says is about what was done last, and the focus stays where it was."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, Route, expect
 
@@ -67,6 +69,29 @@ async def test_who_gets_it_is_asked_again_whenever_an_endpoint_changes_elsewhere
     server.api("DELETE", f"/webhooks/{id}")
     await expect(said).to_contain_text("This endpoint is gone")
     await expect(choice).to_have_value(id)  # and no other one gets what was meant for it
+
+
+async def test_a_renewal_that_comes_late_takes_no_choice_back(
+    server: Server, browser_page: Page, receiver: Receiver
+) -> None:
+    page, release = await opened(browser_page, server.url), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await release.wait()
+        await route.continue_()
+
+    await page.route("**/send/endpoints/**", late)
+    async with page.expect_request("**/send/endpoints/**"):
+        server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Other"})
+    await page.get_by_label("Your receiver's URL").fill(receiver.url)
+    await page.get_by_role("button", name="Add").click()
+    await expect(page.get_by_role("heading", name="Your receiver is registered")).to_be_visible()
+    choice = page.get_by_label("Endpoint", exact=True)
+    chosen = await choice.input_value()
+    async with page.expect_response("**/send/endpoints/**"):
+        release.set()
+    await expect(page.locator("#endpoint-reach .reach")).to_be_visible()
+    await expect(choice).to_have_value(chosen)
 
 
 async def test_a_change_between_page_and_socket_is_noticed_and_none_asks_for_nothing(
