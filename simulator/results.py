@@ -19,17 +19,21 @@ from .lifecycle import INTERNAL_ERRORS_IN_A_ROW, INTERRUPTIONS_IN_A_ROW, Ending,
 from .models import Endpoint
 from .models.delivery import HELD, NORMAL
 from .outcome import LateAnswer, Outcome, internal_error
-from .rows import Rows, as_json, change_many, query, read, written
+from .rows import Rows, as_json, change_many, query, read, written, written_at
 
 log = logging.getLogger(__name__)
 Row = tuple[Any, ...]
 
+_ERROR = """
+UPDATE simulator_attempt AS a SET error = column2, error_message = column3, error_phase = column4,
+  retry_after_asked = column5, retry_after_used = column6
+FROM ({values}) AS v WHERE a.id = column1 AND a.status = 'sending'"""
+# After `_ERROR`, for with this the attempt has ended.
 _ANSWER = """
 UPDATE simulator_attempt AS a SET status = column2, started_at = column3, duration_ms = column4, phases = column5,
   remote_address = column6, repeated = column7, status_code = column8, reason = column9,
   response_headers = column10, headers_dropped = column11, response_body = column12, response_size = column13,
-  declared_size = column14, truncated = column15, error = column16, error_message = column17,
-  error_phase = column18, retry_after_asked = column19, retry_after_used = column20
+  declared_size = column14, truncated = column15
 FROM ({values}) AS v WHERE a.id = column1 AND a.status = 'sending'"""
 _WON = """
 UPDATE simulator_delivery AS d SET seq = column3, status = 'succeeded', due_at = NULL, resume_at = NULL,
@@ -85,6 +89,7 @@ class Group:
 
     results: Sequence[Result]
     answers: list[Row] = field(default_factory=list)
+    errors: list[Row] = field(default_factory=list)
     won: list[Row] = field(default_factory=list)
     lost: list[Row] = field(default_factory=list)
     unclear: list[tuple[int, Result]] = field(
@@ -119,11 +124,12 @@ def _draw_up(
 ) -> None:
     ended_at = zero + timedelta(seconds=result.ended)
     end = _ending(result, ended_at, scale, braked)
-    answer = _answer(result, end)
+    answer = _answer(result)
     if end.status == "succeeded":
         group.won.append(_won(result, place, ended_at))
     else:
         group.lost.append(_lost(result, end, place, ended_at))
+        group.errors.append(_error(result, end))
     group.answers.append(answer)
 
 
@@ -160,6 +166,7 @@ def _write(group: Group, scale: float) -> None:
         claim = result.claim
         braked = _last_ones(claim.delivery, claim.number) == "internal_error"
         _draw_up(group, result, place, _zero(), scale, braked=braked)
+    change_many(_ERROR, group.errors)
     change_many(_ANSWER, group.answers)
     counted = change_many(_WON, _numbered(group.won, first)) + change_many(
         _LOST, _numbered(group.lost, first)
@@ -202,39 +209,39 @@ def _last_ones(delivery: int, number: int) -> str | None:
     return errors.pop() if len(found) == wanted and len(errors) == 1 else None
 
 
-def _answer(result: Result, end: Ending) -> tuple[Any, ...]:
+def _answer(result: Result) -> Row:
     out = result.outcome
     answered = out.status_code is not None or bool(out.body)
     return (
         result.claim.attempt,
         "failed" if out.error else "succeeded",
-        written(datetime.fromtimestamp(out.started_at, UTC)),
+        written_at(out.started_at),
         round(out.duration_ms, 3),
         as_json({name: round(ms, 3) for name, ms in out.phases.items()}),
         out.remote_address,
-        out.repeated,
+        int(out.repeated),
         out.status_code,
         out.reason if answered else None,
         as_json(out.headers) if answered else None,
         out.headers_dropped,
-        out.body if answered else None,
+        bytearray(out.body) if answered else None,
         out.size if answered else None,
         out.declared,
-        out.truncated,
-        out.error,
-        out.message or None,
-        out.phase,
-        end.asked,
-        end.used,
+        int(out.truncated),
     )
 
 
-def _won(result: Result, place: int, ended_at: datetime) -> tuple[Any, ...]:
+def _error(result: Result, end: Ending) -> Row:
+    out = result.outcome
+    return result.claim.attempt, out.error, out.message or None, out.phase, end.asked, end.used
+
+
+def _won(result: Result, place: int, ended_at: datetime) -> Row:
     out, claim = result.outcome, result.claim
     return claim.delivery, claim.number, place, out.status_code, round(out.duration_ms, 3), written(ended_at)
 
 
-def _lost(result: Result, end: Ending, place: int, ended_at: datetime) -> tuple[Any, ...]:
+def _lost(result: Result, end: Ending, place: int, ended_at: datetime) -> Row:
     out, claim = result.outcome, result.claim
     last = (out.status_code, out.error, round(out.duration_ms, 3))
     due_at, at = written(end.due_at), written(ended_at)

@@ -2,6 +2,8 @@
 
 A group is one statement with a VALUES list, not `executemany`: SQLite gives up the GIL once for the whole group
 instead of once a row, and the sending loop, which wants it back each time, made a row 5 times slower.
+Its driver binds numbers, texts and `bytearray` in a tenth of a microsecond; None, bool and bytes it first offers to
+adapters, for five to ten times as much. So the rows of the hot path have none of these where it can be.
 """
 
 from collections.abc import Iterable, Sequence
@@ -77,6 +79,16 @@ def _with_values(sql: str, rows: int, columns: int) -> str:
 def written(moment: datetime | None) -> str | None:
     """A moment (in UTC) as a column holds it. Django's own adapter costs 9 µs, of which an attempt needs five."""
     return None if moment is None else moment.isoformat(" ", "microseconds")[:26]
+
+
+def written_at(timestamp: float) -> str:
+    """The same for unix seconds (≥ 0), cut off below the microsecond. Costs a third: each second is spelled once."""
+    return f"{_second(int(timestamp))}.{int(timestamp % 1 * 1_000_000):06}"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")[:19]
 
 
 def read(column: Any) -> datetime | None:

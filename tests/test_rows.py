@@ -54,6 +54,13 @@ def test_moments_sort_as_text(one: datetime, other: datetime) -> None:
     assert (rows.written(one) < rows.written(other)) == (one < other)
 
 
+@given(st.floats(0, 4e9))
+def test_unix_seconds_are_spelled_alike_to_the_microsecond(timestamp: float) -> None:
+    spelled = rows.read(rows.written_at(timestamp))
+    assert abs(spelled - datetime.fromtimestamp(timestamp, UTC)) <= timedelta(microseconds=1)
+    assert spelled == rows.read(rows.written(spelled))
+
+
 def test_no_moment_stays_none_and_one_without_a_zone_is_utc() -> None:
     assert (rows.written(None), rows.read(None)) == (None, None)
     assert rows.read("2025-02-07 02:55:00.5").tzinfo is UTC

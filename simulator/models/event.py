@@ -21,7 +21,7 @@ _INSERT = "INSERT INTO simulator_event (id, type, body, created_at, batch_id) {v
 
 def insert(new: Iterable[Sequence[Any]]) -> None:
     """New events, as (id, type, body, created_at, batch) with ids as numbers and the moment as its column holds it."""
-    change_many(_INSERT, new)
+    change_many(_INSERT, ((id, type, bytearray(body), *rest) for id, type, body, *rest in new))
 
 
 class Event(models.Model):
