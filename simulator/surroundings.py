@@ -115,7 +115,8 @@ class OpenFiles:
     """How many attempts the limit of open files still allows."""
 
     def __init__(self) -> None:
-        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.limit = sys.maxsize if limit == resource.RLIM_INFINITY else limit
         self._spare = min(SPARE_FILES, self.limit // 4)
         self._next_check = 0.0
         self._free = self.limit

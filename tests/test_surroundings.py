@@ -174,6 +174,12 @@ def test_of_a_low_limit_a_quarter_is_spared(monkeypatch: pytest.MonkeyPatch) -> 
         assert OpenFiles().free() > 0
 
 
+def test_without_a_limit_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)  # -1 on Linux; what a Mac's shell has
+    monkeypatch.setattr(resource, "getrlimit", lambda _: none)
+    assert OpenFiles().free() > 100_000
+
+
 def test_when_files_run_out_none_is_left_rather_than_less_than_none() -> None:
     with limit_of_open_files(len(os.listdir("/dev/fd")) + 2):
         assert OpenFiles().free() == 0
