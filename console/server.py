@@ -23,7 +23,7 @@ MAX_DISCARDED = 64 * 1024 * 1024
 GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
-TOO_BIG = 1009
+GOING_AWAY, TOO_BIG = 1001, 1009
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)(.*)", re.IGNORECASE)
 log = logging.getLogger(__name__)
 Step = Callable[[], Coroutine[Any, Any, None]]
@@ -155,6 +155,9 @@ class Server(Daphne):
         if self._start.done() and not self.failure:
             await self._stopping()
         self._start.cancel()
+        for client in self.connections:
+            if isinstance(client, Socket) and client.state == client.STATE_OPEN:
+                client.sendCloseFrame(code=GOING_AWAY)  # else it would look like a broken line
         # A request whose head is still arriving has no application yet; Daphne's own loop stumbles over those.
         running = [
             known["application_instance"]

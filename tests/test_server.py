@@ -193,10 +193,13 @@ def test_on_the_way_down_the_engine_ends_first_and_then_pages_that_would_not(
     make_program: Callable[..., Program],
 ) -> None:
     program = make_program()
-    with socket.create_connection(("127.0.0.1", program.port), 5) as half, program.talk():
+    with socket.create_connection(("127.0.0.1", program.port), 5) as half, program.talk() as talking:
         half.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: "hangs" in program.said)
         assert program.end() == ["engine stopped", "page ended", "failure None"]
+        with pytest.raises(ConnectionClosed) as closed:
+            talking.recv(5)
+        assert closed.value.rcvd.code == 1001
 
 
 def test_a_start_that_fails_ends_it_and_is_told_to_who_started_it(
