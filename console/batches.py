@@ -14,7 +14,7 @@ RECENT = timedelta(days=1)  # an older one is history: the line is for who waits
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status` is the batch's; `others` counts the younger ones that run; `held_by` are endpoints."""
+    """`status` is the batch's; `others` counts the other ones that run; `held_by` are endpoints."""
 
     id: str
     type: str
@@ -26,9 +26,10 @@ class Standing:
 
 
 def at_hand() -> Standing | None:
-    """The oldest that runs; when none is, how the newest one ended."""
+    """The oldest that runs and is not held, else the oldest that is; when none runs, how the newest one ended."""
     if running := Batch.running():
-        return _standing(running[0], "running", len(running) - 1)
+        batch = next((one for one in running if not one.held_by()), running[0])
+        return _standing(batch, "running", len(running) - 1)
     newest = Batch.objects.order_by("-pk").first()
     return standing(newest) if newest and newest.created_at > timezone.now() - RECENT else None
 

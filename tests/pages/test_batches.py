@@ -120,6 +120,16 @@ def test_so_does_one_whose_last_deliveries_are_held(batch: Batch, deliver: Make,
     assert "it waits, because <b><bdi>Other</bdi></b> is paused" in batches.render()
 
 
+def test_one_that_gets_on_is_shown_before_one_that_is_held(batch: Batch, endpoint: Endpoint) -> None:
+    other = Endpoint.register(url="http://localhost:3001/", events=["*"])
+    later = Batch.start("message.received", 5, [other.pk])
+    assert f'data-batch="{batch.pk}"' in batches.render()
+    endpoint.pause()
+    assert f'data-batch="{later.pk}"' in batches.render() and "+1 more" in batches.render()
+    other.pause()
+    assert f'data-batch="{batch.pk}"' in batches.render()
+
+
 def test_one_that_others_get_does_not_wait_for_a_paused_endpoint(batch: Batch, endpoint: Endpoint) -> None:
     Endpoint.register(url="http://localhost:3001/", events=["*"]).pause()
     assert "is paused" not in batches.render()
