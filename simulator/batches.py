@@ -16,31 +16,39 @@ from . import catalog, feed, ids
 from .claims import Claim, Room, intend, intent, lease, prepared
 from .models import Batch, delivery, event
 from .models.delivery import BATCH, PENDING, SENDING
-from .models.endpoint import edition
 from .models.event_type import known_types, sampler
-from .rows import change, query, written
+from .rows import as_json, change, query, written
 from .target import Target, Targets
 
-AHEAD = 512  # deliveries that wait in the batch lane
+AHEAD = (
+    20_000  # deliveries of a batch with several endpoints that wait, when some of them are slower than others
+)
 DRAW_UP_S = 0.006
 GROUP = 128  # deliveries made in one transaction: a click never waits for more than that
 
-# The oldest open batch, the state of the endpoints and of its type, and how much of the lane waits.
+# The open batches, and what would change who gets them and what: the state of the endpoints and of the type.
 _STATE = """
 SELECT b.id, b.count - b.made, (SELECT count(*) FROM simulator_endpoint),
-  (SELECT sum(revision) FROM simulator_endpoint), (SELECT example FROM simulator_customtype c WHERE c.type = b.type),
-  (SELECT count(*) FROM (SELECT 1 FROM simulator_delivery WHERE lane = %s AND due_at <= %s LIMIT %s) AS waiting)
-FROM simulator_batch b WHERE b.made < b.count AND b.stopped_at IS NULL AND b.id > %s ORDER BY b.id LIMIT 1"""
+  (SELECT sum(revision) FROM simulator_endpoint), (SELECT example FROM simulator_customtype c WHERE c.type = b.type)
+FROM simulator_batch b WHERE b.made < b.count AND b.stopped_at IS NULL ORDER BY b.id"""
+_WAITING = """
+SELECT count(*) FROM (
+  SELECT 1 FROM simulator_delivery
+  WHERE lane = %s AND endpoint_id IN (SELECT value FROM json_each(%s)) AND due_at <= %s LIMIT %s) AS waiting"""
 Row = tuple[Any, ...]
 
 
 class Open(NamedTuple):
-    """The batch at hand, its samples and who gets it, as long as neither its type nor an endpoint changes."""
+    """A batch at hand, its samples and who gets it, as long as neither its type nor an endpoint changes.
+
+    `held`: only endpoints that are paused would get it.
+    """
 
     number: int
     type: str
     sample: Callable[[], dict[str, Any]]
     targets: list[Target]
+    held: bool
     known: Row
 
 
@@ -53,25 +61,29 @@ class Group(NamedTuple):
 
 
 class Batches:
-    """Makes what open batches promise. Remembers the one at hand.
+    """Makes what open batches promise, each in its turn. Remembers those at hand.
 
-    A batch that only paused endpoints would get is held, as their deliveries are, and the next one has its turn.
+    One that nobody has room for, because its endpoint hangs, is slow or is paused, holds up no other.
     """
 
     def __init__(self, targets: Targets | None = None) -> None:
         self._targets = targets or Targets()
-        self._open: Open | None = None
-        self._left = 0
-        self._held = 0  # up to this one all open batches are held
-        self._held_by: Row = ()
+        self._open: dict[int, Open] = {}
+        self._left: dict[int, int] = {}
+        self._full: set[int] = set()  # so much of them waits that no more is to be made
+        self._last = 0  # the one that had the last turn
         self.more = False  # there is something to make, and room for it
 
     def draw_up(self, room: Room, now: datetime, most: int = GROUP) -> Group | None:
-        """The next events of the batch at hand, at most as many as there is room to send. Asks no database, and
-        stops early when it would hold up the loop: with large events, or with many endpoints."""
-        batch, count = self._open, min(most, self._fitting(room))
-        if batch is None or count <= 0:
+        """The next events of a batch, at most as many as there is room to send. Asks no database, and stops early
+        when it would hold up the loop: with large events, or with many endpoints."""
+        fitting = [batch for batch in self._open.values() if self._fitting(batch, room) > 0]
+        if not fitting or most <= 0:
             return None
+        fitting.sort(key=lambda batch: batch.number)
+        batch = next((batch for batch in fitting if batch.number > self._last), fitting[0])
+        self._last = batch.number
+        count = min(most, self._fitting(batch, room))
         began, at, events, births = time.monotonic(), written(now), [], []
         numbers = iter(ids.new_many(2 * count * len(batch.targets)))
         for number in ids.new_many(count):
@@ -86,38 +98,54 @@ class Batches:
 
     def make(self, group: Group | None, room: Room, now: datetime) -> list[Claim]:
         """Write what still holds of the group; returns what of it is claimed. Finds out what is to be made next."""
-        self.more = False
-        if self._held and self._held_by != edition():
-            self._held = 0
-        found = query(_STATE, [BATCH, written(now), AHEAD, self._held])
-        if not found:
-            self._open = None
-            return []
-        ((number, self._left, *known, waiting),) = found
-        if self._open is None or (self._open.number, self._open.known) != (number, tuple(known)):
-            self._open = self._opened(number, tuple(known))
-            self.more = True
-            return []
-        if waiting >= AHEAD:
-            return []
-        taken = self._write(group, room, now) if group and group.batch is self._open else []
-        self.more = self._fitting(room) > 0
+        unopened = self._look()
+        batch = group.batch if group and self._open.get(group.batch.number) is group.batch else None
+        for number in self._full | ({batch.number} if batch else set()):
+            self._weigh(number, now)
+        taken = self._write(group, room, now) if group and batch else []
+        self.more = unopened or any(self._fitting(batch, room) > 0 for batch in self._open.values())
         return taken
 
-    def _fitting(self, room: Room) -> int:
-        """How many events of the batch at hand can be made now: somebody is to have room for each."""
-        if self._open is None:
+    def _look(self) -> bool:
+        """What is open, and how much of it is left. Opens one that is new, or has changed; True when that was to do."""
+        found = query(_STATE)
+        self._left = {number: left for number, left, *_ in found}
+        known = {number: tuple(rest) for number, _, *rest in found}
+        self._open = {
+            number: batch for number, batch in self._open.items() if known.get(number) == batch.known
+        }
+        new = next((number for number in known if number not in self._open), None)
+        if new is None:
+            return False
+        if opened := self._opened(new, known[new]):
+            self._open[new] = opened
+        return True
+
+    def _weigh(self, number: int, now: datetime) -> None:
+        """Whether so much of it waits that no more is to be made. To one endpoint only what it has room for is."""
+        batch = self._open.get(number)
+        self._full.discard(number)
+        if batch and len(batch.targets) > 1:
+            to = as_json([target.id for target in batch.targets])
+            ((waiting,),) = query(_WAITING, [BATCH, to, written(now), AHEAD])
+            if waiting >= AHEAD:
+                self._full.add(number)
+
+    def _fitting(self, batch: Open, room: Room) -> int:
+        """How many of its events can be made now: somebody is to have room for each."""
+        left = self._left.get(batch.number, 0)
+        if batch.held or batch.number in self._full:
             return 0
-        if not self._open.targets:
-            return min(self._left, GROUP)
-        widest = max(room.of(target, BATCH) for target in self._open.targets)
-        return min(self._left, widest, room.free, max(1, GROUP // len(self._open.targets)))
+        if not batch.targets:
+            return min(left, GROUP)
+        widest = max(room.of(target, BATCH) for target in batch.targets)
+        return min(left, widest, room.free, max(1, GROUP // len(batch.targets)))
 
     def _write(self, group: Group, room: Room, now: datetime) -> list[Claim]:
-        count = min(len(group.events), self._fitting(room))
+        count = min(len(group.events), self._fitting(group.batch, room))
         if count <= 0:
             return []
-        self._left -= count
+        self._left[group.batch.number] -= count
         rows, taken, attempts = [], [], []
         births = list(chain.from_iterable(group.births[:count]))
         at, leases = written(now), {to.id: lease(to, now) for to in group.batch.targets}
@@ -139,7 +167,7 @@ class Batches:
         return taken
 
     def _opened(self, number: int, known: Row) -> Open | None:
-        """Who gets it: those of its endpoints that are still there and not paused. None when it is not to be made now."""
+        """Who gets it: those of its endpoints that are still there and not paused. None when it was stopped."""
         batch = Batch.objects.get(pk=number)
         if batch.type not in known_types():
             batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
@@ -148,10 +176,8 @@ class Batches:
         if batch.endpoints is not None and not getting and not skipped:
             batch.stop(actor="engine", why="its endpoints were deleted")
             return None
-        if not getting and any(why == "paused" for _, why in skipped):
-            self._held, self._held_by = number, known[:2]
-            return None
+        held = not getting and any(why == "paused" for _, why in skipped)
         targets = [self._targets.of(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
         sample = sampler(batch.type)
         sample()  # the first one of a process takes 0.3 s: here, and not when a group is drawn up on the loop
-        return Open(number, batch.type, sample, targets, known)
+        return Open(number, batch.type, sample, targets, held, known)

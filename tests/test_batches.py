@@ -46,10 +46,53 @@ async def test_a_batch_is_made_no_further_ahead_than_it_can_be_sent(engine, endp
     assert await in_db(lambda: Batch.objects.get(pk=batch.pk).status) == "stopped"
 
 
-async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(engine, endpoint, receiver):
-    """Another endpoint goes on meanwhile, until so much waits for the slow one that it would become a queue."""
-    hung = Receiver().start()
-    hung.delay = 30
+@pytest.fixture
+def hung():
+    started = Receiver().start()
+    started.delay = 30
+    yield started
+    started.stop()
+
+
+async def test_e22_a_batch_to_an_endpoint_that_hangs_holds_up_no_later_one(engine, endpoint, receiver, hung):
+    slow = await in_db(lambda: Endpoint.register(url=hung.url, events=["*"]))
+    first = await in_db(lambda: Batch.start("lead.qualified", 1000, [slow.pk]))
+    await hung.received(10)
+    for count in (200, 300):
+        await in_db(lambda count=count: Batch.start("lead.qualified", count, [endpoint.pk]))
+    await receiver.received(500, within=20)
+    assert await in_db(lambda: Batch.objects.get(pk=first.pk).made) == 10
+    await in_db(lambda: Batch.objects.get(pk=first.pk).stop())
+
+
+async def test_e22_a_subscriber_that_hangs_keeps_a_batch_from_nobody_else(engine, endpoint, receiver, hung):
+    await in_db(lambda: Endpoint.register(url=hung.url, events=["*"]))
+    batch = await in_db(lambda: Batch.start("lead.qualified", 3000))
+    await receiver.received(3000, within=40)
+    ended = await in_db(lambda: Delivery.objects.of(endpoint).exclude(status="sending").count())
+    assert (
+        ended == await in_db(lambda: Delivery.objects.of(endpoint).filter(status="succeeded").count()) > 2900
+    )
+    await in_db(lambda: Batch.objects.get(pk=batch.pk).stop())
+
+
+async def test_batches_that_can_get_on_take_turns(engine, endpoint, receiver):
+    other = Receiver().start()
+    there = await in_db(lambda: Endpoint.register(url=other.url, events=["*"]))
+    long = await in_db(lambda: Batch.start("lead.qualified", 20_000, [endpoint.pk]))
+    await receiver.received(100, within=20)
+    await in_db(lambda: Batch.start("lead.qualified", 300, [there.pk]))
+    await other.received(300, within=20)
+    assert len(receiver.requests) < 10_000
+    await in_db(lambda: Batch.objects.get(pk=long.pk).stop())
+    other.stop()
+
+
+async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(
+    engine, endpoint, receiver, hung, monkeypatch
+):
+    """Another endpoint goes on meanwhile, until so much waits for the slow one that to stop it would take long."""
+    monkeypatch.setattr(batches, "AHEAD", 512)
     slow = await in_db(lambda: Endpoint.register(url=hung.url, events=["*"]))
     batch = await in_db(lambda: Batch.start("lead.qualified", 100_000, [endpoint.pk, slow.pk]))
     async with asyncio.timeout(20):
@@ -60,8 +103,15 @@ async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(
     assert batches.AHEAD <= waiting <= batches.AHEAD + batches.GROUP
     made = await in_db(lambda: Batch.objects.get(pk=batch.pk).made)
     assert made - 10 == waiting
+    alone = await in_db(lambda: Batch.start("lead.qualified", 700, [endpoint.pk]))
+    await engine_made(alone, 700)
     await in_db(lambda: Batch.objects.get(pk=batch.pk).stop())
-    hung.stop()
+
+
+async def engine_made(batch: Batch, count: int) -> None:
+    async with asyncio.timeout(20):
+        while await in_db(lambda: Batch.objects.get(pk=batch.pk).made) < count:
+            pass
 
 
 async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, receiver):
@@ -136,5 +186,5 @@ def test_the_first_sample_of_a_process_is_not_made_on_the_loop(endpoint):
 def opened(batch: Batch) -> None:
     maker, room = batches.Batches(), Room(10, 10, {})
     now = timezone.now()
-    assert maker.make(maker.draw_up(room, now), room, now) == [] and maker._open.number
+    assert maker.make(maker.draw_up(room, now), room, now) == [] and maker._open
     batch.stop()

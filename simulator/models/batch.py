@@ -71,7 +71,7 @@ class Batch(models.Model):
 
     @classmethod
     def running(cls) -> "list[Batch]":
-        """Oldest first, which is the order in which they are made."""
+        """Oldest first. They are made in turn, each as far as somebody has room for it."""
         return list(cls.objects.raw(_RUNNING))
 
     @property
