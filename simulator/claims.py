@@ -17,7 +17,7 @@ from django.db.models import F
 
 from . import feed, ids, retry
 from .lifecycle import Standing
-from .models import Delivery
+from .models import Attempt, Delivery
 from .models.delivery import BATCH, CLICK, HELD, NORMAL
 from .rows import Rows, as_json, change_many, query, read, written
 from .target import Headers, Target, Targets
@@ -247,18 +247,27 @@ def release(claims: Iterable[Claim], now: datetime) -> None:
     feed.announce(due=True)
 
 
-def shift(seconds: float) -> None:
-    """The wall clock was set: move what waits along with it, so that every wait and lease stays as long as it was."""
+def shift(seconds: float, out: Iterable[Claim] = ()) -> None:
+    """The wall clock was set: move what waits along with it, so that every wait and lease stays as long as it was.
+
+    So does the timetable that the attempts which are `out` go back to.
+    """
     waiting, moved = Delivery.objects.filter(status="pending", due_at__lt=HELD), timedelta(seconds=seconds)
     feed.stamp(waiting.values_list("pk", flat=True))
-    waiting.update(due_at=F("due_at") + moved, resume_at=F("resume_at") + moved)
-    Delivery.objects.filter(status="sending").update(due_at=F("due_at") + moved)
+    for moving in (waiting, Delivery.objects.filter(status="sending")):
+        moving.update(due_at=F("due_at") + moved, resume_at=F("resume_at") + moved)
+    for claim in out:
+        if claim.standing.resume_at:
+            claim.standing = claim.standing._replace(resume_at=claim.standing.resume_at + moved)
 
 
 def clock_set_back(now: datetime) -> float:
-    """Seconds (≥ 0) by which the newest delivery lies in the future: the clock was set back while nobody ran."""
-    newest = Delivery.objects.order_by("-id").values_list("created_at", flat=True).first()
-    return max(0.0, (newest - now).total_seconds()) if newest else 0.0
+    """Seconds (≥ 0) by which the newest delivery, or attempt, lies in the future: the clock was set back while nobody ran."""
+    newest = [
+        Delivery.objects.order_by("-id").values_list("created_at", flat=True).first(),
+        Attempt.objects.order_by("-id").values_list("started_at", flat=True).first(),
+    ]
+    return max([0.0, *((moment - now).total_seconds() for moment in newest if moment)])
 
 
 def pull_in(now: datetime, scale: float) -> None:

@@ -319,7 +319,7 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        return self._ledger.turn(given, self._room(given), self._bulk())
+        return self._ledger.turn(given, self._room(given), self._bulk(), self._out)
 
     def _bulk(self) -> int:
         """How many events of a batch this turn may make: while people are about a few, and not in every turn."""
@@ -340,7 +340,7 @@ class Engine:
         left = self._concurrency - len(self._out) + len(given.ended())
         beyond = sum(max(0, -share) for share in shares.values())  # clicks, out of those kept for them
         free, clicks = (0, 0) if self._stopping else (left + beyond, left + FOR_CLICKS)
-        files = self._files.free() - len(self._out) + self._in_flight
+        files = self._files.free() - len(self._out) + self._transport.in_use
         self._starved = files <= 0
         return Room(min(free, files), min(clicks, files), endpoints, shares, self._share)
 

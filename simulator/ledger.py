@@ -4,7 +4,7 @@ But for `claim_new`, which is part of somebody else's transaction and runs in hi
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from .outcome import LateAnswer
 from .results import Result
 from .surroundings import JUMP_S, Clock, DatabaseFile
 from .target import Targets
-from .transaction import refused, writing
+from .transaction import if_nobody_writes, refused, writing
 
 RECLAIM_S = 5.0
 
@@ -70,6 +70,7 @@ class Ledger:
         self._clock = Clock()
         self._reclaimed_at = 0.0
         self._room = Room(0, 0, {})  # what the last turn left
+        self._clicked: set[Claim] = set()  # claimed where they were stored, and not seen among those out yet
         self.taking = False  # whether clicks may be claimed where they are stored
         self.clock_set = 0.0  # seconds by which the wall clock was last set
 
@@ -78,47 +79,62 @@ class Ledger:
         """Neither was the database written to since the last turn nor the clock set: a turn would find nothing new."""
         return not self._clock.jump and self._file.untouched
 
-    def turn(self, given: Waiting, room: Room, bulk: int) -> Callable[[], Turn]:
+    def turn(self, given: Waiting, room: Room, bulk: int, out: Iterable[Claim] = ()) -> Callable[[], Turn]:
         """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
 
-        The step is for the database thread; should it take long, it needs the GIL little.
+        `room` is what there is besides the claims that are `out`. The step is for the database thread; should it take long, it needs the GIL little.
         """
         group = results.draw_up(given.results, self._scale)
         births = self._batches.draw_up(room, datetime.now(UTC), bulk)
-        return partial(self._commit, given, group, births, room, bulk)
+        return partial(self._commit, given, group, births, room, bulk, frozenset(out))
 
     def _commit(
-        self, given: Waiting, group: results.Group, births: batches.Group | None, room: Room, bulk: int
+        self,
+        given: Waiting,
+        group: results.Group,
+        births: batches.Group | None,
+        room: Room,
+        bulk: int,
+        out: frozenset[Claim],
     ) -> Turn:
         self._file.check()
         now = datetime.now(UTC)
         self._file.seen()
         quiet = given.empty and not self._clock.jump and not refused()
         if quiet and not claims.anything(now, bulk=bulk > 0):
-            self._room = room
+            with if_nobody_writes() as alone:
+                if alone:
+                    self._leave(room, out)
             return Turn([], claims.next_due(now))
         with writing():
             now = datetime.now(UTC)  # the lock may have taken its time
             if refused():
                 feed.take()  # to write something: on a full disk an empty transaction succeeds
+            self._leave(room, out)
             if jump := self._clock.jump:
-                claims.shift(jump)
+                claims.shift(jump, out)
             results.write(group, self._scale)
             results.note_late(given.late)
             results.interrupt_claims(given.abandoned, now)
             claims.release(given.released, now)
             if time.monotonic() - self._reclaimed_at > RECLAIM_S:
                 self._reclaimed_at = time.monotonic()
-                results.reclaim(now)
+                results.reclaim(now, {claim.delivery for claim in out | self._clicked})
             taken = self._claims.claim(room, now)
             if bulk:
                 taken += self._batches.make(births, room, now)
             turn = Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
-            self._room = room
         if jump:
             self._clock.accept(jump)
             self.clock_set = jump
         return turn
+
+    def _leave(self, room: Room, out: frozenset[Claim]) -> None:
+        """What clicks may take from now on: `room`, but for the clicks that came after it was measured."""
+        self._clicked -= out
+        for claim in self._clicked:
+            room.take(claim.target, 1)
+        self._room = room
 
     def claim_new(
         self, deliveries: Sequence[Delivery], hand_over: Callable[[list[Claim]], object]
@@ -133,6 +149,7 @@ class Ledger:
         now = datetime.now(UTC)
         taken = self._claims.claim_new(deliveries, self._room, now)
         if taken:
+            transaction.on_commit(partial(self._clicked.update, taken.values()))
             transaction.on_commit(partial(hand_over, list(taken.values())))
         return {one: (SENDING, claims.lease(claim.target, now), claim.number) for one, claim in taken.items()}
 
@@ -155,6 +172,7 @@ class Ledger:
             results.record(given.results, self._scale)
             results.note_late(given.late)
             results.recover(datetime.now(UTC))
+            self._clicked.clear()
 
     def close(self, given: Waiting, unsent: list[Claim]) -> None:
         """The last step of this thread: what is still in flight is interrupted, what was not sent is given back."""

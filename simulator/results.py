@@ -6,7 +6,7 @@ whose delivery has gone on without it changes nothing.
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -316,9 +316,11 @@ def recover(now: datetime, *, stopping: bool = False) -> None:
     _interrupt_open(query(_OPEN), now, stopping=stopping)
 
 
-def reclaim(now: datetime) -> None:
-    """The same for rows whose lease has ended: no state is a dead end."""
-    _interrupt_open(query(_OPEN + " AND d.due_at <= %s", [written(now)]), now)
+def reclaim(now: datetime, ours: Container[int] = ()) -> None:
+    """The same for rows whose lease has ended: no state is a dead end. Not for deliveries that are `ours`: after the
+    process stood still, what came meanwhile is still to be read."""
+    expired = query(_OPEN + " AND d.due_at <= %s", [written(now)])
+    _interrupt_open([row for row in expired if row[0] not in ours], now)
 
 
 def _interrupt_open(found: Rows, now: datetime, *, stopping: bool = False) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 FILE_CHECK_S = 2.0
 FILES_CHECK_S = 0.25
+PLENTY = (
+    2000  # descriptors: with fewer left they are counted at every look, for claims are made by the hundred
+)
 JUMP_S = 5.0  # a wall clock further off than this from the monotonic one has been set
 SPARE_FILES = 40  # of a low limit a quarter: for pages, sockets and the database, before an attempt gets one
 
@@ -68,20 +71,28 @@ def _stat(path: Path, *fields: str) -> tuple[int, ...] | None:
 
 
 class Clock:
-    """Notices when the wall clock was set while the monotonic one went on."""
+    """Notices when the wall clock was set. A machine that slept has not set it."""
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._offset = time.time() - _elapsed()
 
     @property
     def jump(self) -> float:
         """Seconds by which the wall clock is off from what is known, 0.0 when it was not set."""
-        jump = time.time() - time.monotonic() - self._offset
+        jump = time.time() - _elapsed() - self._offset
         return jump if abs(jump) >= JUMP_S else 0.0
 
     def accept(self, jump: float) -> None:
         """What waits has been moved by this."""
         self._offset += jump
+
+
+def _elapsed() -> float:
+    """Seconds of a clock that nobody sets and that goes on while the machine sleeps, as `time.monotonic()` does not."""
+    return time.clock_gettime(_GOES_ON)
+
+
+_GOES_ON = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 
 
 class OneCore:
@@ -122,9 +133,9 @@ class OpenFiles:
         self._free = self.limit
 
     def free(self) -> int:
-        """Descriptors left for attempts, counted at most four times a second."""
+        """Descriptors left for attempts; while there are plenty counted at most four times a second."""
         now = time.monotonic()
-        if now >= self._next_check:
+        if now >= self._next_check or self._free < PLENTY:
             self._next_check = now + FILES_CHECK_S
             self._free = max(0, self.limit - self._open() - self._spare)
         return self._free

@@ -74,6 +74,17 @@ def _waiting(seconds: float) -> Iterator[None]:
         query(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000:.0f}")
 
 
+@contextmanager
+def if_nobody_writes() -> Iterator[bool]:
+    """Whether nobody writes; if so nobody does inside. Nothing is written here, and nobody is waited for."""
+    alone = _lock.acquire(blocking=False)
+    try:
+        yield alone
+    finally:
+        if alone:
+            _lock.release()
+
+
 def refused() -> str | None:
     """Why nothing can be written, as far as the last one who tried knows."""
     return _refused

@@ -246,6 +246,11 @@ class Transport(httpx.AsyncBaseTransport):
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
         return connection
 
+    @property
+    def in_use(self) -> int:
+        """Connections on which an attempt is under way; one that is still being made does not count."""
+        return len(self._busy) - self._late.total()
+
     # --- connections at rest
 
     def _take_idle(self, key: Hashable) -> Connection | None:

@@ -11,10 +11,11 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from simulator import feed, ledger
-from simulator.claims import Room
+from simulator.claims import Claim, Room
 from simulator.ledger import Ledger, Turn, Waiting
 from simulator.models import Batch, Delivery, Endpoint, Event
-from simulator.transaction import refused
+from simulator.models.delivery import insert
+from simulator.transaction import refused, writing
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,6 +71,36 @@ def test_after_a_turn_nothing_is_new_until_somebody_writes(book):
     assert book.untouched
     accept()
     assert not book.untouched
+
+
+def test_clicks_that_come_while_a_turn_is_prepared_are_taken_off_its_room(book):
+    to = Endpoint.register(url="http://127.0.0.1:9/", events=["*"], max_in_flight=1000)
+    for _ in range(40):
+        Event.accept("lead.qualified", b"{}", endpoints=[to], trigger="api")
+    book.taking = True
+    book.turn(Waiting(), Room(0, 10, {}), 0)()
+    step = book.turn(Waiting(), Room(20, 30, {}), 0)
+    clicked = click(book, to, 8)
+    assert len(clicked) == 8
+    taken = step().claims
+    assert len(taken) + len(clicked) == 20
+    assert len(click(book, to, 30)) == 10, "ten more are kept for clicks"
+    more = book.turn(Waiting(), Room(40, 100, {}), 0, {*taken, *clicked})().claims
+    assert len(more) == 40 - 10, "the last ten are not among those out yet"
+
+
+def click(book: Ledger, to: Endpoint, count: int) -> list[Claim]:
+    """The claims of that many clicks, as far as there was room for them."""
+    claimed: list[Claim] = []
+    for _ in range(count):
+        with writing():
+            event = Event(type="lead.qualified", body=b"{}")
+            event.save()
+            delivery = Delivery.new(event, to, trigger="test")
+            states = book.claim_new([delivery], claimed.extend)
+            delivery.seq = feed.take()[0]
+            insert([delivery.row(delivery.seq, *states[delivery]) if states else delivery.row()])
+    return claimed
 
 
 def test_a_jump_of_the_clock_is_told_once_what_waits_was_moved(book, monkeypatch):

@@ -209,6 +209,10 @@ def test_only_what_has_outlived_its_lease_is_reclaimed_and_a_restart_recovers_al
     Delivery.objects.filter(pk=Attempt.objects.get(number=1, id=_public(outlived)).delivery_id).update(
         due_at=now
     )
+    step(results.reclaim, now, {outlived.delivery})
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"sending"}, (
+        "its answer may still be unread"
+    )
     step(results.reclaim, now)
     assert sorted(Delivery.objects.values_list("status", flat=True)) == ["pending", "sending"]
     step(results.recover, now)

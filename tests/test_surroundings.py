@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,12 +25,16 @@ from simulator.surroundings import (
 class Clocks:
     """The two clocks of a machine; stands in for the module `time`."""
 
-    wall, running = 1_738_896_900.0, 1000.0
+    wall, running, asleep = 1_738_896_900.0, 1000.0, 0.0
 
     def time(self) -> float:
         return self.wall
 
     def monotonic(self) -> float:
+        return self.running - self.asleep
+
+    def clock_gettime(self, which: int) -> float:
+        assert which != time.CLOCK_REALTIME
         return self.running
 
     def passes(self, seconds: float) -> None:
@@ -129,7 +134,28 @@ def test_a_clock_that_is_trimmed_was_not_set_until_the_trims_add_up(clocks: Cloc
     assert told == [0.0, 0.0, 0.0, 0.0, pytest.approx(5.0)]
 
 
-def test_every_open_file_leaves_one_less_for_attempts(clocks: Clocks, path: Path) -> None:
+def test_a_machine_that_slept_has_not_set_its_clock(clocks: Clocks) -> None:
+    clock = Clock()
+    clocks.passes(3600)
+    clocks.asleep += 3600
+    assert clock.jump == 0.0
+
+
+def test_every_open_file_leaves_one_less_for_attempts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "PLENTY", 1_000_000)
+    files = OpenFiles()
+    before = files.free()
+    with ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(path.open())
+        assert files.free() == before - 20
+    assert files.free() == before
+
+
+def test_while_there_are_plenty_they_are_counted_now_and_then(
+    clocks: Clocks, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "PLENTY", 1)
     files = OpenFiles()
     before = files.free()
     with ExitStack() as opened:

@@ -319,14 +319,15 @@ def test_e25_with_very_few_descriptors_it_sends_steadily(
     receiver.wait_for(100, within=20)
 
 
+@pytest.mark.parametrize("files", [80, 112, 128])
 def test_e25_with_few_descriptors_it_waits_and_loses_nothing(
-    make_server: Callable[..., Server], receiver: Receiver
+    make_server: Callable[..., Server], receiver: Receiver, files: int
 ):
-    server = limited(make_server, 128)
+    server = limited(make_server, files)
     receiver.delay = 0.2
     register(server, receiver, max_in_flight=500)
     server.api("POST", "/events/batch", json={"type": "lead.qualified", "count": 500})
-    receiver.wait_for(500, within=20)
+    receiver.wait_for(500, within=40)
     wait_until(lambda: not server.api("GET", "/deliveries?status=sending").json["data"], 10, "the end")
     assert server.api("GET", "/deliveries?code=internal_error").json["data"] == []
     assert len(set(events(receiver.requests))) == len(receiver.requests) == 500

@@ -215,7 +215,7 @@ class Deliveries(RuleBasedStateMachine):
         self.set_back |= seconds < 0
         self.clock.shift(seconds)
         with writing():
-            claims.shift(seconds)
+            claims.shift(seconds, self.out)
 
     # --- what must hold
 

@@ -14,7 +14,7 @@ from simulator import claims, feed, results
 from simulator.claims import Claims
 from simulator.engine import Engine
 
-from ..engines import attempts, ends, in_db, sent, waiting
+from ..engines import attempts, ends, fresh, in_db, sent, waiting
 from ..receiving import Answer, Receiver
 from ..waiting import until
 
@@ -55,6 +55,39 @@ async def test_e12_an_attempt_in_flight_goes_on_when_the_clock_is_set(
     assert DELAY_S + 0.5 <= took <= DELAY_S + 2
     await ends(delivery, "succeeded")
     assert [attempt.status for attempt in await attempts(delivery)] == ["failed", "succeeded"]
+
+
+async def test_e12_a_manual_attempt_in_flight_goes_back_to_the_timetable_when_the_clock_is_set(
+    engine, endpoint, receiver, clock, jump
+):
+    await in_db(lambda: endpoint.change(retry_delays=[150]))
+    receiver.answer(500, Answer(500, delay=0.5), 200)
+    delivery = await sent(endpoint)
+    waits = await waiting(delivery, 1)
+    began = asyncio.get_running_loop().time()
+    await in_db(waits.retry)
+    await receiver.received(2)
+    clock.shift(jump)
+    await receiver.received(3, within=6)
+    assert 2.4 <= asyncio.get_running_loop().time() - began <= 4
+    await ends(delivery, "succeeded")
+
+
+async def test_e12_a_clock_set_back_after_an_attempt_of_an_old_delivery_is_noticed(endpoint, receiver, clock):
+    await in_db(lambda: endpoint.change(retry_delays=[50, 50]))
+    receiver.answer(500)
+    before = Engine(scale=0.02)
+    await before.start()
+    delivery = await sent(endpoint)
+    await waiting(delivery, 1)
+    clock.shift(7200)
+    await waiting(delivery, 2)
+    await before.stop()
+    clock.shift(-3600)
+    after = Engine(scale=0.02)
+    await after.start()
+    assert ((await fresh(delivery)).due_at - timezone.now()).total_seconds() <= DELAY_S
+    await after.stop()
 
 
 async def test_e12_a_clock_that_was_set_is_told(engine, clock, jump):
