@@ -7,6 +7,7 @@ and after a reconnect the same question is asked again from the last seq.
 
 import asyncio
 import json
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ MAX_TEXT = 16 * 1024
 MAX_SEQ = 2**63 - 1
 FRAMES_A_SECOND = 50  # of the client, before it counts as flooding
 VIOLATION, TOO_LARGE, TRY_LATER = 1008, 1009, 1013
+log = logging.getLogger(__name__)
 
 
 class Misuse(Exception):
@@ -108,6 +110,9 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
                     await self._turn()
         except DatabaseError:
             await self.close(TRY_LATER)  # the page comes back by itself
+        except Exception:
+            log.exception("A page's socket ended by a fault of our own")
+            await self.close(TRY_LATER)
 
     async def _turn(self) -> None:
         """Send what is new, or wait for something to happen."""

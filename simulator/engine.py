@@ -123,7 +123,6 @@ class Engine:
         self._core = OneCore()
         self._upkeep = Upkeep(self._courtesy, self._in_database)
         self._bulk_at = -BULK_S
-        self.replaced = False  # the database file is gone: this process can only end
 
     def troubles(self) -> list[str]:
         if trouble := self._trouble or _unwritable(transaction.refused()):
@@ -310,7 +309,6 @@ class Engine:
     async def _pause_for(self, error: Exception) -> None:
         """Never send what cannot be recorded: claim nothing, keep the results, try again soon."""
         if isinstance(error, Replaced):
-            self.replaced = True
             transaction.shut(str(error))
             self._trouble = str(error)
         else:

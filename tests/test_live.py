@@ -8,6 +8,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from console import live
+
 from .receiving import Receiver
 from .serving import Server
 from .waiting import wait_until
@@ -264,3 +266,22 @@ def test_a_detail_fetched_before_the_list_went_on_is_brought_up_to_date(
     wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded")
     live = page(server).show(now(server), open=delivery, seen=before + 1)
     assert 'data-status="succeeded"' in live.take()["detail"]
+
+
+async def test_a_fault_of_our_own_closes_the_socket_so_that_the_page_comes_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("planted")
+
+    closed: list[int] = []
+
+    async def close(code: int) -> None:
+        closed.append(code)
+
+    tab = live.ConsoleConsumer()
+    tab._wish, tab._awaited, tab._told = live.Wish(1, 0, None, None, 0, 0), None, {}
+    monkeypatch.setattr(live, "read", broken)
+    monkeypatch.setattr(tab, "close", close)
+    await tab._tell()
+    assert closed == [1013] and "planted" in caplog.text
