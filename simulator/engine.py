@@ -226,6 +226,8 @@ class Engine:
                 for slot in line.attempts:
                     slot.cancel()
                 if line.idle and not any(claim.target.id == number for claim in self._out):
+                    self._lines.pop(number, None)
+                    self._ledger.forget(number)
                     return
                 self._bell.set()
                 await asyncio.shield(self._turned)  # a claim of the turn under way may still come

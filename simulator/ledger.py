@@ -63,8 +63,8 @@ class Ledger:
     """Group commits, and what comes before the first and after the last. `scale` multiplies retry delays."""
 
     def __init__(self, path: Path, scale: float) -> None:
-        targets = Targets()
         self._scale = scale
+        self._targets = targets = Targets()
         self._claims, self._batches = Claims(targets), batches.Batches(targets)
         self._file = DatabaseFile(path)
         self._clock = Clock()
@@ -152,6 +152,10 @@ class Ledger:
             transaction.on_commit(partial(self._clicked.update, taken.values()))
             transaction.on_commit(partial(hand_over, list(taken.values())))
         return {one: (SENDING, claims.lease(claim.target, now), claim.number) for one, claim in taken.items()}
+
+    def forget(self, endpoint: int) -> None:
+        """It was deleted, and nothing of it is left."""
+        self._targets.forget(endpoint)
 
     def settle(self) -> None:
         """After `taking` was switched off: when this returns, all that was claimed has been handed over."""

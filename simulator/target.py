@@ -72,6 +72,9 @@ class Targets:
             known = self._known[number] = Target(Endpoint.objects.get(pk=number), number)
         return known
 
+    def forget(self, number: int) -> None:
+        self._known.pop(number, None)
+
 
 def _opening(url: str) -> Headers:
     return [

@@ -278,12 +278,11 @@ async def test_after_a_deletion_nothing_is_sent_although_a_claim_was_on_its_way(
         async with asyncio.timeout(2):
             await engine.abandon(number)
         sent = len(receiver.requests)
-        line = engine._lines[number]
-        assert line.idle and not line.attempts
         for _ in range(5):
             engine._bell.set()
             await asyncio.shield(engine._turned)
         assert len(receiver.requests) == sent and engine._in_flight == 0
+        assert number not in engine._lines and number not in engine._ledger._targets._known
 
 
 @pytest.mark.parametrize("known", [True, False])
