@@ -21,7 +21,7 @@ from .rows import as_json, change, query, written
 from .target import Target, Targets
 
 AHEAD = (
-    20_000  # deliveries of a batch with several endpoints that wait, when some of them are slower than others
+    20_000  # deliveries that may wait of a batch with several endpoints, of which one is slower than others
 )
 DRAW_UP_S = 0.006
 GROUP = 128  # deliveries made in one transaction: a click never waits for more than that

@@ -247,18 +247,20 @@ def release(claims: Iterable[Claim], now: datetime) -> None:
     feed.announce(due=True)
 
 
-def shift(seconds: float, out: Iterable[Claim] = ()) -> None:
-    """The wall clock was set: move what waits along with it, so that every wait and lease stays as long as it was.
-
-    So does the timetable that the attempts which are `out` go back to.
-    """
+def shift(seconds: float) -> None:
+    """The wall clock was set: move what waits along with it, so that every wait and lease stays as long as it was."""
     waiting, moved = Delivery.objects.filter(status="pending", due_at__lt=HELD), timedelta(seconds=seconds)
     feed.stamp(waiting.values_list("pk", flat=True))
     for moving in (waiting, Delivery.objects.filter(status="sending")):
         moving.update(due_at=F("due_at") + moved, resume_at=F("resume_at") + moved)
+
+
+def shift_standing(out: Iterable[Claim], seconds: float) -> None:
+    """The same for the timetable that manual attempts go back to which are under way. Asks no database."""
     for claim in out:
         if claim.standing.resume_at:
-            claim.standing = claim.standing._replace(resume_at=claim.standing.resume_at + moved)
+            moved = claim.standing.resume_at + timedelta(seconds=seconds)
+            claim.standing = claim.standing._replace(resume_at=moved)
 
 
 def clock_set_back(now: datetime) -> float:

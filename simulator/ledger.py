@@ -68,6 +68,7 @@ class Ledger:
         self._claims, self._batches = Claims(targets), batches.Batches(targets)
         self._file = DatabaseFile(path)
         self._clock = Clock()
+        self._moved = 0.0  # seconds of a jump by which the timetables of what is out have been moved already
         self._reclaimed_at = 0.0
         self._room = Room(0, 0, {})  # what the last turn left
         self._clicked: set[Claim] = set()  # claimed where they were stored, and not seen among those out yet
@@ -82,11 +83,18 @@ class Ledger:
     def turn(self, given: Waiting, room: Room, bulk: int, out: Iterable[Claim] = ()) -> Callable[[], Turn]:
         """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
 
-        `room` is what there is besides the claims that are `out`. The step is for the database thread; should it take long, it needs the GIL little.
+        `room` is what there is besides the claims that are `out`. The step is for the database thread; should it take
+        long, it needs the GIL little.
         """
+        out = frozenset(out)
+        if (
+            abs(ahead := self._clock.jump - self._moved) >= JUMP_S
+        ):  # before results of theirs are drawn up, and once
+            claims.shift_standing(out, ahead)
+            self._moved += ahead
         group = results.draw_up(given.results, self._scale)
         births = self._batches.draw_up(room, datetime.now(UTC), bulk)
-        return partial(self._commit, given, group, births, room, bulk, frozenset(out))
+        return partial(self._commit, given, group, births, room, bulk, out)
 
     def _commit(
         self,
@@ -112,7 +120,7 @@ class Ledger:
                 feed.take()  # to write something: on a full disk an empty transaction succeeds
             self._leave(room, out)
             if jump := self._clock.jump:
-                claims.shift(jump, out)
+                claims.shift(jump)
             results.write(group, self._scale)
             results.note_late(given.late)
             results.interrupt_claims(given.abandoned, now)
@@ -126,6 +134,7 @@ class Ledger:
             turn = Turn(taken, now if bulk and self._batches.more else claims.next_due(now))
         if jump:
             self._clock.accept(jump)
+            self._moved -= jump
             self.clock_set = jump
         return turn
 

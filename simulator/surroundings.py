@@ -10,10 +10,8 @@ from pathlib import Path
 
 FILE_CHECK_S = 2.0
 FILES_CHECK_S = 0.25
-PLENTY = (
-    2000  # descriptors: with fewer left they are counted at every look, for claims are made by the hundred
-)
-JUMP_S = 5.0  # a wall clock further off than this from the monotonic one has been set
+PLENTY = 2000  # descriptors: with fewer left each look counts them, for claims are made by the hundred
+JUMP_S = 5.0  # a wall clock further off than this from the one that nobody sets has been set
 SPARE_FILES = 40  # of a low limit a quarter: for pages, sockets and the database, before an attempt gets one
 
 

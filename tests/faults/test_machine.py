@@ -215,7 +215,8 @@ class Deliveries(RuleBasedStateMachine):
         self.set_back |= seconds < 0
         self.clock.shift(seconds)
         with writing():
-            claims.shift(seconds, self.out)
+            claims.shift(seconds)
+        claims.shift_standing(self.out, seconds)
 
     # --- what must hold
 
