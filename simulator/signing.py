@@ -26,6 +26,7 @@ __all__ = [
     "profile_from",
     "signature_headers",
     "signer",
+    "standard_spelling",
     "verify",
 ]
 
@@ -53,6 +54,12 @@ def new_secret(profile: Profile = DEFAULT) -> str:
         return SECRET_PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
     # Standard Webhooks libraries decode it, and know only the standard alphabet with its padding.
     return SECRET_PREFIX + base64.b64encode(raw).decode()
+
+
+def standard_spelling(secret: str) -> str:
+    """The same key in standard base64 with padding, as the libraries read it. Raises BadSecret when it is no base64."""
+    prefix = SECRET_PREFIX if secret.startswith(SECRET_PREFIX) else ""
+    return prefix + base64.b64encode(_decoded(secret.removeprefix(prefix))).decode()
 
 
 def check_secret(secret: object, profile: Profile = DEFAULT) -> None:

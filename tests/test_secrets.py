@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.models import Endpoint
 from simulator.signing import (
     DEFAULT,
     PRESETS,
     BadSecret,
     Profile,
+    as_dict,
     check_secret,
     new_secret,
     signature_headers,
     signer,
+    standard_spelling,
 )
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
@@ -95,6 +98,33 @@ def test_the_key_behind_the_prefix_is_what_it_decodes_to() -> None:
         made = headers_of(PRESETS["standard-webhooks"], "whsec_" + encoded.decode())["webhook-signature"]
         right = hmac.new(raw, b"evt_1.%d." % NOW + BODY, "sha256").digest()
         assert made == "v1," + base64.b64encode(right).decode()
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + "-_" * 20, "-_" * 16 + "-_8", SECRET, "whsec_" + _base64(25)])
+def test_another_spelling_of_a_secret_is_the_same_key_for_a_strict_decoder(secret: str) -> None:
+    spelled = standard_spelling(secret)
+    assert spelled.startswith("whsec_") == secret.startswith("whsec_")
+    raw = base64.b64decode(spelled.removeprefix("whsec_"), validate=True)
+    assert raw == base64.urlsafe_b64decode(
+        secret.replace("+", "-").replace("/", "_").removeprefix("whsec_") + "=="
+    )
+    assert standard_spelling(spelled) == spelled
+
+
+def test_both_secrets_of_an_overlap_are_spelled_for_the_libraries_that_decode_them(db: None) -> None:
+    endpoint = Endpoint.register(url="http://localhost:1/x", events=["*"], secret="whsec_" + "-_" * 20)
+    endpoint.rotate_secret()
+    endpoint.change(signature=as_dict(PRESETS["standard-webhooks"]))
+    kept = [
+        base64.b64decode(value.removeprefix("whsec_"), validate=True) for value in endpoint.valid_secrets()
+    ]
+    assert [len(key) for key in kept] == [32, 30]
+
+
+def test_under_a_profile_that_takes_it_as_a_text_a_secret_stays_as_it_is(db: None) -> None:
+    endpoint = Endpoint.register(url="http://localhost:1/x", events=["*"], secret="whsec_" + "-_" * 20)
+    endpoint.change(signature=as_dict(PRESETS["stripe"]))
+    assert endpoint.valid_secrets() == ["whsec_" + "-_" * 20]
 
 
 @given(st.sampled_from(sorted(PRESETS)), st.text(max_size=40))

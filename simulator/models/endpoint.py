@@ -116,6 +116,8 @@ class Endpoint(models.Model):
                 setattr(self, name, value)
             if "url" in fields and self.origin == self.BUILTIN:
                 self.origin = self.REGISTERED
+            if "signature" in fields:
+                self._respell_secrets()
             self._save_revision(*fields, "origin")
             if self.paused != was_paused:
                 self._hold() if self.paused else self._let_go()
@@ -165,6 +167,15 @@ class Endpoint(models.Model):
     def _give_secret(self, value: str) -> str:
         self.secrets.create(value=value, created_at=timezone.now())
         return value
+
+    def _respell_secrets(self) -> None:
+        """A key that receivers decode is kept as they can read it: it may have been made as a mere text."""
+        if self.profile.key == "utf8":
+            return
+        for secret in self.secrets.all():
+            if secret.signs_at(timezone.now()):
+                secret.value = signing.standard_spelling(secret.value)
+                secret.save(update_fields=["value"])
 
     def _renew(self) -> None:
         """Inside `writing()`, before anything is decided: since this was read another thread may have changed it."""

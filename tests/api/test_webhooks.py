@@ -1,5 +1,6 @@
 """Endpoints over the API: register, read, change, delete; secrets, test, check."""
 
+import base64
 import hashlib
 import hmac
 from typing import Any
@@ -200,6 +201,25 @@ def test_a_secret_must_fit_its_profile_also_when_the_profile_changes(api: Server
     reply = api.api("PATCH", f"/webhooks/{own['id']}", {"signature": "standard-webhooks"})
     assert field_of(reply) == ("signature", "secret_does_not_fit")
     made(api.api("PATCH", f"/webhooks/{registered(api)['id']}", {"signature": "standard-webhooks"}))
+
+
+def test_after_a_change_to_a_base64_key_the_presets_own_libraries_read_both_secrets(
+    api: Server, endpoint: Json, receiver: Receiver
+) -> None:
+    path = f"/webhooks/{endpoint['id']}"
+    rotated = made(api.api("POST", f"{path}/rotate-secret"))["secret"]
+    made(api.api("PATCH", path, {"signature": "standard-webhooks"}))
+    shown = made(api.api("GET", f"{path}/secret"))["secret"]
+    keys = [base64.b64decode(shown.removeprefix("whsec_"), validate=True)]
+    keys.append(base64.urlsafe_b64decode(endpoint["secret"].removeprefix("whsec_") + "="))
+    assert keys[0] == base64.urlsafe_b64decode(rotated.removeprefix("whsec_") + "=")
+    made(api.api("POST", f"{path}/test"))
+    (request,) = receiver.wait_for(1)
+    signed = ".".join((request.headers["webhook-id"], request.headers["webhook-timestamp"], "")).encode()
+    made_here = [hmac.digest(key, signed + request.body, "sha256") for key in keys]
+    assert request.headers["webhook-signature"] == " ".join(
+        "v1," + base64.b64encode(signature).decode() for signature in made_here
+    )
 
 
 def test_a_change_touches_only_what_it_names(api: Server, endpoint: Json) -> None:

@@ -1,9 +1,11 @@
 """The code we hand out accepts what we send and nothing else, in Python and Node, for every preset."""
 
+import base64
 import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,6 +48,23 @@ def test_the_python_code_accepts_ours_and_refuses_all_else(
     if "{timestamp}" in signing.PRESETS[preset].content:
         secret, headers = signed(preset, age=301)
         assert in_python(preset, secret, headers, BODY, monkeypatch) is False
+
+
+@pytest.mark.parametrize("spelling", [lambda text: text, lambda text: text.rstrip("=")])
+@pytest.mark.parametrize("alphabet", [base64.b64encode, base64.urlsafe_b64encode])
+def test_the_python_code_reads_a_key_in_either_alphabet_with_padding_or_without(
+    spelling: Callable[[str], str], alphabet: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (30, 31, 32):
+        secret = "whsec_" + spelling(alphabet((b"\xfb\xff" * 16)[:size]).decode())
+        headers = signing.signature_headers(
+            signing.PRESETS["standard-webhooks"],
+            [secret],
+            timestamp=int(time.time()),
+            event_id="evt_1",
+            body=BODY,
+        )
+        assert in_python("standard-webhooks", secret, dict(headers), BODY, monkeypatch) is True
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
