@@ -15,6 +15,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "installed")
 BYTECODE = os.path.join(VENV, "bytecode")
 ENVIRONMENT = 3  # the exit code of every command when the machine lacks something
+HUNG_UP = 141
 
 
 def main(argv):
@@ -78,14 +79,37 @@ def run_django(argv):
         from django.core.management import execute_from_command_line
     except ImportError as error:
         give_up(f"{error}: the environment is damaged. Delete {VENV} and run the same command again.")
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrow
     try:
         execute_from_command_line(argv)
+        hang_up_if_nobody_reads()
+    except SystemExit:
+        hang_up_if_nobody_reads()
+        raise
+    except BrokenPipeError:
+        hang_up()
     except Exception as error:
         from django.core.exceptions import ImproperlyConfigured
 
         if not isinstance(error, ImproperlyConfigured):
             raise
         give_up(str(error))  # a bad setting: it names itself and an example
+
+
+def hang_up_if_nobody_reads():
+    """Here, for at its own end Python would complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        hang_up()
+
+
+def hang_up():
+    """Whoever read the output has seen enough (`| head -1`): end as other programs do then, by SIGPIPE's number."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+    sys.exit(HUNG_UP)
 
 
 def lock_file(name):

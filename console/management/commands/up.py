@@ -122,7 +122,10 @@ class Command(BaseCommand):
         async def started() -> None:
             lock.announce(address)
             await engine.start()
-            self._introduce(address)
+            try:
+                self._introduce(address)
+            except BrokenPipeError:  # nobody reads it (`up | head -1`): no reason to stop what runs
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self._options["no_browser"] and _has_a_screen():
                 # Some browsers return only when they are closed; nobody waits for them, not even at the end.
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

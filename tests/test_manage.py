@@ -1,0 +1,96 @@
+"""What manage.py makes of where its output goes: a pipe that nobody reads on, a terminal that knows no arrow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simulator.datafolder import running
+
+from .receiving import Receiver
+from .serving import DEFAULTS, ROOT
+from .waiting import wait_until
+
+Command = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Begins a command as manage.py does once all is installed, in a data folder of this test."""
+
+    def begin(*args: str, stdout: int = subprocess.PIPE, **env: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-c", f"import manage; manage.run_django({['manage.py', *args]!r})"],
+            cwd=ROOT,
+            env={**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path), **env},
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+        )
+
+    return begin
+
+
+@pytest.fixture
+def closed_pipe() -> int:
+    """The writing end of a pipe whose reader has gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+VERIFY = ("verify", "--secret", "x", "--timestamp", "1", "--signature", "v1=0", os.devnull)
+
+
+@pytest.mark.parametrize("args", [VERIFY, ("version",)])
+def test_a_reader_that_has_gone_ends_a_command_without_a_traceback_and_is_no_verdict(
+    command: Command, closed_pipe: int, args: tuple[str, ...]
+) -> None:
+    process = command(*args, stdout=closed_pipe)
+    os.close(closed_pipe)
+    assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 141)
+
+
+def test_a_reader_that_goes_after_the_first_line_does_not_make_the_receiver_one_that_failed(
+    command: Command, receiver: Receiver
+) -> None:
+    process = command("send", "lead.qualified", "--to", receiver.url, "--count", "3", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["kind"] == "event"
+    process.stdout.close()
+    process.stdout = None
+    assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 141)
+
+
+def test_a_terminal_that_knows_no_arrow_gets_another_sign_and_the_delivery_is_followed(
+    command: Command, receiver: Receiver
+) -> None:
+    process = command("send", "lead.qualified", "--to", receiver.url, PYTHONIOENCODING="latin-1")
+    output, errors = process.communicate(timeout=20)
+    assert (errors, process.returncode) == (b"", 0)
+    assert b" ? " + receiver.url.encode() in output and b"delivered after 1 attempt" in output
+
+
+def test_up_goes_on_though_nobody_reads_where_it_runs(
+    command: Command, closed_pipe: int, tmp_path: Path
+) -> None:
+    process = command("up", "--no-browser", "--port", "0", stdout=closed_pipe)
+    os.close(closed_pipe)
+
+    def is_ready() -> bool:
+        assert process.poll() is None, process.communicate()
+        try:
+            with urllib.request.urlopen(f"{running(tmp_path)}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, ValueError):  # it has not said yet where it listens
+            return False
+
+    wait_until(is_ready, 20, "200 from /readyz")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20)[1].count(b"Traceback") == 0
+    assert process.returncode == 0
