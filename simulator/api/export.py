@@ -13,6 +13,7 @@ from .shapes import Json, answer, delivery_with_attempts
 _BY_CURL = frozenset(
     ("host", "content-length", "connection", "transfer-encoding")
 )  # curl writes these itself
+_LARGE = 64 * 1024  # of a body; Linux takes 128 KiB in one argument
 
 
 def exported(delivery: Delivery, format: str) -> HttpResponse:
@@ -37,8 +38,11 @@ def curl(full: Json, body: bytes) -> str:
     options = [
         f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers if name.lower() not in _BY_CURL
     ]
+    if "accept" not in {name.lower() for name, _ in headers}:
+        options.append("-H Accept:")  # it would add its own
     source, data = "", f"--data-raw {shlex.quote(body.decode())}"
-    if b"\0" in body:  # no argument can hold one
+    if b"\0" in body or len(body) > _LARGE:  # no argument can hold it
+        options.append("-H Expect:")  # before a megabyte it would ask
         source = f"printf %s {base64.b64encode(body).decode()} | base64 -d | "
         data = "--data-binary @-"
     url = shlex.quote(last["url"] if last else full["endpoint"]["url"])
