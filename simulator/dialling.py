@@ -89,9 +89,12 @@ class Resolver:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[tuple[Any, ...]]] = loop.create_future()
 
-        def done(found: list[tuple[Any, ...]], error: Exception | None) -> None:
-            slot.release()  # only now: the thread was busy until now, whoever stopped waiting for it
+        def give_back() -> None:
+            slot.release()
             self._threads.release()
+
+        def done(found: list[tuple[Any, ...]], error: Exception | None) -> None:
+            give_back()  # only now: the thread was busy until now, whoever stopped waiting for it
             if not answer.done():
                 answer.set_exception(error) if error else answer.set_result(found)
 
@@ -104,7 +107,11 @@ class Resolver:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(done, found, error)
 
-        threading.Thread(target=look_up, name=f"look-up of {host}", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name=f"look-up of {host}", daemon=True).start()
+        except RuntimeError:  # this process may have no more threads now
+            give_back()
+            raise
         return answer
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from simulator.dialling import Resolver
 from simulator.wire import Transport
 
 from .faults.ending import ends, hint
@@ -130,6 +131,25 @@ async def test_out_of_descriptors_is_an_internal_error_that_names_the_limit(
     outcome, _ = await ends(transport, "http://127.0.0.1:9/")
     assert outcome.error == "internal_error"
     assert "ulimit" in hint(outcome, "http://127.0.0.1:9/")
+
+
+async def test_a_look_up_that_got_no_thread_takes_no_slot_from_later_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def knows(host: str, port: int) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    resolver = Resolver(knows, threads=2, per_host=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("simulator.dialling.threading.Thread.start", no_more)
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                await asyncio.wait_for(resolver.candidates("a.test", 80), 2)
+    found = await asyncio.wait_for(resolver.candidates("a.test", 80), 2)
+    assert found == [(socket.AF_INET, ("127.0.0.1", 80))]
 
 
 async def test_at_most_four_look_ups_of_one_name_run_at_once() -> None:
