@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from simulator import registration, signing
 from simulator.api.errors import words
+from simulator.api.shapes import whole
 from simulator.api.webhooks import WebhookPatch
 from simulator.models import Endpoint, IdempotencyKey
 from simulator.models.event_type import known_types
@@ -172,16 +174,15 @@ def _number(text: str) -> float | str:
     return text
 
 
+def _digits(number: float) -> str:
+    """All of them, and without an exponent: as `_number` reads it."""
+    return f"{Decimal(str(whole(number))):f}"
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    text = (
-        ", ".join(value)
-        if isinstance(value, list)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    text = ", ".join(value) if isinstance(value, list) else str(value)
     return text.replace("\r\n", "\n").strip()
 
 
@@ -195,8 +196,8 @@ def _shown(endpoint: Endpoint) -> dict[str, Any]:
         "url": endpoint.url,
         "description": endpoint.description,
         "events": endpoint.events,
-        "timeout": endpoint.timeout,
-        "retry": ", ".join(f"{delay:g}" for delay in endpoint.retry_delays),
+        "timeout": whole(endpoint.timeout),
+        "retry": ", ".join(_digits(delay) for delay in endpoint.retry_delays),
         "max_in_flight": endpoint.max_in_flight,
         "headers": "\n".join(f"{name}: {value}" for name, value in endpoint.headers.items()),
         "signature": endpoint.signature["preset"],

@@ -43,6 +43,25 @@ def test_what_is_shown_and_saved_untouched_changes_nothing(endpoint: Endpoint) -
     assert form.change() and Endpoint.objects.get().revision == before
 
 
+def test_saving_the_form_leaves_every_digit_of_a_number_as_it_was(endpoint: Endpoint) -> None:
+    endpoint.change(timeout=12.3456789, retry_delays=[12345.67, 1.0000001, 0.00001, 2.0])
+    data = filled(EndpointForm(endpoint=endpoint), description="Another name")
+    assert data["retry"] == "12345.67, 1.0000001, 0.00001, 2"
+    form = EndpointForm(data, endpoint=endpoint)
+    assert form.is_valid() and form.change(), form.errors
+    saved = Endpoint.objects.get()
+    assert (saved.description, saved.timeout) == ("Another name", 12.3456789)
+    assert saved.retry_delays == [12345.67, 1.0000001, 0.00001, 2]
+
+
+def test_a_conflict_shows_every_digit_of_a_timeout(endpoint: Endpoint) -> None:
+    data = filled(EndpointForm(endpoint=endpoint), timeout="3")
+    Endpoint.objects.get().change(timeout=12.3456789)
+    form = EndpointForm(data, endpoint=endpoint)
+    assert form.is_valid() and not form.change()
+    assert form.conflicts == [("Timeout", "12.3456789", "3")]
+
+
 def test_every_event_stands_alone(endpoint: Endpoint) -> None:
     data = filled(EndpointForm(endpoint=endpoint))
     data.setlist("events", ["*", "lead.qualified"])
