@@ -64,6 +64,8 @@ class EndpointForm(forms.Form):
         self.types = known_types()
         self.presets = list(signing.PRESETS)
         self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in self.types)]  # type: ignore[attr-defined]
+        # A built-in one gets only what is sent to it directly, and may stay so.
+        self.fields["events"].required = endpoint is None or bool(endpoint.events)
 
     def clean_timeout(self) -> float | str:
         return _number(self.cleaned_data["timeout"])
@@ -104,6 +106,8 @@ class EndpointForm(forms.Form):
         given = {name: cleaned[name] for name in LABELS if name in cleaned}
         if cleaned.get("signature") not in signing.PRESETS:
             given.pop("signature", None)
+        if not given.get("events"):
+            given.pop("events", None)
         for name in list(given):
             self._judge(name, given)
         try:

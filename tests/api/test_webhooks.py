@@ -230,6 +230,13 @@ def test_a_change_touches_only_what_it_names(api: Server, endpoint: Json) -> Non
     assert made(api.api("PATCH", f"/webhooks/{endpoint['id']}", {})) == changed
 
 
+def test_a_built_in_endpoint_can_be_changed_and_still_subscribes_to_nothing(api: Server) -> None:
+    listed = made(api.api("GET", "/webhooks?limit=200"))["data"]
+    flaky = next(each for each in listed if each["description"] == "Flaky receiver")
+    changed = made(api.api("PATCH", f"/webhooks/{flaky['id']}", {"timeout": 7}))
+    assert (changed["timeout"], changed["events"]) == (7, [])
+
+
 def test_a_deleted_endpoint_is_gone_but_its_history_stays(api: Server, endpoint: Json) -> None:
     made(api.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"}))
     held = made(api.api("POST", f"/webhooks/{endpoint['id']}/test", {}))

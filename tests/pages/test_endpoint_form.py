@@ -69,6 +69,26 @@ def test_every_event_stands_alone(endpoint: Endpoint) -> None:
     assert form.is_valid() and form.columns["events"] == ["*"]
 
 
+def test_an_endpoint_that_subscribes_to_nothing_can_be_edited_and_stays_so(endpoint: Endpoint) -> None:
+    endpoint.change(events=[])
+    form = EndpointForm(filled(EndpointForm(endpoint=endpoint), timeout="3"), endpoint=endpoint)
+    assert form.is_valid() and form.change(), form.errors
+    saved = Endpoint.objects.get()
+    assert (saved.timeout, saved.events) == (3, [])
+    data = filled(EndpointForm(endpoint=saved))
+    data.setlist("events", ["lead.qualified"])
+    form = EndpointForm(data, endpoint=saved)
+    assert form.is_valid() and form.change(), form.errors
+    assert Endpoint.objects.get().events == ["lead.qualified"]
+
+
+def test_an_endpoint_that_subscribes_cannot_be_left_with_nothing(endpoint: Endpoint) -> None:
+    data = filled(EndpointForm(endpoint=endpoint))
+    data.setlist("events", [])
+    form = EndpointForm(data, endpoint=endpoint)
+    assert form.errors == {"events": ["Choose at least one event."]}
+
+
 def test_no_retries_are_an_empty_field(endpoint: Endpoint) -> None:
     form = EndpointForm(filled(EndpointForm(endpoint=endpoint), retry=""), endpoint=endpoint)
     assert form.is_valid() and form.columns["retry_delays"] == []
