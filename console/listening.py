@@ -1,10 +1,12 @@
 """Where the console listens: on this machine only, on a port that is known before anything starts."""
 
+import errno
 import ipaddress
 import socket
 
 DEFAULT_PORT = 8000
 TRIED_PORTS = 100
+_OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)  # what another port can be free of
 
 
 class CannotListen(Exception):
@@ -31,6 +33,10 @@ def bind(host: str, port: int | None) -> socket.socket:
         try:
             return _bound(family, address, candidate)
         except OSError as error:
+            if error.errno not in _OF_THE_PORT:
+                raise CannotListen(
+                    f"Cannot listen on {host}: {error.strerror}. Choose another address with --host, such as 127.0.0.1."
+                ) from None
             failure = error
     if port is None:
         raise CannotListen(

@@ -1,5 +1,6 @@
 """Where the console listens: which port is taken, what is said when none is free, and how it is reached."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -58,9 +59,19 @@ def test_when_all_of_them_are_taken_it_says_which_were_tried(
         bind("127.0.0.1", None)
 
 
-def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
-    with pytest.raises(CannotListen, match="Cannot listen on 192.0.2.1 port 8000: .*assign"):
-        bind("192.0.2.1", 8000)
+@pytest.mark.parametrize("port", [8000, None])
+def test_an_address_that_is_not_here_is_not_taken_for_ports_that_are_not_free(port: int | None) -> None:
+    with pytest.raises(CannotListen, match="Cannot listen on 192.0.2.1: .*assign.* --host"):
+        bind("192.0.2.1", port)
+
+
+def test_a_machine_without_ipv6_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*given: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(listening.socket, "socket", unsupported)
+    with pytest.raises(CannotListen, match="Cannot listen on ::1: Address family .* --host"):
+        bind("::1", None)
 
 
 def test_after_an_end_with_open_connections_the_port_can_be_used_again_at_once() -> None:
