@@ -34,6 +34,11 @@ def snippet(profile: Profile, language: str) -> str:
     text = get_template(_TEMPLATES[language]).render(
         {
             "profile": profile,
+            "quoted": {
+                "prefix": _quoted(profile.prefix),
+                "separator": _quoted(profile.separator),
+                "timestamp_prefix": _quoted(profile.timestamp_prefix or ""),
+            },
             "parts": _parts(profile.content),
             "timed": "{timestamp}" in profile.content,
             "tolerance": TOLERANCE,
@@ -46,12 +51,17 @@ def snippet(profile: Profile, language: str) -> str:
 
 
 def _parts(content: str) -> list[tuple[str, str]]:
-    """[("field", "timestamp"), ("text", "."), ("field", "body")], text as it stands in a quoted literal."""
+    """[("field", "timestamp"), ("text", "."), ("field", "body")], text as it stands between quotes."""
     pieces = PLACEHOLDER.split(content)
     found = []
     for index, piece in enumerate(pieces):
         if index % 2:
             found.append(("field", piece))
         elif piece:
-            found.append(("text", piece.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")))
+            found.append(("text", _quoted(piece)))
     return found
+
+
+def _quoted(text: str) -> str:
+    """As it stands between double quotes, in either language."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

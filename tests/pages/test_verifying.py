@@ -14,12 +14,22 @@ from console import verifying
 from simulator import signing
 
 BODY = b'{"id":"evt_1","text":"\xc3\xbc"}'
-PRESETS = pytest.mark.parametrize("preset", list(signing.PRESETS))
+QUOTING = signing.profile_from(
+    {
+        "content": 'v"0\\:{timestamp}\n{body}',
+        "prefix": 'sig="\\n',
+        "separator": ';\\"',
+        "timestamp_prefix": 't\\"=',
+        "timestamp_header": None,
+    }
+)
+PROFILES = {**signing.PRESETS, "what has to be escaped": QUOTING}
+EACH = pytest.mark.parametrize("preset", list(PROFILES))
 
 
 def signed(preset: str, age: int = 0) -> tuple[str, dict[str, str]]:
     """(secret, headers), with the signature of another secret first where a profile can carry two."""
-    profile = signing.PRESETS[preset]
+    profile = PROFILES[preset]
     secrets = [signing.new_secret(profile), signing.new_secret(profile)]
     headers = signing.signature_headers(
         profile, secrets, timestamp=int(time.time()) - age, event_id="evt_1", body=BODY
@@ -32,20 +42,20 @@ def in_python(
 ) -> Any:
     monkeypatch.setenv("WEBHOOK_SECRET", secret)
     space: dict[str, Any] = {}
-    exec(verifying.snippet(signing.PRESETS[preset], "python"), space)  # noqa: S102 - it is what a user would paste
+    exec(verifying.snippet(PROFILES[preset], "python"), space)  # noqa: S102 - it is what a user would paste
     return space["verify"](headers, body)
 
 
-@PRESETS
+@EACH
 def test_the_python_code_accepts_ours_and_refuses_all_else(
     preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret, headers = signed(preset)
     assert in_python(preset, secret, headers, BODY, monkeypatch) is True
     assert in_python(preset, secret, headers, BODY + b" ", monkeypatch) is False
-    assert in_python(preset, signing.new_secret(signing.PRESETS[preset]), headers, BODY, monkeypatch) is False
+    assert in_python(preset, signing.new_secret(PROFILES[preset]), headers, BODY, monkeypatch) is False
     assert in_python(preset, secret, {}, BODY, monkeypatch) is False
-    if "{timestamp}" in signing.PRESETS[preset].content:
+    if "{timestamp}" in PROFILES[preset].content:
         secret, headers = signed(preset, age=301)
         assert in_python(preset, secret, headers, BODY, monkeypatch) is False
 
@@ -68,11 +78,11 @@ def test_the_python_code_reads_a_key_in_either_alphabet_with_padding_or_without(
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="no Node on this machine")
-@PRESETS
+@EACH
 def test_the_node_code_accepts_ours_and_refuses_all_else(preset: str) -> None:
     secret, headers = signed(preset)
     calls = [(headers, BODY), (headers, BODY + b" "), ({}, BODY)]
-    code = verifying.snippet(signing.PRESETS[preset], "javascript")
+    code = verifying.snippet(PROFILES[preset], "javascript")
     for given, body in calls:
         lowered = json.dumps({name.lower(): value for name, value in given.items()})
         code += f"\nconsole.log(verify({lowered}, Buffer.from({json.dumps(body.decode())})));"
