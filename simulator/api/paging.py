@@ -21,9 +21,10 @@ def _whole(text: object) -> object:
     """Digits only: what Python reads as a number otherwise (`1_0`, ` 5`, `5.0`) is a mistake here."""
     if not isinstance(text, str):
         return text
-    if not re.fullmatch("-?[0-9]+", text):
+    number = re.fullmatch("(-?)0*([0-9]+)", text)
+    if number is None:
         raise PydanticCustomError("invalid_type", "Must be a whole number")
-    return text[:10]  # out of range already; Python refuses to read thousands of digits
+    return number[1] + number[2][:10]  # ten are out of range already, and Python reads no thousands of them
 
 
 Limit = Annotated[int, BeforeValidator(_whole)]

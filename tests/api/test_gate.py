@@ -264,6 +264,12 @@ def test_a_limit_out_of_range_is_refused_not_clamped(api: Server, limit: str, re
     assert field_of(api.api("GET", f"/deliveries?limit={limit}")) == ("limit", reason)
 
 
+def test_zeros_before_a_limit_count_nothing(api: Server) -> None:
+    assert len(made(api.api("GET", "/event-types?limit=00000000003"))["data"]) == 3
+    assert len(made(api.api("GET", f"/event-types?limit={'0' * 5000}1"))["data"]) == 1
+    assert field_of(api.api("GET", "/event-types?limit=00000000201"))[0] == "limit"
+
+
 @pytest.mark.parametrize("path", ["webhooks", "event-types", "events", "deliveries", "activity"])
 def test_a_forged_cursor_is_refused(api: Server, path: str) -> None:
     for cursor in ("x", "", "MTIz", "dlv_00000000001~abc", "%00", "~", "e" * 200):
