@@ -2,18 +2,15 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
 from ..models import IdempotencyKey
 from ..transaction import writing
 from .errors import conflict, invalid
 
-KEPT = timedelta(hours=24)
 MAX_KEY = 200
 View = Callable[..., HttpResponse]
 
@@ -41,7 +38,7 @@ def once(view: View) -> View:
 
 
 def _stored(request: HttpRequest, key: str) -> HttpResponse | None:
-    IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    IdempotencyKey.forget_old()
     entry = IdempotencyKey.objects.filter(key=key, path=request.path).first()
     if entry is None:
         return None

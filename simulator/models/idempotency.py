@@ -1,14 +1,19 @@
 """What was answered to a POST with an Idempotency-Key, so that its repeat gets the same answer."""
 
+from datetime import timedelta
+
 from django.db import models
 from django.utils import timezone
 
 from ..rows import change, query, written
 
 _ANSWER = "SELECT answer FROM simulator_idempotencykey WHERE key = %s AND path = %s"
+_FORGET = "DELETE FROM simulator_idempotencykey WHERE created_at < %s"
 _KEEP = """
 INSERT INTO simulator_idempotencykey (key, path, sha256, status_code, answer, created_at)
 VALUES (%s, %s, '', 200, %s, %s)"""
+
+KEPT = timedelta(hours=24)
 
 
 class IdempotencyKey(models.Model):
@@ -32,4 +37,10 @@ class IdempotencyKey(models.Model):
 
     @classmethod
     def keep(cls, token: str, path: str, answer: str) -> None:
+        cls.forget_old()
         change(_KEEP, [token, path, answer, written(timezone.now())])
+
+    @classmethod
+    def forget_old(cls) -> None:
+        """Those whose repeat comes no more. Wherever one is kept, or they would be there for ever."""
+        change(_FORGET, [written(timezone.now() - KEPT)])
