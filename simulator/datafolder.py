@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,9 @@ def unusable(file: Path, error: Exception) -> str:
     return f"{file} cannot be used ({text}). {cure}"
 
 
+_AGAIN_AFTER = (0.02, 0.02)  # s; whoever asks who runs here (`running`) holds it for a moment
+
+
 class EngineLock:
     """One engine a data folder: an flock that dies with its process, also by `kill -9`.
 
@@ -95,12 +99,16 @@ class EngineLock:
     def acquire(self) -> None:
         """Take the lock or raise `Taken` with the address the other process wrote."""
         self._held = os.open(self._folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.release()
-            raise Taken(running(self._folder)) from None
-        self.announce(None)
+        for wait in (*_AGAIN_AFTER, None):
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if wait is None:
+                    self.release()
+                    raise Taken(running(self._folder)) from None
+                time.sleep(wait)
+            else:
+                return self.announce(None)
 
     def announce(self, address: str | None) -> None:
         """Write where this process listens, for a second `up` and for `send`."""

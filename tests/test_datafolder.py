@@ -1,5 +1,6 @@
 """The data folder: who may read it, who runs on it."""
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -95,6 +96,26 @@ def test_a_second_engine_is_told_where_the_first_one_runs(tmp_path: Path):
     first.release()
     second.acquire()
     second.release()
+
+
+def test_who_only_asks_whether_somebody_runs_here_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`send` and a second `up` ask by taking the lock for a moment, and this moment ends while the first one waits."""
+    asking = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            os.close(asking)
+
+    monkeypatch.setattr(datafolder.time, "sleep", wait)
+    lock = EngineLock(tmp_path)
+    lock.acquire()
+    lock.release()
+    assert len(waits) == 2 and sum(waits) < 0.1
 
 
 def test_nobody_gets_the_lock_by_deleting_its_file(tmp_path: Path):
