@@ -66,7 +66,12 @@ CREATES = {
             "name": "Idempotency-Key",
             "required": False,
             "description": "A repeat with the same key and body gets the first answer, for 24 hours.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 200,
+                "pattern": "^[!-~]([ -~]*[!-~])?$",
+            },
         }
     ]
 }

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import sqlite3
 from uuid import uuid4
 
@@ -69,6 +70,15 @@ def test_a_refused_call_leaves_its_key_free(api: Server, key: str) -> None:
 def test_a_key_that_is_none_is_refused(api: Server, key: str) -> None:
     event = {"type": "lead.qualified", "endpoints": []}
     assert field_of(api.api("POST", "/events", event, Idempotency_Key=key))[0] == "Idempotency-Key"
+
+
+@pytest.mark.parametrize("key", ["!", "of 2025, ~two  spaces", '"8e03978e-40d5"', "x" * 201, "a\tb", "\xe9"])
+def test_the_description_allows_exactly_the_keys_that_are_taken(api: Server, key: str) -> None:
+    operation = api.get("/api/v1/openapi.json").json["paths"]["/api/v1/events"]["post"]
+    schema = next(each["schema"] for each in operation["parameters"] if each["name"] == "Idempotency-Key")
+    allowed = re.search(schema["pattern"], key) is not None and len(key) <= schema["maxLength"]
+    event = {"type": "lead.qualified", "endpoints": []}
+    assert (api.api("POST", "/events", event, Idempotency_Key=key).status == 202) == allowed
 
 
 def test_a_key_outlives_a_kill(make_server, key: str) -> None:  # type: ignore[no-untyped-def]
