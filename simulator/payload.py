@@ -259,6 +259,9 @@ def _decoded(raw: bytes) -> str:
         ) from None
 
 
+_TRAILING = "Nothing follows this comma. Remove it."
+
+
 def _plain(message: str) -> str:
     """The decoder's words, made plainer."""
     words = {
@@ -266,6 +269,8 @@ def _plain(message: str) -> str:
         "Extra data": "The JSON ends before this. Remove what follows.",
         "Expecting property name enclosed in double quotes": 'A name in double quotes is missing here, as in {"id": 1}.',
         "Expecting ',' delimiter": "A comma or a closing bracket is missing here.",
+        "Illegal trailing comma before end of object": _TRAILING,  # since Python 3.13
+        "Illegal trailing comma before end of array": _TRAILING,
         "Expecting ':' delimiter": "A colon is missing here.",
         "Invalid control character at": "A control character is in this text. Write it as \\n, \\t or \\u0001.",
         "Unterminated string starting at": "The text that begins here has no closing quote.",

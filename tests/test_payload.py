@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,6 +131,18 @@ def test_64_levels_are_fine() -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("what", ["object", "array"])
+def test_what_a_newer_python_says_of_a_trailing_comma_is_said_plainly_too(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(text: str) -> Any:
+        raise json.JSONDecodeError(f"Illegal trailing comma before end of {what}", text, 7)
+
+    monkeypatch.setattr("simulator.payload._DECODER", SimpleNamespace(decode=decode))
+    refused = refusal('{"a": 1,}')
+    assert (refused.message, refused.column) == ("Nothing follows this comma. Remove it.", 8)
+
+
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":[', '["]",'])
 @pytest.mark.parametrize("depth", [5_000, 200_000])
 def test_absurd_nesting_is_refused_at_once(opening: str, depth: int) -> None:

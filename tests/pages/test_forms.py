@@ -1,5 +1,7 @@
 """What is typed is judged by the rules of the API, with the place of what is wrong."""
 
+import sys
+
 import pytest
 
 from console import forms
@@ -9,8 +11,13 @@ def test_tokens_differ() -> None:
     assert forms.new_token() != forms.new_token()
 
 
+# Since 3.13 the decoder names the comma, before it what stands in the place of a name.
+TRAILING = (2, 9) if sys.version_info >= (3, 13) else (3, 1)
+
+
 @pytest.mark.parametrize(
-    ("text", "line", "column"), [("{", 1, 2), ('{\n  "a": 1,\n}', 3, 1), ("[1]", 1, 1), ("nope", 1, 1)]
+    ("text", "line", "column"),
+    [("{", 1, 2), ('{\n  "a": 1,\n}', *TRAILING), ("[1]", 1, 1), ("nope", 1, 1)],
 )
 def test_a_problem_has_its_place(text: str, line: int, column: int) -> None:
     about = forms.judged(text)
