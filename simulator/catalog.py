@@ -7,17 +7,14 @@ from random import Random
 from typing import Any
 
 from . import samples
-from .payload import BadJSON, BadOverride, check_json, envelope, override, parse_json
+from .payload import BadJSON, envelope, parse_json
 
 __all__ = [
     "BUILT_IN",
     "BadJSON",
-    "BadOverride",
     "EventType",
-    "check_json",
     "envelope",
     "near",
-    "override",
     "parse_json",
     "sample",
 ]

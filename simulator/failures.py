@@ -15,7 +15,6 @@ class Failure:
     message: str
     hint: str
     docs: str
-    phases: tuple[str, ...] = ()
 
 
 _LIST = (
@@ -25,7 +24,6 @@ _LIST = (
         "The name {host} could not be resolved: {detail}.",
         "Check the spelling of the host. A receiver on this machine is reached as localhost or 127.0.0.1.",
         "The host name of the URL has no address, or the resolver answered with an error.",
-        ("dns",),
     ),
     Failure(
         "dns_timeout",
@@ -34,7 +32,6 @@ _LIST = (
         "The resolver of this machine does not answer. Check the network or VPN, or use an address"
         " instead of a name.",
         "The look-up of the host name took longer than 5 s, or than the endpoint's timeout.",
-        ("dns",),
     ),
     Failure(
         "refused",
@@ -42,7 +39,6 @@ _LIST = (
         "Nothing listens on {address}.",
         "Start your receiver, or correct the port in the endpoint's URL.",
         "The machine answered, but no program accepts connections on that port.",
-        ("connect",),
     ),
     Failure(
         "unreachable",
@@ -50,7 +46,6 @@ _LIST = (
         "There is no way to {address} from this machine: {detail}.",
         "Check the address, the network and any VPN. From a container, localhost is the container itself.",
         "The operating system knows no route to the address, or a router refused to forward.",
-        ("connect",),
     ),
     Failure(
         "connect_timeout",
@@ -58,7 +53,6 @@ _LIST = (
         "{address} did not accept a connection within {seconds}.",
         "A firewall that drops packets, a wrong address or an overloaded receiver looks like this.",
         "No TCP connection within 5 s, or within the endpoint's timeout; several addresses of a name share the time.",
-        ("connect",),
     ),
     Failure(
         "tls_untrusted",
@@ -67,7 +61,6 @@ _LIST = (
         "For a receiver of your own with a self-signed certificate, switch certificate checks off for this"
         " endpoint (tls_verify: false). Elsewhere install the full chain with its intermediates.",
         "The certificate is self-signed, or its chain ends in an authority this machine does not trust.",
-        ("tls",),
     ),
     Failure(
         "tls_hostname",
@@ -76,7 +69,6 @@ _LIST = (
         "Use the host name the certificate was issued for, or, for a receiver of your own, switch"
         " certificate checks off for this endpoint (tls_verify: false).",
         "The certificate is trusted, but was issued for other names than the URL's host.",
-        ("tls",),
     ),
     Failure(
         "tls_expired",
@@ -85,7 +77,6 @@ _LIST = (
         "Renew the certificate, check this machine's clock, or, for a receiver of your own, switch"
         " certificate checks off for this endpoint (tls_verify: false).",
         "The certificate has expired, or is not valid yet.",
-        ("tls",),
     ),
     Failure(
         "tls_failed",
@@ -95,7 +86,6 @@ _LIST = (
         " handshake failed.",
         "The handshake broke down: no TLS on that port, no common version, or a demand for a client"
         " certificate.",
-        ("tls", "wait"),
     ),
     Failure(
         "tls_timeout",
@@ -104,7 +94,6 @@ _LIST = (
         "The port accepts connections but does not answer the handshake. Is it the right port, does it speak TLS"
         " at all (else use http://), and is the receiver busy?",
         "The handshake took longer than 5 s, or than the endpoint's timeout.",
-        ("tls",),
     ),
     Failure(
         "send_timeout",
@@ -112,7 +101,6 @@ _LIST = (
         "{address} stopped reading: the request was not taken within {seconds}.",
         "Read the whole request body before working on it; a blocked handler stops the reading too.",
         "The request could not be handed over completely within the endpoint's timeout.",
-        ("send",),
     ),
     Failure(
         "no_response",
@@ -121,7 +109,6 @@ _LIST = (
         "Answer 2xx at once and do the work afterwards (queue, background task), or raise the endpoint's"
         " timeout.",
         "The deadline passed before the headers of an answer were complete.",
-        ("wait",),
     ),
     Failure(
         "incomplete_response",
@@ -129,7 +116,6 @@ _LIST = (
         "{address} answered {status}, but the body was not complete after {seconds}: {received}.",
         "Send a short body, with its Content-Length, and close streams. What came in is kept.",
         "The deadline passed inside the body of the answer.",
-        ("receive",),
     ),
     Failure(
         "reset",
@@ -137,7 +123,6 @@ _LIST = (
         "{address} reset the connection before it answered.",
         "The receiver crashed, was restarted or killed the worker in mid-request: look at its own output.",
         "The receiver's machine broke the connection off before an answer.",
-        ("send", "wait"),
     ),
     Failure(
         "closed_before_response",
@@ -145,7 +130,6 @@ _LIST = (
         "{address} closed the connection without a complete answer{detail}.",
         "The handler ended without sending a response: look for an exception in the receiver's own output.",
         "The receiver closed the connection in good order, but before the headers of an answer were complete.",
-        ("wait",),
     ),
     Failure(
         "body_truncated",
@@ -154,7 +138,6 @@ _LIST = (
         "The receiver announced a longer body than it sent, or died while sending. Content-Length must"
         " count bytes, not characters.",
         "The connection ended before the announced end of the body. Status and what came in are kept.",
-        ("receive",),
     ),
     Failure(
         "bad_response",
@@ -163,7 +146,6 @@ _LIST = (
         "Is this the port of an HTTP server? The first bytes it sent are kept with the attempt.",
         "What came back could not be understood: a broken status line, header or framing, or a 101 nobody"
         " asked for.",
-        ("wait", "receive"),
     ),
     Failure(
         "headers_too_large",
@@ -171,7 +153,6 @@ _LIST = (
         "The headers of the answer are larger than {limit}.",
         "Look for a cookie or debug header that grows with every request.",
         "Status line and headers of the answer exceed 100 KiB.",
-        ("wait",),
     ),
     Failure(
         "redirect",
@@ -179,7 +160,6 @@ _LIST = (
         "{address} answered {status} and points to {location}; redirects are not followed.",
         "Register the final URL of the receiver.",
         "A 3xx answer. Redirects are shown, never followed, so signatures do not reach another host.",
-        ("wait", "receive"),
     ),
     Failure(
         "status",
@@ -187,7 +167,6 @@ _LIST = (
         "{address} answered {status}.",
         "Any 2xx counts as delivered; every other status makes the attempt fail.",
         "A complete answer whose status is neither 2xx nor 3xx.",
-        ("wait", "receive"),
     ),
     Failure(
         "blocked_target",
@@ -196,7 +175,6 @@ _LIST = (
         "Link-local, metadata and multicast addresses are never sent to, plain http only to this machine or"
         " a private network, and under --expose only public addresses.",
         "The address behind the URL, judged at the moment of dialling, is not one the simulator sends to.",
-        ("connect",),
     ),
     Failure(
         "blocked_self",
@@ -204,7 +182,6 @@ _LIST = (
         "{address} is the simulator itself; only /receiver/… may be sent to.",
         "Send to http://127.0.0.1:<port>/receiver/…, or to a receiver of your own on another port.",
         "The URL leads back to the simulator's own console or API.",
-        ("connect",),
     ),
     Failure(
         "interrupted",

@@ -33,7 +33,6 @@ class Ending(NamedTuple):
     failed_count: int
     asked: float | None = None  # seconds that Retry-After asked for
     used: float | None = None  # seconds that are waited, where Retry-After asked for some
-    pauses: bool = False  # a 410: the receiver wants no more of this
 
 
 def ending(
@@ -53,12 +52,11 @@ def ending(
     failed = standing.failed_count
     if error is None:
         return Ending("succeeded", None, failed)
-    pauses = status_code == 410
     if braked:
-        return Ending("failed", None, failed, pauses=pauses)
+        return Ending("failed", None, failed)
     if standing.manual:  # leaves the timetable as it was
         due_at, asked = standing.resume_at, retry.asked_by(status_code, retry_after, ended_at)
-        return Ending("pending" if due_at else "failed", due_at, failed, asked, None, pauses)
+        return Ending("pending" if due_at else "failed", due_at, failed, asked)
     wait = retry.next_wait(
         failed + 1,
         standing.delays,
@@ -68,7 +66,7 @@ def ending(
         now=ended_at,
     )
     if wait.seconds is None:
-        return Ending("failed", None, failed + 1, wait.asked, None, pauses)
+        return Ending("failed", None, failed + 1, wait.asked)
     due_at = ended_at + timedelta(seconds=wait.seconds)
     used = None if wait.asked is None else wait.seconds
-    return Ending("pending", due_at, failed + 1, wait.asked, used, pauses)
+    return Ending("pending", due_at, failed + 1, wait.asked, used)

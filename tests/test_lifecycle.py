@@ -73,10 +73,10 @@ def within(seconds: float) -> datetime:
             {"error": "status", "status_code": 500, "retry_after": "60"},
             Ending("pending", within(2), 1),
         ),
-        # A 410 pauses the endpoint whatever becomes of the delivery.
-        (FRESH, {"error": "status", "status_code": 410}, Ending("pending", within(2), 1, pauses=True)),
-        (LAST, {"error": "status", "status_code": 410}, Ending("failed", None, 3, pauses=True)),
-        (CLICKED, {"error": "status", "status_code": 410}, Ending("pending", LATER, 1, pauses=True)),
+        # A 410 pauses the endpoint, which decides nothing here: its delivery waits as any other.
+        (FRESH, {"error": "status", "status_code": 410}, Ending("pending", within(2), 1)),
+        (LAST, {"error": "status", "status_code": 410}, Ending("failed", None, 3)),
+        (CLICKED, {"error": "status", "status_code": 410}, Ending("pending", LATER, 1)),
         # Poison ends at once, with retries left and also on a click.
         (FRESH, {"error": "internal_error", "braked": True}, Ending("failed", None, 0)),
         (CLICKED, {"error": "internal_error", "braked": True}, Ending("failed", None, 1)),
