@@ -4,11 +4,12 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
+from django.core.management.base import BaseCommand, CommandParser
 
 from simulator.carriers import Carrier, Json, Refused, Unavailable, carrier
+from simulator.management.command import ExplainedCommand
 from simulator.payload import BadJSON, parse_json
 
 EXAMPLE = """\
@@ -26,18 +27,9 @@ LOOK_S = 0.05
 FINISHED = ("succeeded", "failed", "cancelled")
 
 
-class _Formatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the example's lines as they are."""
-
-
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     help = "Fire one event and follow it to the end."
-    requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(
-            prog_name, subcommand, epilog=EXAMPLE, formatter_class=_Formatter, **kwargs
-        )
+    epilog = EXAMPLE
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("type", metavar="TYPE", help="the event type, such as lead.qualified")
@@ -64,11 +56,11 @@ class Command(BaseCommand):
             with carrier(delivers=not options["no_wait"]) as by:
                 code = self._send(by, body, options)
         except Refused as error:
-            self._give_up(str(error), BAD_INPUT)
+            self.give_up(str(error), BAD_INPUT)
         except Unavailable as error:
-            self._give_up(str(error), ENVIRONMENT)
+            self.give_up(str(error), ENVIRONMENT)
         except KeyboardInterrupt:
-            self._give_up("Stopped following. What is not delivered yet stays queued.", INTERRUPTED)
+            self.give_up("Stopped following. What is not delivered yet stays queued.", INTERRUPTED)
         raise SystemExit(code)
 
     def _send(self, by: Carrier, body: Json, options: dict[str, Any]) -> int:
@@ -86,10 +78,6 @@ class Command(BaseCommand):
                 " by --to: while the simulator runs, its own /receiver/ is one."
             )
         return DELIVERED if options["no_wait"] else _follow(by, deliveries, report)
-
-    def _give_up(self, text: str, code: int) -> NoReturn:
-        self.stderr.write(text)
-        raise SystemExit(code)
 
 
 class Report:

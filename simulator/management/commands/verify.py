@@ -6,11 +6,12 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
+from django.core.management.base import CommandParser
 
 from simulator import signing
+from simulator.management.command import ExplainedCommand
 
 EXAMPLE = """\
 Example, with the body exactly as it came, byte for byte:
@@ -22,18 +23,9 @@ Exit code: 0 valid, 1 invalid, 2 bad input."""
 VALID, INVALID, BAD_INPUT = 0, 1, 2
 
 
-class _Formatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the example's lines as they are."""
-
-
-class Command(BaseCommand):
+class Command(ExplainedCommand):
     help = "Check the signature of a body, and say why when it is wrong."
-    requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(
-            prog_name, subcommand, epilog=EXAMPLE, formatter_class=_Formatter, **kwargs
-        )
+    epilog = EXAMPLE
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--secret", required=True, help="the endpoint's secret, whole, with whsec_")
@@ -61,15 +53,11 @@ class Command(BaseCommand):
                 tolerance=options["tolerance"],
             )
         except signing.BadSecret as error:
-            self._refuse(error.message)
+            self.give_up(error.message, BAD_INPUT)
         except OSError as error:
-            self._refuse(f"Cannot read the body from {options['file']!a}: {error.strerror}.")
+            self.give_up(f"Cannot read the body from {options['file']!a}: {error.strerror}.", BAD_INPUT)
         self.stdout.write(_as_json(verdict) if options["json"] else _as_text(verdict))
         raise SystemExit(VALID if verdict.valid else INVALID)
-
-    def _refuse(self, message: str) -> NoReturn:
-        self.stderr.write(message)
-        raise SystemExit(BAD_INPUT)
 
 
 def _tolerance(text: str) -> float:
