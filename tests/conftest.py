@@ -10,6 +10,7 @@ import django
 import pytest
 from django.conf import settings
 
+from .faults.receiver import FaultReceiver
 from .receiving import Answer, Received, Receiver
 from .serving import DEFAULTS, Reply, Server
 from .waiting import until, wait_until
@@ -44,6 +45,22 @@ def receiver() -> Iterator[Receiver]:
     started = Receiver().start()
     yield started
     started.stop()
+
+
+@pytest.fixture
+async def faulty() -> AsyncIterator[FaultReceiver]:
+    """A receiver that answers as badly as its path says; see tests/faults/behaviours.py."""
+    async with FaultReceiver() as started:
+        yield started
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[Any]:
+    from simulator.wire import Transport
+
+    made = Transport()
+    yield made
+    await made.aclose()
 
 
 @pytest.fixture

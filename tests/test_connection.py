@@ -19,19 +19,6 @@ from .waiting import until
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[FaultReceiver]:
-    async with FaultReceiver() as started:
-        yield started
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.aclose()
-
-
-@pytest.fixture
 async def untold() -> AsyncIterator[list[dict[str, object]]]:
     """What the event loop had to say that no one caught: must stay empty."""
     seen: list[dict[str, object]] = []
@@ -41,9 +28,9 @@ async def untold() -> AsyncIterator[list[dict[str, object]]]:
 
 
 async def test_r32_a_receiver_that_closes_soon_after_each_answer_causes_no_failure(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
-    url = receiver.url("/close-soon")
+    url = faulty.url("/close-soon")
     left = iter(range(1000))
 
     async def sends() -> list[Outcome]:
@@ -53,21 +40,21 @@ async def test_r32_a_receiver_that_closes_soon_after_each_answer_causes_no_failu
     assert len(outcomes) == 1000
     assert [o for o in outcomes if o.error] == []
     # a request that was repeated had got no answer; nothing arrived twice that had been answered
-    assert len(receiver.requests) <= 1000 + sum(o.repeated for o in outcomes)
+    assert len(faulty.requests) <= 1000 + sum(o.repeated for o in outcomes)
 
 
 async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and_then_not_reused(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
-    url = receiver.url("/close-second")
+    url = faulty.url("/close-second")
     outcomes = [(await ends(transport, url))[0] for _ in range(4)]
     assert [o.error for o in outcomes] == [None] * 4
     assert [o.repeated for o in outcomes] == [False, True, False, False]
-    assert receiver.connections == 4  # one, its repeat, and one each since
+    assert faulty.connections == 4  # one, its repeat, and one each since
 
 
 async def test_a_machine_that_had_no_time_is_no_flood_of_interim_answers(
-    receiver: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood is read a twentieth of the time; a stall beside one interim answer would cost twenty times its length."""
     rests: list[float] = []
@@ -81,18 +68,18 @@ async def test_a_machine_that_had_no_time_is_no_flood_of_interim_answers(
     monkeypatch.setattr(
         Connection, "_slow_down", lambda self, took: (rests.append(took), slow_down(self, took))
     )
-    outcome, _ = await ends(transport, receiver.url("/103-slowly"))
+    outcome, _ = await ends(transport, faulty.url("/103-slowly"))
     assert outcome.status_code == 200 and outcome.error is None
     assert rests and max(rests) < 0.02
 
 
 async def test_a_fresh_connection_that_dies_is_not_repeated(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
     for path in ("/rst-now", "/close-now"):
-        outcome, _ = await ends(transport, receiver.url(path))
+        outcome, _ = await ends(transport, faulty.url(path))
         assert (bool(outcome.error), outcome.repeated) == (True, False)
-    assert len(receiver.requests) == 2
+    assert len(faulty.requests) == 2
 
 
 async def test_r32_an_end_that_lies_unread_in_the_kernel_is_seen_before_a_byte_is_sent(
@@ -170,24 +157,24 @@ async def test_an_answer_that_came_as_the_deadline_passed_is_an_answer() -> None
 
 
 async def test_a_deadline_inside_a_bad_line_finds_a_bad_response(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
-    outcome, took = await ends(transport, receiver.url("/no-line"), timeout=0.2)
+    outcome, took = await ends(transport, faulty.url("/no-line"), timeout=0.2)
     assert (outcome.error, outcome.body) == ("bad_response", b"nothing like it")
     assert took < LINE_WAIT
 
 
 async def test_who_closes_in_the_middle_of_a_line_is_not_waited_for(
-    receiver: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simulator.connection.LINE_WAIT", 60)
-    outcome, took = await ends(transport, receiver.url("/no-line-and-closes"), timeout=30)
+    outcome, took = await ends(transport, faulty.url("/no-line-and-closes"), timeout=30)
     assert (outcome.error, outcome.body) == ("bad_response", b"nothing like it")
     assert took < 20
 
 
 async def test_a_fault_of_ours_while_an_answer_is_read_is_an_internal_error_and_no_traceback(
-    receiver: FaultReceiver,
+    faulty: FaultReceiver,
     transport: Transport,
     untold: list[dict[str, object]],
     monkeypatch: pytest.MonkeyPatch,
@@ -196,7 +183,7 @@ async def test_a_fault_of_ours_while_an_answer_is_read_is_an_internal_error_and_
         raise ArithmeticError(f"{length!r} is too much")
 
     monkeypatch.setattr("simulator.head.storable", breaks)
-    outcome, took = await ends(transport, receiver.url("/"))
+    outcome, took = await ends(transport, faulty.url("/"))
     assert (outcome.error, outcome.status_code) == ("internal_error", None)
     assert "ArithmeticError: b'2' is too much" in outcome.message
     assert took < 1
@@ -212,10 +199,10 @@ class Mute:
 
 @pytest.mark.parametrize("path", ["/early-413", "/early-413-unsized", "/early-413-reset"])
 async def test_r33_an_early_413_is_recorded_however_the_connection_ends(
-    receiver: FaultReceiver, transport: Transport, untold: list[dict[str, object]], path: str
+    faulty: FaultReceiver, transport: Transport, untold: list[dict[str, object]], path: str
 ) -> None:
     body = b"x" * MIB
-    url = receiver.url(path)
+    url = faulty.url(path)
     outcomes = [await transport.exchange(post(url, body), owner="one", timeout=5) for _ in range(100)]
     assert [(o.error, o.status_code, o.body) for o in outcomes] == [("status", 413, b"too large")] * 100
 
@@ -230,32 +217,30 @@ async def test_r33_an_early_413_is_recorded_however_the_connection_ends(
 )
 async def test_a_last_word_that_meets_our_last_bytes_is_heard(
     *,
-    receiver: FaultReceiver,
+    faulty: FaultReceiver,
     transport: Transport,
     untold: list[dict[str, object]],
     path: str,
     end: tuple[str | None, int | None, bytes],
     size: int,
 ) -> None:
-    sent = post(receiver.url(path), b"x" * size)
+    sent = post(faulty.url(path), b"x" * size)
     outcomes = [await transport.exchange(sent, owner="one", timeout=5) for _ in range(40)]
     assert [(o.error, o.status_code, o.body) for o in outcomes] == [end] * 40
 
 
-async def test_r23_no_redirect_is_followed(receiver: FaultReceiver, transport: Transport) -> None:
+async def test_r23_no_redirect_is_followed(faulty: FaultReceiver, transport: Transport) -> None:
     async with FaultReceiver() as target:
-        receiver_url = receiver.url("/redir-self")
+        receiver_url = faulty.url("/redir-self")
         outcome, _ = await ends(transport, receiver_url)
-        assert (outcome.error, len(receiver.requests), target.connections) == ("redirect", 1, 0)
+        assert (outcome.error, len(faulty.requests), target.connections) == ("redirect", 1, 0)
 
 
-async def test_r37_fifty_slow_sends_at_once_all_succeed(
-    receiver: FaultReceiver, transport: Transport
-) -> None:
-    sends = [ends(transport, receiver.url("/delay?s=0.5")) for _ in range(50)]
+async def test_r37_fifty_slow_sends_at_once_all_succeed(faulty: FaultReceiver, transport: Transport) -> None:
+    sends = [ends(transport, faulty.url("/delay?s=0.5")) for _ in range(50)]
     assert [o.error for o, _ in await asyncio.gather(*sends)] == [None] * 50
-    assert receiver.most_open == 50
-    await until(lambda: receiver.now_open == 0, 2, "the receiver to be quiet")
+    assert faulty.most_open == 50
+    await until(lambda: faulty.now_open == 0, 2, "the receiver to be quiet")
 
 
 async def test_bytes_nobody_asked_for_end_an_idle_connection(transport: Transport) -> None:

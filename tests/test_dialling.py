@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +18,6 @@ from simulator.wire import Transport
 
 from .faults.ending import ends, hint
 from .waiting import until
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.aclose()
 
 
 def allow(address: str, port: int, path: str, scheme: str) -> None:

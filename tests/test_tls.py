@@ -23,19 +23,6 @@ from .faults.receiver import FaultReceiver, listening
 from .receiving import some_turns
 
 
-@pytest.fixture
-async def receiver() -> AsyncIterator[FaultReceiver]:
-    async with FaultReceiver() as started:
-        yield started
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.aclose()
-
-
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -69,15 +56,15 @@ def long_ago(authority: trustme.CA) -> trustme.LeafCert:
 async def test_a_trusted_certificate_delivers_and_the_connection_is_used_again(
     authority: trustme.CA, tls: Transport
 ) -> None:
-    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as receiver:
-        url = receiver.url("/", "https", "localhost")
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as faulty:
+        url = faulty.url("/", "https", "localhost")
         first, second = (await ends(tls, url))[0], (await ends(tls, url))[0]
-        assert (first.error, second.error, receiver.connections) == (None, None, 1)
+        assert (first.error, second.error, faulty.connections) == (None, None, 1)
         assert list(first.phases) == ["connect", "tls", "send", "wait", "receive"]
         assert list(second.phases) == ["send", "wait", "receive"]
         large = await tls.exchange(post(url, b"x" * MIB), owner=url, timeout=5)
         assert large.error is None
-        assert receiver.requests[-1].body == b"x" * MIB
+        assert faulty.requests[-1].body == b"x" * MIB
 
 
 @pytest.mark.parametrize(
@@ -91,10 +78,10 @@ async def test_a_trusted_certificate_delivers_and_the_connection_is_used_again(
 async def test_r27_a_bad_certificate_has_its_own_code_and_passes_without_checks(
     authority: trustme.CA, tls: Transport, code: str, certificate: Any
 ) -> None:
-    async with FaultReceiver(ssl=speaks_tls(certificate(authority))) as receiver:
-        url = receiver.url("/", "https", "localhost")
+    async with FaultReceiver(ssl=speaks_tls(certificate(authority))) as faulty:
+        url = faulty.url("/", "https", "localhost")
         outcome, took = await ends(tls, url)
-        assert (outcome.error, outcome.phase, receiver.requests) == (code, "tls", [])
+        assert (outcome.error, outcome.phase, faulty.requests) == (code, "tls", [])
         assert "tls_verify" in hint(outcome, url) and ".." not in outcome.message
         assert took <= 1
         unchecked, _ = await ends(tls, url, tls_verify=False)
@@ -114,7 +101,7 @@ async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
     assert 4.9 <= took <= 5.5
 
 
-async def test_r28_https_to_a_port_of_plain_http(receiver: FaultReceiver, tls: Transport) -> None:
+async def test_r28_https_to_a_port_of_plain_http(faulty: FaultReceiver, tls: Transport) -> None:
     async def nginx(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
@@ -139,8 +126,8 @@ async def test_r28_https_to_a_port_that_hangs_up_on_the_handshake(tls: Transport
 
 
 async def test_r28_http_to_a_port_of_tls_hints_at_https(authority: trustme.CA, transport: Transport) -> None:
-    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as receiver:
-        url = receiver.url("/hook", "http", "localhost")
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as faulty:
+        url = faulty.url("/hook", "http", "localhost")
         outcome, _ = await ends(transport, url)
         assert outcome.error in ("bad_response", "closed_before_response", "reset")
         assert "use https" in hint(outcome, url)
@@ -318,10 +305,10 @@ async def test_authorities_that_cannot_be_read_are_our_own_fault_until_they_can(
     cafile: str, tmp_path: Path, authority: trustme.CA
 ) -> None:
     transport = Transport(cafile=str(tmp_path / "ca.pem"))
-    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as receiver:
-        url = receiver.url("/", "https", "localhost")
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost"))) as faulty:
+        url = faulty.url("/", "https", "localhost")
         outcome, _ = await ends(transport, url)
-        assert (outcome.error, receiver.connections) == ("internal_error", 0)
+        assert (outcome.error, faulty.connections) == ("internal_error", 0)
         assert "FileNotFoundError" in outcome.message
         (tmp_path / "ca.pem").write_text(Path(cafile).read_text())
         assert (await ends(transport, url))[0].error is None

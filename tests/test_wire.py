@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -19,19 +19,6 @@ from simulator.wire import Transport
 from .faults.behaviours import MIB
 from .faults.receiver import FaultReceiver
 from .waiting import until
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[FaultReceiver]:
-    async with FaultReceiver() as started:
-        yield started
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.aclose()
 
 
 def post(url: str, content: bytes = b"{}", headers: Any = None) -> httpx.Request:
@@ -57,10 +44,10 @@ def resolving(*answers: list[str]) -> Any:
 
 
 async def test_the_request_arrives_byte_for_byte_as_it_was_given(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
     headers = [
-        ("host", f"127.0.0.1:{receiver.port}"),
+        ("host", f"127.0.0.1:{faulty.port}"),
         ("content-type", "application/json"),
         ("X-Mixed-Case", "kept"),
         ("x-twice", "1"),
@@ -68,35 +55,33 @@ async def test_the_request_arrives_byte_for_byte_as_it_was_given(
         ("content-length", "7"),
         ("accept-encoding", "identity"),
     ]
-    await transport.exchange(
-        post(receiver.url("/a%20b/ü?q=1&q=%2F"), b'{"a":1}', headers), owner=1, timeout=2
-    )
+    await transport.exchange(post(faulty.url("/a%20b/ü?q=1&q=%2F"), b'{"a":1}', headers), owner=1, timeout=2)
     expected = [b"POST /a%20b/%C3%BC?q=1&q=%2F HTTP/1.1", *(f"{n}: {v}".encode() for n, v in headers)]
-    assert receiver.requests[0].raw == b"\r\n".join(expected) + b'\r\n\r\n{"a":1}'
+    assert faulty.requests[0].raw == b"\r\n".join(expected) + b'\r\n\r\n{"a":1}'
 
 
 async def test_only_host_length_and_identity_encoding_are_added(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
-    await transport.exchange(post(receiver.url("/x"), b"{}", {"x-own": "1"}), owner=1, timeout=2)
-    names = [line.partition(b":")[0].lower() for line in receiver.requests[0].head.split(b"\r\n")[1:-2]]
+    await transport.exchange(post(faulty.url("/x"), b"{}", {"x-own": "1"}), owner=1, timeout=2)
+    names = [line.partition(b":")[0].lower() for line in faulty.requests[0].head.split(b"\r\n")[1:-2]]
     assert sorted(names) == [b"accept-encoding", b"content-length", b"host", b"x-own"]
-    assert receiver.requests[0].headers["accept-encoding"] == "identity"
+    assert faulty.requests[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("body", [b"", b"\0\xff\r\n\r\n", bytes(range(256)) * 40, b"x" * MIB], ids=len)
-async def test_any_body_arrives_unchanged(receiver: FaultReceiver, transport: Transport, body: bytes) -> None:
-    outcome = await transport.exchange(post(receiver.url("/"), body), owner=1, timeout=5)
+async def test_any_body_arrives_unchanged(faulty: FaultReceiver, transport: Transport, body: bytes) -> None:
+    outcome = await transport.exchange(post(faulty.url("/"), body), owner=1, timeout=5)
     assert outcome.error is None
-    assert receiver.requests[0].body == body
+    assert faulty.requests[0].body == body
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\rb", "a\0b"])
 async def test_a_header_with_a_line_break_is_refused_before_anything_is_dialled(
-    receiver: FaultReceiver, transport: Transport, value: str
+    faulty: FaultReceiver, transport: Transport, value: str
 ) -> None:
-    outcome = await transport.exchange(post(receiver.url("/"), b"", {"x-own": value}), owner=1, timeout=2)
-    assert (outcome.error, receiver.connections) == ("internal_error", 0)
+    outcome = await transport.exchange(post(faulty.url("/"), b"", {"x-own": value}), owner=1, timeout=2)
+    assert (outcome.error, faulty.connections) == ("internal_error", 0)
     assert "line break" in outcome.message
 
 
@@ -106,30 +91,28 @@ async def test_a_url_that_slipped_past_validation_is_an_internal_error(transport
 
 
 async def test_a_body_that_comes_in_pieces_is_sent_with_its_length(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
     async def pieces() -> AsyncGenerator[bytes]:
         yield b"one"
         yield b"two"
 
-    request = httpx.Request("POST", receiver.url("/"), content=pieces())
+    request = httpx.Request("POST", faulty.url("/"), content=pieces())
     outcome = await transport.exchange(request, owner=1, timeout=2)
     assert outcome.error is None
-    assert receiver.requests[0].body == b"onetwo"
-    assert "transfer-encoding" not in receiver.requests[0].headers
+    assert faulty.requests[0].body == b"onetwo"
+    assert "transfer-encoding" not in faulty.requests[0].headers
 
 
 # --- what comes back
 
 
-async def test_an_outcome_tells_when_how_long_and_where(
-    receiver: FaultReceiver, transport: Transport
-) -> None:
-    outcome = await sent(transport, receiver.url("/delay?s=0.2"))
+async def test_an_outcome_tells_when_how_long_and_where(faulty: FaultReceiver, transport: Transport) -> None:
+    outcome = await sent(transport, faulty.url("/delay?s=0.2"))
     assert list(outcome.phases) == ["connect", "send", "wait", "receive"]
     assert outcome.phases["wait"] >= 199
     assert sum(outcome.phases.values()) <= outcome.duration_ms
-    assert outcome.remote_address == f"127.0.0.1:{receiver.port}"
+    assert outcome.remote_address == f"127.0.0.1:{faulty.port}"
     assert (outcome.status_code, outcome.reason, outcome.body, outcome.size, outcome.declared) == (
         200,
         "OK",
@@ -139,24 +122,24 @@ async def test_an_outcome_tells_when_how_long_and_where(
     )
 
 
-async def test_a_name_that_is_looked_up_has_a_dns_phase(receiver: FaultReceiver) -> None:
+async def test_a_name_that_is_looked_up_has_a_dns_phase(faulty: FaultReceiver) -> None:
     transport = Transport(resolve=resolving(["127.0.0.1"]))
-    outcome = await sent(transport, receiver.url("/", host="shop.test"))
+    outcome = await sent(transport, faulty.url("/", host="shop.test"))
     assert list(outcome.phases) == ["dns", "connect", "send", "wait", "receive"]
-    assert receiver.requests[0].headers["host"] == f"shop.test:{receiver.port}"
+    assert faulty.requests[0].headers["host"] == f"shop.test:{faulty.port}"
     await transport.aclose()
 
 
 async def test_localhost_reaches_a_receiver_that_listens_on_ipv6_only(transport: Transport) -> None:
-    async with FaultReceiver(host="::1") as receiver:
-        outcome = await sent(transport, f"http://localhost:{receiver.port}/")
-        assert (outcome.error, outcome.remote_address) == (None, f"[::1]:{receiver.port}")
+    async with FaultReceiver(host="::1") as faulty:
+        outcome = await sent(transport, f"http://localhost:{faulty.port}/")
+        assert (outcome.error, outcome.remote_address) == (None, f"[::1]:{faulty.port}")
 
 
 async def test_the_deadline_covers_the_whole_attempt_and_not_each_read(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
-    outcome = await sent(transport, receiver.url("/trickle"), timeout=0.5)
+    outcome = await sent(transport, faulty.url("/trickle"), timeout=0.5)
     assert outcome.error == "incomplete_response"
     assert 500 <= outcome.duration_ms <= 900
 
@@ -165,11 +148,11 @@ async def test_the_deadline_covers_the_whole_attempt_and_not_each_read(
 
 
 async def test_an_answer_after_the_deadline_is_told_afterwards(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
     late: list[LateAnswer] = []
     outcome = await transport.exchange(
-        post(receiver.url("/delay?s=0.6")), owner=1, timeout=0.2, on_late=late.append
+        post(faulty.url("/delay?s=0.6")), owner=1, timeout=0.2, on_late=late.append
     )
     assert (outcome.error, outcome.status_code) == ("no_response", None)
     await until(lambda: bool(late), 3, "the late answer")
@@ -177,7 +160,7 @@ async def test_an_answer_after_the_deadline_is_told_afterwards(
     assert 600 <= late[0].after_ms <= 900
 
 
-async def test_a_late_answer_counts_from_the_beginning_of_its_attempt(receiver: FaultReceiver) -> None:
+async def test_a_late_answer_counts_from_the_beginning_of_its_attempt(faulty: FaultReceiver) -> None:
     """Look-up and connect included: else it might seem to have come in time."""
 
     def slow(host: str, port: int) -> list[tuple[Any, ...]]:
@@ -185,7 +168,7 @@ async def test_a_late_answer_counts_from_the_beginning_of_its_attempt(receiver: 
         return getaddrinfo("127.0.0.1", port)
 
     transport, late = Transport(resolve=slow), list[LateAnswer]()
-    url = receiver.url("/delay?s=0.4", host="slow.example")
+    url = faulty.url("/delay?s=0.4", host="slow.example")
     outcome = await transport.exchange(post(url), owner=1, timeout=0.5, on_late=late.append)
     assert outcome.error == "no_response"
     await until(lambda: bool(late), 3, "the late answer")
@@ -194,76 +177,76 @@ async def test_a_late_answer_counts_from_the_beginning_of_its_attempt(receiver: 
 
 
 async def test_only_four_late_answers_of_one_endpoint_are_waited_for(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
     late: list[LateAnswer] = []
     sends = [
-        transport.exchange(post(receiver.url("/delay?s=0.8")), owner=1, timeout=0.2, on_late=late.append)
+        transport.exchange(post(faulty.url("/delay?s=0.8")), owner=1, timeout=0.2, on_late=late.append)
         for _ in range(10)
     ]
     assert {o.error for o in await asyncio.gather(*sends)} == {"no_response"}
-    await until(lambda: receiver.now_open == 0, 3, "the receiver to be quiet")
+    await until(lambda: faulty.now_open == 0, 3, "the receiver to be quiet")
     await until(lambda: len(late) == 4, 3, "four late answers")
 
 
 async def test_nobody_waits_for_a_late_answer_that_nobody_asked_for(
-    receiver: FaultReceiver, transport: Transport
+    faulty: FaultReceiver, transport: Transport
 ) -> None:
-    await sent(transport, receiver.url("/delay?s=0.5"), timeout=0.1)
+    await sent(transport, faulty.url("/delay?s=0.5"), timeout=0.1)
     assert not transport._busy
 
 
 # --- connections
 
 
-async def test_one_endpoint_uses_its_connection_again(receiver: FaultReceiver, transport: Transport) -> None:
-    first, second = [await sent(transport, receiver.url("/")) for _ in range(2)]
-    assert receiver.connections == 1
+async def test_one_endpoint_uses_its_connection_again(faulty: FaultReceiver, transport: Transport) -> None:
+    first, second = [await sent(transport, faulty.url("/")) for _ in range(2)]
+    assert faulty.connections == 1
     assert "connect" in first.phases and "connect" not in second.phases
 
 
 @pytest.mark.parametrize(("owner", "path"), [("another", "/"), ("one", "/elsewhere"), ("one", "/?q")])
 async def test_a_connection_is_shared_neither_with_another_endpoint_nor_with_another_url(
-    receiver: FaultReceiver, transport: Transport, owner: str, path: str
+    faulty: FaultReceiver, transport: Transport, owner: str, path: str
 ) -> None:
-    await sent(transport, receiver.url("/"))
-    await sent(transport, receiver.url(path), owner=owner)
-    assert receiver.connections == 2
+    await sent(transport, faulty.url("/"))
+    await sent(transport, faulty.url(path), owner=owner)
+    assert faulty.connections == 2
 
 
 async def test_an_idle_connection_is_closed_after_a_while_and_the_clock_stops(
-    receiver: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "IDLE_SECONDS", 0.1)
-    await sent(transport, receiver.url("/"))
-    await until(lambda: not receiver.talks, 2, "the receiver to see the end")
+    await sent(transport, faulty.url("/"))
+    await until(lambda: not faulty.talks, 2, "the receiver to see the end")
     await until(lambda: transport._timer is None, 1, "the clock to stop")
 
 
-async def test_an_edited_endpoint_keeps_no_connection(receiver: FaultReceiver, transport: Transport) -> None:
-    await sent(transport, receiver.url("/"))
-    await sent(transport, receiver.url("/"), owner="another")
-    busy = asyncio.ensure_future(sent(transport, receiver.url("/delay?s=0.3")))
-    await until(lambda: receiver.now_open == 1, 2, "a send under way")
+async def test_an_edited_endpoint_keeps_no_connection(faulty: FaultReceiver, transport: Transport) -> None:
+    await sent(transport, faulty.url("/"))
+    await sent(transport, faulty.url("/"), owner="another")
+    busy = asyncio.ensure_future(sent(transport, faulty.url("/delay?s=0.3")))
+    await until(lambda: faulty.now_open == 1, 2, "a send under way")
     transport.forget("one")
-    await until(lambda: len(receiver.talks) == 2, 2, "the idle connection to be closed")
+    await until(lambda: len(faulty.talks) == 2, 2, "the idle connection to be closed")
     assert (await busy).error is None
-    await until(lambda: len(receiver.talks) == 1, 2, "the busy one to be closed after its use")
+    await until(lambda: len(faulty.talks) == 1, 2, "the busy one to be closed after its use")
 
 
-async def test_a_cancelled_send_closes_its_socket(receiver: FaultReceiver, transport: Transport) -> None:
-    send = asyncio.ensure_future(sent(transport, receiver.url("/stop-reading")))
-    await until(lambda: receiver.now_open == 1, 2, "a send under way")
+async def test_a_cancelled_send_closes_its_socket(faulty: FaultReceiver, transport: Transport) -> None:
+    send = asyncio.ensure_future(sent(transport, faulty.url("/stop-reading")))
+    await until(lambda: faulty.now_open == 1, 2, "a send under way")
     send.cancel()
     with pytest.raises(asyncio.CancelledError):
         await send
     assert not transport._busy
 
 
-async def test_closing_the_transport_ends_what_is_under_way_as_interrupted(receiver: FaultReceiver) -> None:
+async def test_closing_the_transport_ends_what_is_under_way_as_interrupted(faulty: FaultReceiver) -> None:
     transport = Transport()
-    send = asyncio.ensure_future(sent(transport, receiver.url("/never")))
-    await until(lambda: receiver.now_open == 1, 2, "a send under way")
+    send = asyncio.ensure_future(sent(transport, faulty.url("/never")))
+    await until(lambda: faulty.now_open == 1, 2, "a send under way")
     await transport.aclose()
     assert (await send).error == "interrupted"
 
@@ -271,22 +254,22 @@ async def test_closing_the_transport_ends_what_is_under_way_as_interrupted(recei
 # --- who may be dialled
 
 
-async def test_the_guard_judges_the_address_that_is_dialled_and_not_the_name(receiver: FaultReceiver) -> None:
+async def test_the_guard_judges_the_address_that_is_dialled_and_not_the_name(faulty: FaultReceiver) -> None:
     """A name that leads to an allowed address first and to a metadata service at the next look-up."""
     transport = Transport(resolve=resolving(["127.0.0.1"], ["169.254.169.254"]))
-    url = receiver.url("/", host="rebinding.test")
+    url = faulty.url("/", host="rebinding.test")
     assert (await sent(transport, url)).error is None
     transport.forget("one")
     outcome = await sent(transport, url)
-    assert (outcome.error, outcome.remote_address) == ("blocked_target", f"169.254.169.254:{receiver.port}")
-    assert len(receiver.requests) == 1
+    assert (outcome.error, outcome.remote_address) == ("blocked_target", f"169.254.169.254:{faulty.port}")
+    assert len(faulty.requests) == 1
     await transport.aclose()
 
 
-async def test_of_several_addresses_only_an_allowed_one_is_dialled(receiver: FaultReceiver) -> None:
+async def test_of_several_addresses_only_an_allowed_one_is_dialled(faulty: FaultReceiver) -> None:
     transport = Transport(resolve=resolving(["169.254.169.254", "127.0.0.1"]))
-    outcome = await sent(transport, receiver.url("/", host="mixed.test"))
-    assert (outcome.error, outcome.remote_address) == (None, f"127.0.0.1:{receiver.port}")
+    outcome = await sent(transport, faulty.url("/", host="mixed.test"))
+    assert (outcome.error, outcome.remote_address) == (None, f"127.0.0.1:{faulty.port}")
     await transport.aclose()
 
 
@@ -296,40 +279,40 @@ async def test_of_several_addresses_only_an_allowed_one_is_dialled(receiver: Fau
     + ["[::ffff:127.0.0.1]", "LOCALHOST", "localhost.", "app.localhost", "own.test"],
 )
 async def test_l09_no_spelling_of_ourselves_is_sent_to_but_for_the_built_in_receiver(
-    receiver: FaultReceiver, host: str
+    faulty: FaultReceiver, host: str
 ) -> None:
-    ours = {("127.0.0.1", receiver.port)}
+    ours = {("127.0.0.1", faulty.port)}
     transport = Transport(guard=partial(judge, own_listeners=ours), resolve=resolving(["127.0.0.1"]))
     for path in ("/api/v1/events", "/", "/receiver/../api", "/receiver/%2e%2e/api", "/receiverx"):
-        outcome = await sent(transport, receiver.url(path, host=host))
+        outcome = await sent(transport, faulty.url(path, host=host))
         assert outcome.error == "blocked_self", (path, outcome)
-    assert (receiver.connections, receiver.requests) == (0, [])
+    assert (faulty.connections, faulty.requests) == (0, [])
     await transport.aclose()
 
 
-async def test_l09_the_built_in_receiver_is_sent_to(receiver: FaultReceiver) -> None:
-    transport = Transport(guard=partial(judge, own_listeners={("127.0.0.1", receiver.port)}))
-    assert (await sent(transport, receiver.url("/receiver/orders?status=503"))).error is None
+async def test_l09_the_built_in_receiver_is_sent_to(faulty: FaultReceiver) -> None:
+    transport = Transport(guard=partial(judge, own_listeners={("127.0.0.1", faulty.port)}))
+    assert (await sent(transport, faulty.url("/receiver/orders?status=503"))).error is None
     await transport.aclose()
 
 
-async def test_a_connection_to_the_receiver_is_not_used_for_the_api(receiver: FaultReceiver) -> None:
-    transport = Transport(guard=partial(judge, own_listeners={("127.0.0.1", receiver.port)}))
-    assert (await sent(transport, receiver.url("/receiver/"))).error is None
-    assert (await sent(transport, receiver.url("/api/v1/events"))).error == "blocked_self"
-    assert len(receiver.requests) == 1
+async def test_a_connection_to_the_receiver_is_not_used_for_the_api(faulty: FaultReceiver) -> None:
+    transport = Transport(guard=partial(judge, own_listeners={("127.0.0.1", faulty.port)}))
+    assert (await sent(transport, faulty.url("/receiver/"))).error is None
+    assert (await sent(transport, faulty.url("/api/v1/events"))).error == "blocked_self"
+    assert len(faulty.requests) == 1
     await transport.aclose()
 
 
 # --- probing
 
 
-async def test_a_probe_connects_and_sends_nothing(receiver: FaultReceiver, transport: Transport) -> None:
-    outcome = await transport.probe(receiver.url("/hook"), timeout=2)
+async def test_a_probe_connects_and_sends_nothing(faulty: FaultReceiver, transport: Transport) -> None:
+    outcome = await transport.probe(faulty.url("/hook"), timeout=2)
     assert (outcome.error, list(outcome.phases)) == (None, ["connect"])
-    assert outcome.remote_address == f"127.0.0.1:{receiver.port}"
-    await until(lambda: receiver.connections == 1 and not receiver.talks, 2, "the probe to be gone")
-    assert receiver.requests == []
+    assert outcome.remote_address == f"127.0.0.1:{faulty.port}"
+    await until(lambda: faulty.connections == 1 and not faulty.talks, 2, "the probe to be gone")
+    assert faulty.requests == []
 
 
 @pytest.mark.parametrize(
@@ -348,15 +331,15 @@ async def test_a_probe_names_what_is_in_the_way(transport: Transport, url: str, 
 # --- under httpx's own client
 
 
-async def test_it_serves_as_the_transport_of_an_httpx_client(receiver: FaultReceiver) -> None:
+async def test_it_serves_as_the_transport_of_an_httpx_client(faulty: FaultReceiver) -> None:
     async with httpx.AsyncClient(transport=Transport(), timeout=0.5) as client:
-        response = await client.post(receiver.url("/status?code=404"), json={"a": 1})
+        response = await client.post(faulty.url("/status?code=404"), json={"a": 1})
         assert (response.status_code, response.text) == (404, "chosen")
         assert response.extensions["outcome"].error == "status"
-        assert (await client.post(receiver.url("/redir-away"))).headers["location"].endswith("/elsewhere")
+        assert (await client.post(faulty.url("/redir-away"))).headers["location"].endswith("/elsewhere")
         with pytest.raises(httpx.ReadTimeout, match="no answer within"):
-            await client.post(receiver.url("/never"))
+            await client.post(faulty.url("/never"))
         with pytest.raises(httpx.ConnectError, match="not an allowed target"):
             await client.post("http://169.254.169.254/")
         with pytest.raises(httpx.RemoteProtocolError, match="did not answer in valid HTTP"):
-            await client.post(receiver.url("/http09"))
+            await client.post(faulty.url("/http09"))

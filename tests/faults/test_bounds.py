@@ -10,7 +10,7 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -25,19 +25,6 @@ from .behaviours import MIB
 from .receiver import FaultReceiver
 
 Record = Callable[[str, object], None]
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[FaultReceiver]:
-    async with FaultReceiver() as started:
-        yield started
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    made = Transport()
-    yield made
-    await made.aclose()
 
 
 def post(url: str, content: bytes = b"{}") -> httpx.Request:
@@ -74,18 +61,18 @@ async def best(measure: Callable[[], Awaitable[float]], bound: float) -> float:
     ],
 )
 async def test_a_huge_answer_costs_a_few_mebibytes_at_most(
-    receiver: FaultReceiver, path: str, mib: float, seconds: float, record_property: Record
+    faulty: FaultReceiver, path: str, mib: float, seconds: float, record_property: Record
 ) -> None:
-    result = await measured(receiver.url(path))
+    result = await measured(faulty.url(path))
     record_property("mib", result["mib"])
     assert result["mib"] <= mib, result
     assert result["seconds"] <= seconds, result
 
 
 async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(
-    receiver: FaultReceiver,
+    faulty: FaultReceiver,
 ) -> None:
-    result = await measured(receiver.url("/stop-reading"), size=MIB)
+    result = await measured(faulty.url("/stop-reading"), size=MIB)
     assert result["error"] == "send_timeout"
     assert result["mib"] <= 9
 
@@ -93,22 +80,22 @@ async def test_r34_a_receiver_that_stops_reading_costs_the_body_and_little_more(
 @pytest.mark.alone
 @pytest.mark.parametrize("flood", ["/1xx-flood", "/103-flood"])
 async def test_r04_a_flood_of_interim_answers_takes_a_tenth_of_a_core_at_most(
-    receiver: FaultReceiver, flood: str
+    faulty: FaultReceiver, flood: str
 ) -> None:
     async def share() -> float:
-        result = await measured(receiver.url(flood))
+        result = await measured(faulty.url(flood))
         assert result["error"] == "no_response"
         return float(result["cpu"])
 
     assert await best(share, 0.10) <= 0.10
 
 
-async def test_r36_a_proxy_of_the_shell_is_not_asked(receiver: FaultReceiver) -> None:
+async def test_r36_a_proxy_of_the_shell_is_not_asked(faulty: FaultReceiver) -> None:
     async with FaultReceiver() as proxy:
         variables = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-        result = await measured(receiver.url("/"), **dict.fromkeys(variables, proxy.url("")))
+        result = await measured(faulty.url("/"), **dict.fromkeys(variables, proxy.url("")))
         assert result["error"] is None
-        assert (len(receiver.requests), proxy.connections) == (2, 0)
+        assert (len(faulty.requests), proxy.connections) == (2, 0)
 
 
 async def latencies(transport: Transport, url: str, n: int = 60) -> list[float]:
@@ -127,15 +114,15 @@ def p95(values: list[float]) -> float:
 
 @pytest.mark.alone
 async def test_g5_a_hundred_hung_sends_do_not_slow_a_healthy_endpoint(
-    receiver: FaultReceiver, transport: Transport, record_property: Record
+    faulty: FaultReceiver, transport: Transport, record_property: Record
 ) -> None:
     async def beyond_twice_the_baseline() -> float:
         baseline = p95(await latencies(transport, healthy.url("/")))
         hung = [
-            asyncio.ensure_future(transport.exchange(post(receiver.url("/never")), owner="hung", timeout=4))
+            asyncio.ensure_future(transport.exchange(post(faulty.url("/never")), owner="hung", timeout=4))
             for _ in range(100)
         ]
-        await until(lambda: receiver.now_open == 100, 3, "a hundred hung sends")
+        await until(lambda: faulty.now_open == 100, 3, "a hundred hung sends")
         meanwhile = p95(await latencies(transport, healthy.url("/")))
         assert not any(send.done() for send in hung)
         for send in hung:
@@ -167,13 +154,13 @@ async def test_g5_twenty_hung_look_ups_delay_neither_localhost_nor_an_address(
         return time.perf_counter() - began
 
     transport = Transport(resolve=hangs)
-    async with FaultReceiver() as receiver:
+    async with FaultReceiver() as faulty:
         hung = [
             asyncio.ensure_future(transport.exchange(post(f"http://h{n}.test/"), owner=n, timeout=10))
             for n in range(20)
         ]
         for host in ("localhost", "127.0.0.1", "127.1", "app.localhost"):
-            took = await best(partial(seconds, receiver.url("/", host=host)), 0.05)
+            took = await best(partial(seconds, faulty.url("/", host=host)), 0.05)
             record_property(f"seconds_to_{host}", took)
             assert took <= 0.05
         assert not any(send.done() for send in hung)
@@ -198,9 +185,9 @@ async def test_every_fault_leaves_neither_descriptors_nor_tasks_behind(transport
         return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
 
     before = in_use()
-    async with FaultReceiver() as receiver:
+    async with FaultReceiver() as faulty:
         sends = [
-            transport.exchange(post(receiver.url(path)), owner=path, timeout=0.5, on_late=lambda late: None)
+            transport.exchange(post(faulty.url(path)), owner=path, timeout=0.5, on_late=lambda late: None)
             for path in paths * 5
         ]
         ends: list[Outcome] = await asyncio.gather(*sends)
