@@ -51,6 +51,14 @@ def show(raw: bytes, view: str = "", *, headers: Headers = (), whole: bool = Fal
     return Shown(html, view, views, len(text[len(shown) :].encode(errors="replace")), note)
 
 
+def copied(raw: bytes, view: str, *, headers: Headers = ()) -> str:
+    """All of it in that view, as plain text: nothing marked, nothing cut."""
+    if view == "hex":
+        return hexdump(raw)
+    text, _ = as_text(raw, headers, max(CAP, len(raw)))
+    return indented(text) if view == "pretty" else text
+
+
 def _readable(text: str) -> str:
     """Control and direction marks become visible: what one sees is what is there."""
     if text.replace("\n", "").replace("\t", "").isprintable():

@@ -22,6 +22,7 @@ urlpatterns = [
     ),
     path("deliveries/<str:delivery_id>/edit/", deliveries.edit, name="delivery-edit"),
     path("deliveries/<str:delivery_id>/curl/", deliveries.curl, name="delivery-curl"),
+    path("deliveries/<str:delivery_id>/signed/", deliveries.signed, name="delivery-signed"),
     path("deliveries/<str:delivery_id>/body/<str:part>/", deliveries.body, name="delivery-body"),
     path("deliveries/<str:delivery_id>/act/<str:verb>/", deliveries.act, name="delivery-act"),
     path("send/", sending.send, name="send"),

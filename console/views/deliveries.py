@@ -152,14 +152,31 @@ def curl(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     attempt = _attempt(delivery, _number(request))
     attempts = [attempt_json(attempt, event_json(delivery.event))] if attempt else []
     text = export.curl({**delivery_json(delivery), "attempts": attempts}, bytes(delivery.event.body))
-    return HttpResponse(text, content_type="text/plain; charset=utf-8")
+    return _text(text)
+
+
+@require_GET
+@loads_delivery
+def signed(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    """The signed bytes of the chosen attempt, or of the newest."""
+    attempt = _attempt(delivery, _number(request))
+    if attempt is None:
+        raise Http404("Nothing is signed before the first attempt.")
+    around = detail.signature(attempt, delivery)
+    return _text(around["before"] + bytes(delivery.event.body).decode(errors="replace") + around["after"])
+
+
+def _text(text: str) -> HttpResponse:
+    return HttpResponse(text.encode(errors="backslashreplace"), content_type="text/plain; charset=utf-8")
 
 
 @require_GET
 @loads_delivery
 def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
-    """All of a body in one view (`?view=pretty|raw|hex`), or byte for byte as a download (`?download`)."""
+    """All of a body in one view (`?view=pretty|raw|hex`), as text to copy (`&copy`), or byte for byte (`?download`)."""
     raw, headers = _bytes(delivery, part, _number(request))
+    if "copy" in request.GET:
+        return _text(bodies.copied(raw, request.GET.get("view", ""), headers=headers))
     if "download" in request.GET:
         response = HttpResponse(raw, content_type="application/octet-stream")
         response["Content-Disposition"] = f'attachment; filename="{delivery.pk}-{part}.bin"'

@@ -1,15 +1,17 @@
-// Copy buttons: what stands beside them, or what an address answers.
+// Copy buttons: what stands beside them, or what an address answers: all of it, where the page marks and cuts.
+import { say } from "./said.js";
+
 const near = {
   prev: (button) => button.previousElementSibling.textContent,
   next: (button) => button.nextElementSibling.textContent,
-  pre: (button) => button.closest(".body").querySelector("pre").textContent,
 };
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // a mark at its beginning is part of it
 
 async function text(button) {
   if (!button.dataset.copyFrom) return near[button.dataset.copy](button);
   const answer = await fetch(button.dataset.copyFrom);
   if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
-  return answer.text();
+  return decoder.decode(await answer.arrayBuffer());
 }
 
 document.addEventListener("click", async (event) => {
@@ -18,6 +20,7 @@ document.addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(await text(button));
     button.classList.add("copied");
+    say("Copied.");
     setTimeout(() => button.classList.remove("copied"), 1500);
   } catch (error) {
     document.dispatchEvent(new CustomEvent("notice", { detail: `Could not copy: ${error.message}` }));

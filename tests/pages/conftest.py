@@ -42,18 +42,15 @@ def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
         delivery = delivery or deliver()
         fields = {"status": "succeeded" if after == "succeeded" else "failed", "status_code": 200} | fields
         number = delivery.attempt_count + 1
-        known = {
+        known: dict[str, Any] = {
             "started_at": NOW,
             "duration_ms": 12.4,
             "phases": {"connect": 0.4, "send": 0.1, "wait": 11.9},
         }
         sent = [["host", "localhost:3000"], ["x-ultrareach-timestamp", "1738896900"]]
+        known["request_headers"] = [*sent, ["x-ultrareach-signature", "v1=" + "ab" * 32]]
         Attempt.objects.create(
-            delivery=delivery,
-            number=number,
-            url=delivery.endpoint.url,
-            request_headers=[*sent, ["x-ultrareach-signature", "v1=" + "ab" * 32]],
-            **(known | fields),
+            delivery=delivery, number=number, url=delivery.endpoint.url, **(known | fields)
         )
         delivery.attempt_count = delivery.last_number = number
         delivery.failed_count += fields["status"] == "failed"

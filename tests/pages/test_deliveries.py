@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from console import rows
+from console import bodies, rows
 from simulator.models import Activity, Delivery, Endpoint
 
 Make = Callable[..., Delivery]
@@ -178,3 +178,36 @@ def test_curl_sends_the_same_bytes_and_headers(client: Client, attempted: Make) 
     text = client.get(f"/deliveries/{delivery.pk}/curl/").content.decode()
     assert text.startswith("curl ") and bytes(delivery.event.body).decode() in text
     assert "x-ultrareach-timestamp: 1738896900" in text
+
+
+MARKED = b'{"a":"\xe2\x80\x8b\xd0\xb6",\r\n"b":"' + b"x" * 100_000 + b'"}'  # a zero-width space, and far beyond the preview
+
+
+@pytest.mark.parametrize("part", ["request", "response"])
+def test_what_is_copied_of_a_body_is_all_of_it_in_its_view_and_nothing_is_marked(
+    client: Client, attempted: Make, deliver: Make, part: str
+) -> None:
+    delivery = attempted(delivery=deliver(body=MARKED), response_body=MARKED, response_headers=[])
+
+    def copied(view: str) -> str:
+        answer = client.get(f"/deliveries/{delivery.pk}/body/{part}/?attempt=1&view={view}&copy")
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        return answer.content.decode()
+
+    assert copied("raw") == MARKED.decode()
+    assert copied("pretty") == '{\n  "a": "\u200bж",\n  "b": "' + "x" * 100_000 + '"\n}'
+    assert copied("hex") == bodies.hexdump(MARKED)
+
+
+def test_the_signed_bytes_are_copied_as_they_were_signed_at_the_attempt(
+    client: Client, attempted: Make, deliver: Make
+) -> None:
+    delivery = deliver(body=MARKED)
+    assert client.get(f"/deliveries/{delivery.pk}/signed/").status_code == 404
+    again = [["x-ultrareach-timestamp", "1738896902"]]
+    attempted("pending", delivery=delivery, status_code=500, error="status")
+    attempted("pending", delivery=delivery, status_code=500, error="status", request_headers=again)
+    for query, moment in {"": b"1738896902", "?attempt=1": b"1738896900"}.items():
+        answer = client.get(f"/deliveries/{delivery.pk}/signed/{query}")
+        assert answer.content == moment + b"." + MARKED
+    assert client.get(f"/deliveries/{delivery.pk}/signed/?attempt=9").status_code == 404

@@ -1,0 +1,31 @@
+"""What is copied is what is there, not what is drawn of it."""
+
+import hmac
+
+from playwright.async_api import Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+MARKED = '{"a":"\u200b\u202e",\r\n"b":"' + "x" * 20_000 + '"}'
+
+
+async def test_the_signed_bytes_that_are_copied_give_the_signature_that_was_sent(
+    server: Server, receiver: Receiver, browser_page: Page
+) -> None:
+    await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
+    order = {"type": "lead.qualified", "endpoints": [endpoint["id"]], "raw_body": MARKED}
+    [delivery] = server.api("POST", "/events", order).json["deliveries"]
+    [sent] = receiver.wait_for(1)
+    page = browser_page
+    await page.goto(f"{server.url}/?open={delivery['id']}")
+    await page.get_by_role("tab", name="Signature").click()
+    panel = page.locator("#panel-signature")
+    await expect(panel.locator("pre.signed")).to_contain_text("⟨U+200B⟩")
+    copy = panel.locator("[data-part=signature]").get_by_role("button", name="Copy")
+    await copy.click()
+    await expect(page.locator("#said")).to_have_text("Copied.")
+    text = await page.evaluate("navigator.clipboard.readText()")
+    made = hmac.new(endpoint["secret"].encode(), text.encode(), "sha256").hexdigest()
+    assert sent.headers["x-ultrareach-signature"] == f"v1={made}"
