@@ -27,20 +27,22 @@ function merge(fresh) {
   }
 }
 
-const named = (element) => element?.matches("button") && element.textContent;
+const name = (element) => element.tagName + (element.href ?? (element.matches("pre") ? "" : element.textContent));
+const views = (part) => [...part.querySelectorAll(".views button")];
+const pressed = (button) => button.getAttribute("aria-pressed") === "true";
 
 function replace(old, fresh) {
-  const places = () => [...old.querySelectorAll("a,button,summary,pre")];
-  const focused = document.activeElement;
-  const at = places().indexOf(focused);
+  const focused = old.contains(document.activeElement) && document.activeElement;
+  const view = views(old).find(pressed)?.textContent;
   old.replaceChildren(...fresh.childNodes);
   localize(old);
   restore(old);
   htmx.process(old);
-  if (at < 0) return;
-  const now = places()[at];
-  // A button that has gone leaves the focus to none that does something else: Enter may be pressed once more.
-  (now && named(now) === named(focused) ? now : pane).focus({ preventScroll: true });
+  views(old).find((button) => button.textContent === view && !pressed(button))?.click();
+  if (!focused) return;
+  // What has gone leaves the focus to none that does something else: Enter may be pressed once more.
+  const now = [...old.querySelectorAll("a,button,summary,pre")].find((each) => name(each) === name(focused));
+  (now ?? pane).focus({ preventScroll: true });
 }
 
 function parse(html) {
@@ -96,7 +98,6 @@ if (pane) {
     known.clear();
     if (article()) {
       remember();
-      restore(pane);
       pane.scrollTop = 0;
       opened();
     }

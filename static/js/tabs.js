@@ -19,6 +19,8 @@ export function restore(root) {
   }
 }
 
+document.addEventListener("htmx:afterSwap", ({ detail }) => restore(detail.target));
+
 document.addEventListener("click", (event) => {
   const tab = event.target.closest('[role="tab"]');
   if (tab) select(tab);
