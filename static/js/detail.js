@@ -41,7 +41,7 @@ function replace(old, fresh) {
   views(old).find((button) => button.textContent === view && !pressed(button))?.click();
   if (!focused) return;
   // What has gone leaves the focus to none that does something else: Enter may be pressed once more.
-  const now = [...old.querySelectorAll("a,button,summary,pre")].find((each) => name(each) === name(focused));
+  const now = [...old.querySelectorAll("a,button,summary,pre")].find((each) => !each.disabled && name(each) === name(focused));
   (now ?? pane).focus({ preventScroll: true });
 }
 

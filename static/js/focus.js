@@ -1,14 +1,17 @@
-// A button that is disabled while its request runs loses the focus. It gets it back, so that Enter works twice.
-const pressed = new Map(); // request → the button that had the focus when it left
+// A button that its own request disables or replaces loses the focus. It gets it back, so that Enter works twice.
+const pressed = new Map(); // request → the button that had the focus when it left, and where the answer goes
 
-document.addEventListener("htmx:beforeRequest", ({ detail: { elt, xhr } }) => {
+const usable = (button) => button && !button.disabled && button.offsetParent !== null;
+
+document.addEventListener("htmx:beforeRequest", ({ detail: { elt, target, xhr } }) => {
   const button = document.activeElement;
-  if (button.matches("button") && elt.contains(button)) pressed.set(xhr, button);
+  if (button.matches("button") && elt.contains(button)) pressed.set(xhr, [button, target.closest('[tabindex="-1"]')]);
 });
 document.addEventListener("htmx:afterRequest", ({ detail: { xhr } }) => {
-  const button = pressed.get(xhr);
+  const [button, place] = pressed.get(xhr) ?? [];
   pressed.delete(xhr);
-  if (!button || document.activeElement !== document.body) return; // somebody went elsewhere meanwhile
-  const now = button.isConnected ? button : button.id && document.getElementById(button.id); // the answer may bring a new one
-  if (now) now.focus({ preventScroll: true });
+  if (!button || ![button, document.body].includes(document.activeElement)) return; // somebody went elsewhere meanwhile
+  // The answer may bring a new one, or none: then the focus is on what it belongs to, and Enter does nothing else.
+  const now = [button, document.getElementById(button.id), place].find(usable);
+  now?.focus({ preventScroll: true });
 });

@@ -6,6 +6,7 @@ import { MOST, find, insert, mark, parse, renew, rows, trim } from "./rows.js";
 const ASKED = 200;
 const box = document.getElementById("list");
 const pill = document.querySelector(".pill");
+const section = pill?.parentElement; // takes the focus that would be lost; it holds nothing still
 const held = new Map(); // id → row that waits behind the pill
 let missed = false; // more came than is worth holding: the pill then loads the list anew
 let reading = Boolean(document.querySelector("#detail [data-open]")); // somebody chose a row
@@ -88,7 +89,8 @@ if (box) {
   document.addEventListener("delivery:opened", ({ detail }) => mark(detail));
   document.addEventListener("delivery:closed", () => {
     reading = false;
-    if (box.contains(document.activeElement)) document.activeElement.blur();
+    const { activeElement: focused } = document;
+    if (focused === document.body || focused.id === "detail" || box.contains(focused)) section.focus({ preventScroll: true });
     mark(null);
     follow();
   });
@@ -110,7 +112,7 @@ if (box) {
   });
   pill.addEventListener("click", () => {
     reading = false;
-    document.activeElement.blur();
+    section.focus({ preventScroll: true });
     follow();
   });
   box.addEventListener("scroll", () => held.size && !isHeld() && follow(), { passive: true });

@@ -1,0 +1,121 @@
+"""Whoever works with the keyboard never falls back to the beginning of the page."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+FOCUSED = "document.activeElement.id || document.activeElement.dataset.name || document.activeElement.tagName"
+
+
+@pytest.fixture
+def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
+    receiver.answer(500)
+    new = {"url": receiver.url, "events": ["*"], "retry": {"delays": [3600, 3600]}}
+    return server.api("POST", "/webhooks", new).json
+
+
+def sent(server: Server, endpoint: dict[str, Any], **content: Any) -> str:
+    order = {"type": "lead.qualified", "endpoints": [endpoint["id"]], **content}
+    [delivery] = server.api("POST", "/events", order).json["deliveries"]
+    return str(delivery["id"])
+
+
+async def opened(page: Page, url: str) -> Page:
+    await page.goto(url)
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    return page
+
+
+async def pressed(page: Page, name: str, at: str = "**/act/**") -> None:
+    """With Enter, and answered."""
+    button = page.get_by_role("button", name=name, exact=True)
+    await button.focus()
+    async with page.expect_response(at):
+        await page.keyboard.press("Enter")
+    await expect(page.locator(".htmx-request")).to_have_count(0)
+
+
+@pytest.mark.parametrize("address", ["/?open={}", "/deliveries/{}/"])
+async def test_what_is_done_to_a_delivery_leaves_the_focus_there(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, address: str
+) -> None:
+    delivery = sent(server, endpoint)
+    page = await opened(browser_page, server.url + address.format(delivery))
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+    await pressed(page, "Retry now")
+    await expect(page.locator(".lane a")).to_have_count(2)
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+    assert await page.evaluate(FOCUSED) in ("retry", "detail")  # it cannot be pressed while it is under way
+    await pressed(page, "Cancel retries")
+    await expect(page.locator(".verdict")).to_contain_text("Cancelled")
+    assert await page.evaluate(FOCUSED) == "detail"  # no longer offered
+    await pressed(page, "Resend")
+    await expect(page.locator(".detail")).not_to_have_attribute("data-open", delivery)
+    assert await page.evaluate(FOCUSED) == "resend"
+
+
+async def test_the_view_of_a_body_is_changed_and_all_of_it_shown_from_the_keyboard(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    delivery = sent(server, endpoint, data={"text": "x" * 20_000})
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    await page.get_by_role("tab", name="Request").click()
+    for view in ("hex", "raw", "pretty"):
+        await pressed(page, view, "**/body/**")
+        assert await page.evaluate(FOCUSED) == f"request-{view}"
+    await pressed(page, "Show all", "**/body/**")
+    assert await page.evaluate(FOCUSED) == "detail"
+
+
+async def test_older_rows_are_loaded_from_the_keyboard(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.answer(200)
+    server.fill(endpoint["id"], 130)
+    page = await opened(browser_page, server.url)
+    await pressed(page, "Load older", "**/rows/**")
+    assert await page.evaluate(FOCUSED) == "older"
+    await pressed(page, "Load older", "**/rows/**")
+    await expect(page.locator("#older")).to_have_count(0)
+    assert await page.evaluate(FOCUSED) == "list"
+
+
+async def test_after_the_pill_and_after_escape_the_focus_is_on_the_list_which_goes_on(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    first = sent(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={first}")
+    rows = page.locator(".rows [data-delivery-id]")
+    sent(server, endpoint)
+    pill = page.locator(".pill")
+    await expect(pill).to_contain_text("1 new")
+    await pill.focus()
+    await page.keyboard.press("Enter")
+    await expect(rows).to_have_count(2)
+    assert await page.evaluate(FOCUSED) == "list"
+    sent(server, endpoint)
+    await expect(rows).to_have_count(3)
+
+    await page.get_by_role("button", name="Resend", exact=True).focus()
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".detail")).to_have_count(0)
+    assert await page.evaluate(FOCUSED) == "list"
+    sent(server, endpoint)
+    await expect(rows).to_have_count(4)
+
+
+async def test_an_edited_event_is_sent_and_the_focus_is_on_its_delivery(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    delivery = sent(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    await pressed(page, "Edit and resend", "**/edit/")
+    await page.get_by_label("Body").fill("{}")
+    await pressed(page, "Send it", "**/edit/")
+    await expect(page.locator("dialog")).to_be_hidden()
+    await expect(page.locator(".detail")).not_to_have_attribute("data-open", delivery)
+    assert await page.evaluate(FOCUSED) == "detail"
