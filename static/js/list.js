@@ -75,7 +75,9 @@ export function follow() {
   tell();
 }
 
-const reload = () => document.getElementById("filter").dispatchEvent(new Event("reload"));
+const filter = document.getElementById("filter");
+const reload = () => filter.dispatchEvent(new Event("reload"));
+let unanswered = false; // what the filter shows was asked for in vain
 
 export function open(id, chosenByPerson = true) {
   reading = chosenByPerson;
@@ -103,6 +105,8 @@ if (box) {
     mark();
     watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
   });
+  document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt === filter && (unanswered = !detail.successful));
+  document.addEventListener("live:open", () => unanswered && reload());
   document.addEventListener("htmx:load", ({ detail: { elt } }) => elt.matches(".row:last-child, .older") && makeRoom());
   document.addEventListener("click", (event) => {
     const link = event.target.closest(".row > a, [data-opens]");

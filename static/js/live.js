@@ -37,6 +37,7 @@ export function connect() {
     pause = QUICKEST;
     show(paused ? "paused" : "live");
     subscribe();
+    document.dispatchEvent(new CustomEvent("live:open"));
   });
   socket.addEventListener("message", (event) => take(JSON.parse(event.data)));
   socket.addEventListener("close", () => {

@@ -394,3 +394,21 @@ async def test_a_long_description_breaks_no_pane(
     beyond = "pane => [...pane.querySelectorAll('.filter *')].filter(one => one.getBoundingClientRect().right > pane.getBoundingClientRect().right).length"
     assert await page.locator(".pane.list").evaluate(beyond) == 0
     assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth")
+
+
+async def test_a_filter_chosen_while_the_server_is_down_holds_as_soon_as_it_is_back(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, complaints: Complaints
+) -> None:
+    for said in ("WebSocket", "ERR_CONNECTION_REFUSED", "console: htmx:", "exception: undefined"):
+        complaints.allow(said)
+    page = await opened(browser_page, server.url)
+    [delivery] = fire(server, endpoint)
+    await expect(row(page, delivery)).to_have_attribute("data-status", "succeeded")
+    server.stop()
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")
+    await page.get_by_label("Filter by status").select_option("failed")
+    await expect(page.locator("#notices")).to_contain_text("does not answer")
+    await expect(row(page, delivery)).to_be_visible()
+    server.start()
+    await expect(rows(page)).to_have_count(0, timeout=10_000)
+    await expect(page).to_have_url(f"{server.url}/?status=failed")
