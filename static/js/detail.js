@@ -1,10 +1,12 @@
 // The open delivery: only the parts that changed are put in, so that focus, scroll and the tab in use survive.
 import { localize } from "./clock.js";
 import { watch } from "./live.js";
+import { say } from "./said.js";
 import { restore } from "./tabs.js";
 
 const pane = document.getElementById("detail");
 const known = new Map(); // part → what the server last said about it
+let told = ""; // the verdict that is known to whoever does not see it
 const article = () => pane.querySelector("[data-open]");
 
 // Without what differs in every rendering: ticking times and form tokens.
@@ -13,11 +15,18 @@ const essence = (part) =>
 
 function remember() {
   known.clear();
+  told = article().dataset.said;
   for (const part of pane.querySelectorAll("[data-part]")) known.set(part.dataset.part, essence(part));
+}
+
+// A result is said once: not what it was when opened, nor that it is under way.
+function tell({ said, status }) {
+  if (told !== said && status !== "sending") say(said), (told = said);
 }
 
 function merge(fresh) {
   Object.assign(article().dataset, fresh.dataset);
+  tell(fresh.dataset);
   for (const part of fresh.querySelectorAll("[data-part]")) {
     const name = part.dataset.part;
     const now = essence(part);

@@ -1,0 +1,90 @@
+"""What a screen reader is told: the result of what was sent, once, and what became of a click."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+from .conftest import Complaints
+
+# What every live region comes to hold, one after the other, as a reader would speak it.
+LISTEN = """() => {
+  window.spoken = [];
+  for (const place of document.querySelectorAll("[role=status]"))
+    new MutationObserver(() => place.textContent.trim() && spoken.push(place.textContent.trim().replace(/\\s+/g, " ")))
+      .observe(place, { childList: true });
+}"""
+
+
+async def listening(page: Page, url: str) -> Page:
+    await page.goto(url)
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    await page.evaluate(LISTEN)
+    return page
+
+
+@pytest.fixture
+def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
+    receiver.answer(500)
+    new = {"url": receiver.url, "events": ["*"], "description": "Mine", "retry": {"delays": [3600]}}
+    made: dict[str, Any] = server.api("POST", "/webhooks", new).json
+    return made
+
+
+async def test_the_result_of_the_open_delivery_is_said_once_and_not_that_it_is_under_way(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    id = server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"]
+    receiver.wait_for(1)
+    page = await listening(browser_page, f"{server.url}/?open={id}")
+    said = page.locator("#said")
+    await expect(page.locator(".verdict")).to_contain_text("answered 500")
+    await expect(said).to_be_empty()
+    server.api("POST", f"/deliveries/{id}/retry")
+    await expect(said).to_contain_text("answered 500")
+    receiver.answer(200)
+    await page.get_by_role("button", name="Retry now").click()
+    await expect(said).to_contain_text("Your receiver answered 200")
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    spoken = await page.evaluate("spoken")
+    assert len([line for line in spoken if "answered" in line]) == 2, spoken
+    assert not [line for line in spoken if "under way" in line], spoken
+
+
+async def test_what_became_of_a_click_on_send_is_said_in_a_place_that_stays(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("status of 400")
+    page = await listening(browser_page, server.url)
+    await page.get_by_label("Endpoint", exact=True).select_option(label="Mine")
+    place, send = page.locator("#outcome"), page.get_by_role("button", name="Send test event")
+    await place.evaluate("place => place.mine = true")
+    tokens = set()
+    for data, answer in (("{}", "Sent."), ("{", "Line 1, column"), ("{}", "Sent.")):
+        tokens.add(await place.locator("[name=token]").input_value())
+        await page.get_by_label("Data").fill(data)
+        await send.click()
+        await expect(place).to_contain_text(answer)
+    tokens.add(await place.locator("[name=token]").input_value())
+    assert len(tokens) == 4
+    assert await place.evaluate("place => place.mine")
+    assert len([line for line in await page.evaluate("spoken") if line.startswith("Sent.")]) == 2
+
+
+async def test_a_copy_button_says_that_it_copied_without_growing(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = await listening(browser_page, server.url)
+    await page.get_by_role("button", name="Send test event").click()
+    button = page.get_by_role("button", name="Copy as curl")
+    before = await button.bounding_box()
+    await button.click()
+    await expect(button).to_have_class("copied")
+    word = "button => getComputedStyle(button, '::after').content"
+    assert '"Copied"' in await button.evaluate(word)
+    assert await button.bounding_box() == before
+    await expect(button).to_have_class("")
