@@ -180,7 +180,9 @@ def test_curl_sends_the_same_bytes_and_headers(client: Client, attempted: Make) 
     assert "x-ultrareach-timestamp: 1738896900" in text
 
 
-MARKED = b'{"a":"\xe2\x80\x8b\xd0\xb6",\r\n"b":"' + b"x" * 100_000 + b'"}'  # a zero-width space, and far beyond the preview
+MARKED = (
+    b'{"a":"\xe2\x80\x8b\xd0\xb6",\r\n"b":"' + b"x" * 100_000 + b'"}'
+)  # a zero-width space, and far beyond the preview
 
 
 @pytest.mark.parametrize("part", ["request", "response"])

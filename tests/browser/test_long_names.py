@@ -1,0 +1,57 @@
+"""Names as long as they may be push nothing out of the page, at a desk and on a phone."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+TYPE = "t" * 98 + ".x"
+
+
+@pytest.fixture
+def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
+    server.api("POST", "/event-types", {"type": TYPE, "example": {}})
+    new = {"url": receiver.url, "events": [TYPE], "description": "D" * 200}
+    made: dict[str, Any] = server.api("POST", "/webhooks", new).json
+    return made
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("page_of", ["edit/", "", "delete/"])
+async def test_the_pages_of_an_endpoint_are_not_wider_than_the_window(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int, page_of: str
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    await browser_page.goto(f"{server.url}/endpoints/{endpoint['id']}/{page_of}")
+    assert await browser_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_the_console_shows_what_went_where(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    page = browser_page
+    await page.set_viewport_size({"width": width, "height": 800})
+    path = f"/webhooks/{endpoint['id']}/test"
+    delivery = server.api("POST", path, {"type": TYPE}).json["id"]
+    await page.goto(f"{server.url}/?open={delivery}")
+    heading = page.locator(".detail h2")
+    await expect(heading).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    right = (await heading.bounding_box() or {})["x"] + (await heading.bounding_box() or {})["width"]
+    for part in (".type", ".arrow", ".to"):
+        box = await heading.locator(part).bounding_box()
+        assert box and box["width"] > 10 and box["x"] + box["width"] <= right + 1, part
+    await expect(heading.locator(".type")).to_have_attribute("title", TYPE)
+
+    if width == 390:
+        await page.get_by_role("button", name="Send", exact=True).click()
+    types = page.locator(".types")
+    await expect(types).to_be_visible()
+    assert await types.evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert await types.evaluate(
+        "box => [...box.querySelectorAll('.type')].every(one => one.scrollWidth <= one.clientWidth)"
+    )
