@@ -69,8 +69,8 @@ def _about(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
     return {
         "outcome": words.outcome(attempt),
         "state": words.STATES[attempt.status],
-        "hint": shapes.hint(attempt) if attempt.error not in (None, "interrupted") else "",
-        "late": words.late(attempt),
+        "took": words.took(attempt),
+        "hint": shapes.hint(attempt) if _wants_hint(attempt) else "",
         "waterfall": timeline.waterfall(attempt),
         "request_headers": attempt.request_headers,
         "status_line": words.phrase(attempt.status_code, attempt.reason),
@@ -79,6 +79,11 @@ def _about(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
         "response_body": bodies.show(body, headers=headers) if body else None,
         "signature": signature(attempt, delivery),
     }
+
+
+def _wants_hint(attempt: Attempt) -> bool:
+    """A late answer says itself what to do."""
+    return attempt.error not in (None, "interrupted") and attempt.late_ms is None
 
 
 def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:

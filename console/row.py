@@ -34,7 +34,7 @@ def _result(delivery: Delivery, state: str, word: str) -> str:
         return "sending…"
     result = escape(words.result(delivery))
     if state == "succeeded":
-        return f"<b>{result}</b> {ms(delivery.last_duration_ms)}"
+        return f'<b>{result}</b> <span title="the whole attempt, our own work included">{ms(delivery.last_duration_ms)}</span>'
     if state == "retrying":
         return f"<b>{result}</b> {countdown(delivery.next_attempt_at)}"
     if not result:

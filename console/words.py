@@ -119,10 +119,16 @@ def outcome(attempt: Attempt) -> str:
         return "Under way."
     if attempt.status == "interrupted":
         return interruption(attempt)
-    after = f" after {ms(attempt.duration_ms)}" if attempt.duration_ms is not None else ""
     if attempt.error in (None, "status"):
-        return f"Your receiver answered {attempt.status_code}{after}."
-    return attempt.error_message or FAILURES[attempt.error].title + "."
+        time = took(attempt)
+        return f"Your receiver answered {attempt.status_code}{'' if time is None else f' after {ms(time)}'}."
+    what = attempt.error_message or FAILURES[attempt.error].title + "."
+    return f"{what} {late(attempt)}".rstrip()
+
+
+def took(attempt: Attempt) -> float | None:
+    """Milliseconds of the exchange with the receiver; `duration_ms` counts our own waiting between its phases, too."""
+    return sum(filter(None, attempt.phases.values())) or attempt.duration_ms
 
 
 def interruption(attempt: Attempt) -> str:
@@ -137,13 +143,13 @@ def interruption(attempt: Attempt) -> str:
 
 
 def late(attempt: Attempt) -> str:
-    """What came after the deadline, "" when nothing did."""
+    """What came after the deadline, and what to do about it; "" when nothing did."""
     if attempt.late_ms is None:
         return ""
+    status = f" {attempt.late_status_code}" if attempt.late_status_code else ""
     return (
-        f"It answered {attempt.late_status_code or ''} at {ms(attempt.late_ms)}, after the deadline.".replace(
-            "  ", " "
-        )
+        f"It answered{status} at {ms(attempt.late_ms)}, after the deadline: answer first and do the work"
+        " afterwards, or raise the endpoint's timeout."
     )
 
 

@@ -76,6 +76,28 @@ def test_a_cut_body_says_how_much_is_missing(attempted: Make) -> None:
     assert "248 KiB more" in html and "Show all" in html
 
 
+def response(html: str) -> str:
+    return html.split('data-part="response">')[1].split('data-part="signature-attempts"')[0]
+
+
+def test_a_body_is_as_large_as_what_is_kept_of_it(attempted: Make) -> None:
+    sizes = {"response_size": 290_714, "declared_size": 410_000, "truncated": True}
+    html = response(shown(attempted(response_body=b"x" * 262_144, response_headers=[], **sizes)))
+    assert 'Body <span class="muted">256 KiB</span>' in html and "256 KiB kept of 400.4 KiB declared" in html
+
+
+def test_what_was_no_answer_is_called_by_its_name(attempted: Make) -> None:
+    failed = {"after": "failed", "status_code": None}
+    first = {"response_body": b"HTTP/1.1 200 OK\r\nx: yyyy", "response_size": 22}
+    assert "Headers too large</b>" in response(shown(attempted(**failed, error="headers_too_large", **first)))
+    assert "Not HTTP</b>" in response(shown(attempted(**failed, error="bad_response", **first)))
+    assert "No answer</b>" in response(shown(attempted(**failed, error="no_response")))
+    late = attempted(**failed, error="no_response", late_status_code=200, late_ms=2500)
+    html = response(shown(late))
+    assert "Too late: 200</b>" in html and html.count("answer first and do the work afterwards") == 1
+    assert "queue, background task" not in html  # the hint of one that never answered
+
+
 def test_what_came_from_outside_is_escaped_everywhere(attempted: Make) -> None:
     evil = "<img src=x onerror=alert(1)>"
     delivery = attempted(

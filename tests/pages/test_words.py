@@ -64,11 +64,20 @@ def test_an_interrupted_attempt_is_never_called_a_failure(attempted: Make) -> No
 
 
 def test_a_late_answer_is_told(attempted: Make) -> None:
-    delivery = attempted(
-        "pending", status_code=None, error="no_response", late_status_code=200, late_ms=12400
+    failed = {"status_code": None, "error": "no_response", "error_message": "It gave no answer within 1 s."}
+    delivery = attempted("pending", **failed, late_status_code=200, late_ms=12400)
+    assert verdict(delivery) == (
+        "It gave no answer within 1 s. It answered 200 at 12.4 s, after the deadline: answer first and do the work"
+        " afterwards, or raise the endpoint's timeout. 5 retries left."
     )
-    assert words.late(delivery.attempts.get()) == "It answered 200 at 12.4 s, after the deadline."
-    assert words.late(attempted().attempts.get()) == ""
+    assert "It answered at 2.5 s" in verdict(attempted("pending", **failed, late_ms=2500))
+    assert "deadline" not in verdict(attempted("pending", **failed))
+
+
+def test_an_answer_took_as_long_as_its_phases_and_not_as_the_record_of_it(attempted: Make) -> None:
+    phases = {"dns": None, "connect": 0.4, "send": 0.1, "wait": 1.0, "receive": 0.2}
+    assert verdict(attempted(duration_ms=9.2, phases=phases)) == "Your receiver answered 200 after 2 ms."
+    assert verdict(attempted(duration_ms=9.2, phases={})) == "Your receiver answered 200 after 9 ms."
 
 
 @pytest.mark.parametrize(
