@@ -10,6 +10,7 @@ from .templatetags.ui import ms, seconds
 
 PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
 MINUTES = (0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14_400)
+LETTER = 2.2  # percent of the narrowest axis that a letter of a label takes
 THINNEST = 0.8  # percent: an attempt of 5 ms among waits of 32 s stays visible
 
 
@@ -111,11 +112,21 @@ def _ticks(span: float) -> list[tuple[float, str]]:
 
 
 def _steps(span: float, step: float) -> list[tuple[float, str]]:
-    count = int(span / step) + 1
-    return [
-        (round(index * step / span * 100, 3), _label(index * step) if index else "0")
-        for index in range(count)
-    ]
+    """From the last one back: a label that the following one would touch is left out, its line is not."""
+    ticks, free = [], float("inf")
+    for index in range(int(span / step), -1, -1):
+        x, label = index * step / span * 100, _label(index * step) if index else "0"
+        start, end = extent(x, label)
+        label, free = (label, start) if end <= free else ("", free)
+        ticks.append((round(x, 3), label))
+    return ticks[::-1]
+
+
+def extent(x: float, label: str) -> tuple[float, float]:
+    """Where a label begins and ends: anchored, as the template does it, at its end on the right, at its start on the left."""
+    width = LETTER * len(label)
+    start = x - width if x > 92 else x - width / 2 if x > 3 else x
+    return start, start + width
 
 
 def _label(moment: float) -> str:

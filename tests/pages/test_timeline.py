@@ -83,6 +83,7 @@ def test_no_bar_leaves_the_axis_and_none_overtakes_another(
         (0.9, ["0", "200 ms", "400 ms", "600 ms", "800 ms"]),
         (10, ["0", "2 s", "4 s", "6 s", "8 s", "10 s"]),
         (62, ["0", "15 s", "30 s", "45 s", "1 min"]),
+        (75, ["0", "15 s", "30 s", "45 s", "", "1 min 15 s"]),
         (130, ["0", "30 s", "1 min", "1 min 30 s", "2 min"]),
         (1100, ["0", "5 min", "10 min", "15 min"]),
         (7300, ["0", "30 min", "1 h", "1 h 30 min", "2 h"]),
@@ -94,6 +95,19 @@ def test_ticks_are_round_and_their_labels_exact(span: float, labels: list[str]) 
     attempt = Attempt(number=1, status="failed", started_at=NOW, duration_ms=0.0)
     ticks = timeline.timeline(delivery, [attempt], scale=1, now=NOW).ticks
     assert [label for _, label in ticks] == labels
+
+
+@given(st.floats(0.001, 100_000) | st.floats(60, 100))
+def test_no_label_touches_the_next_one(span: float) -> None:
+    """On the narrowest axis, of 228 px, a letter of 10 px is 5 px wide on average."""
+    delivery = a_delivery(due_at=NOW + timedelta(seconds=span), failed_count=5)
+    attempt = Attempt(number=1, status="failed", started_at=NOW, duration_ms=0.0)
+    ticks = timeline.timeline(delivery, [attempt], scale=1, now=NOW).ticks
+    labels = [(228 * x / 100, 5 * len(label)) for x, label in ticks if label]
+    lefts = [x - width * (1 if x > 228 * 0.92 else 0.5 if x > 228 * 0.03 else 0) for x, width in labels]
+    ends = [left + width for left, (_, width) in zip(lefts, labels, strict=True)]
+    assert all(end <= following + 0.1 for end, following in zip(ends, lefts[1:], strict=False))
+    assert ticks[0] == (0, "0") and ticks[-1][1]
 
 
 def test_the_waterfall_puts_phases_one_after_the_other() -> None:
