@@ -116,13 +116,13 @@ def _steps(span: float, step: float) -> list[tuple[float, str]]:
     ticks, free = [], float("inf")
     for index in range(int(span / step), -1, -1):
         x, label = index * step / span * 100, _label(index * step) if index else "0"
-        start, end = extent(x, label)
+        start, end = _extent(x, label)
         label, free = (label, start) if end <= free else ("", free)
         ticks.append((round(x, 3), label))
     return ticks[::-1]
 
 
-def extent(x: float, label: str) -> tuple[float, float]:
+def _extent(x: float, label: str) -> tuple[float, float]:
     """Where a label begins and ends: anchored, as the template does it, at its end on the right, at its start on the left."""
     width = LETTER * len(label)
     start = x - width if x > 92 else x - width / 2 if x > 3 else x

@@ -17,6 +17,8 @@ from simulator.transaction import writing
 
 from .. import bodies, detail, panel, rows
 from ..filters import STATUSES, Filter
+from ..forms import MAX_BODY
+from ..security import WORDS
 from .page import notice, whole_page
 
 View = Callable[..., HttpResponse]
@@ -134,6 +136,8 @@ def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     raw = request.POST.get("raw_body", "").replace("\r\n", "\n").encode(errors="replace")
     if raw == original.replace(b"\r\n", b"\n"):
         raw = original
+    elif len(raw) > MAX_BODY:
+        return notice(request, WORDS[413], status=400)
     return _done(request, delivery, "resent", lambda: delivery.resend(raw))
 
 

@@ -7,6 +7,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from console import bodies, rows
+from console.forms import MAX_BODY
 from simulator.models import Activity, Delivery, Endpoint
 
 Make = Callable[..., Delivery]
@@ -213,3 +214,12 @@ def test_the_signed_bytes_are_copied_as_they_were_signed_at_the_attempt(
         answer = client.get(f"/deliveries/{delivery.pk}/signed/{query}")
         assert answer.content == moment + b"." + MARKED
     assert client.get(f"/deliveries/{delivery.pk}/signed/?attempt=9").status_code == 404
+
+
+def test_an_edited_body_is_as_large_as_the_api_takes_it_and_no_larger(htmx: Client, deliver: Make) -> None:
+    address = f"/deliveries/{deliver().pk}/edit/"
+    answer = htmx.post(address, {"raw_body": "ж" * (MAX_BODY // 2) + "."})
+    assert answer.headers["HX-Retarget"] == "#notices" and "at most 1 MiB" in answer.content.decode()
+    assert Delivery.objects.count() == 1
+    htmx.post(address, {"raw_body": "ж" * (MAX_BODY // 2)})
+    assert Delivery.objects.count() == 2
