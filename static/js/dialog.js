@@ -2,8 +2,14 @@
 const dialog = document.getElementById("dialog");
 const notices = document.getElementById("notices");
 
+let opener = ""; // may be drawn anew meanwhile
+
+// What was typed is worth more than a way out: only Close throws it away.
+const edited = () => [...dialog.querySelectorAll("textarea")].some((field) => field.value !== field.defaultValue);
+
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (detail.target.id === "dialog-body" && !dialog.open) {
+    opener = document.activeElement.id;
     dialog.showModal();
     dialog.append(notices); // all else lies behind the backdrop, and can be neither read nor clicked
   }
@@ -12,15 +18,18 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
   if (detail.successful && detail.elt.matches("[data-closes]")) dialog.close();
 });
 document.addEventListener("click", (event) => {
-  if (dialog.open && (event.target.closest("[data-close]") || event.target === dialog)) {
+  if (dialog.open && (event.target.closest("[data-close]") || (event.target === dialog && !edited()))) {
     event.preventDefault();
     dialog.close();
   }
   event.target.closest("[data-dismiss]")?.parentElement.remove();
 });
+dialog.addEventListener("keydown", (event) => event.key === "Escape" && edited() && event.preventDefault());
 dialog.addEventListener("close", () => {
   document.getElementById("dialog-body").replaceChildren();
   dialog.before(notices);
+  const { activeElement: focused } = document;
+  if (focused === document.body || dialog.contains(focused)) document.getElementById(opener)?.focus({ preventScroll: true });
 });
 
 function notice(text) {

@@ -27,9 +27,19 @@ function press(key) {
   return true;
 }
 
+// Ctrl+Enter sends what is being written.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+  const form = event.target.matches?.("#send *, dialog textarea") && event.target.form;
+  if (!form) return;
+  event.preventDefault();
+  form.requestSubmit();
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape") return typing(event.target) ? event.target.blur() : close();
+  if (event.key === "Escape" && typing(event.target)) return event.target.blur(), event.preventDefault(); // a search field would be emptied
+  if (event.key === "Escape") return close();
   if (typing(event.target)) return;
   if (going) return go(event.key);
   if (event.key === "j" || event.key === "k") walk(event.key === "j" ? 1 : -1);

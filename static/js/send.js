@@ -53,11 +53,6 @@ if (form) {
   form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());
   // The second click of a double click is the same intention.
   form.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
-  form.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
-    event.preventDefault();
-    form.requestSubmit();
-  });
   document.addEventListener("htmx:afterSwap", () => {
     const sent = document.querySelector("#outcome [data-sent]:not([data-told])");
     if (!sent) return;

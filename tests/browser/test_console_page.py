@@ -141,6 +141,10 @@ async def test_filters_stand_in_the_url_and_hold_for_what_comes_later(
     await expect(rows(page)).to_have_count(0)
     await page.get_by_label("Filter by status").select_option("")
     await expect(row(page, good)).to_be_visible()
+    await page.get_by_label("Filter by text").focus()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Filter by text")).not_to_be_focused()
+    await expect(page.get_by_label("Filter by text")).to_have_value(good)
 
 
 async def test_a_double_click_sends_once(
