@@ -16,7 +16,7 @@ from simulator.models.event_type import known_types
 
 Shape = Callable[[DeliveryQuerySet], "QuerySet[Delivery, Any]"]
 STATUSES = {
-    "pending": "Waiting",
+    "pending": "Pending",  # waiting, retrying or held
     "retrying": "Retrying",
     "sending": "Sending",
     "succeeded": "Succeeded",

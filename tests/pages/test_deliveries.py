@@ -223,3 +223,12 @@ def test_an_edited_body_is_as_large_as_the_api_takes_it_and_no_larger(htmx: Clie
     assert Delivery.objects.count() == 1
     htmx.post(address, {"raw_body": "ж" * (MAX_BODY // 2)})
     assert Delivery.objects.count() == 2
+
+
+def test_what_waits_for_its_first_attempt_is_retried_or_held_is_pending_everywhere(
+    client: Client, attempted: Make
+) -> None:
+    delivery = attempted("pending", status_code=500, error="status")
+    assert "1 pending</a>" in client.get(f"/endpoints/{delivery.endpoint_id}/").content.decode()
+    page = client.get("/?status=pending").content.decode()
+    assert delivery.pk in page and '<option value="pending" selected>Pending</option>' in page

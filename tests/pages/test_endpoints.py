@@ -286,7 +286,7 @@ def test_the_card_shows_what_a_test_event_and_a_rotation_have_changed(
     htmx: Client, endpoint: Endpoint
 ) -> None:
     html = htmx.post(f"/endpoints/{endpoint.pk}/test/").content.decode()
-    assert f'id="{endpoint.pk}-recently" hx-swap-oob="true"' in html and "1 waiting" in html
+    assert f'id="{endpoint.pk}-recently" hx-swap-oob="true"' in html and "1 pending" in html
     html = htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "0"}).content.decode()
     assert f'id="{endpoint.pk}-secrets" hx-swap-oob="true"' in html
     assert f"<code>whsec_…{endpoint.current_secret()[-4:]}</code>" in html
