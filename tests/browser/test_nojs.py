@@ -1,0 +1,42 @@
+"""Without a script a page shows all there is to read, and no button that would do nothing."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scriptless(browser: Browser) -> AsyncIterator[Page]:
+    context = await browser.new_context(java_script_enabled=False)
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_request_response_and_signature_are_read_without_a_script(
+    server: Server, receiver: Receiver, scriptless: Page, width: int
+) -> None:
+    page = scriptless
+    await page.set_viewport_size({"width": width, "height": 800})
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json["id"]
+    path = f"/webhooks/{endpoint}/test"
+    delivery = server.api("POST", path, {"type": "lead.qualified"}).json["id"]
+    receiver.wait_for(1)
+    for address in (f"/deliveries/{delivery}/", f"/?open={delivery}"):
+        await page.goto(server.url + address)
+        await expect(page.locator("#panel-timeline")).to_be_visible()
+        await expect(page.locator("#panel-request pre")).to_contain_text('"lead.qualified"')
+        await expect(page.locator("#panel-request pre")).to_be_visible()
+        await expect(page.locator("#panel-response pre")).to_be_visible()
+        await expect(page.locator("#panel-signature pre.signed")).to_be_visible()
+        await expect(page.get_by_text("reconnecting")).to_be_hidden()
+        for name in ("Copy as curl", "Edit and resend", "Pause", "hex"):
+            await expect(page.get_by_role("button", name=name)).to_have_count(0)
+        await expect(page.get_by_role("button", name="Resend")).to_be_visible()
+    await expect(page.get_by_role("button", name="Send test event")).to_be_visible()
+    await expect(page.locator(f'[data-delivery-id="{delivery}"]')).to_be_visible()
