@@ -22,6 +22,7 @@ from ..security import WORDS
 from .page import notice, whole_page
 
 View = Callable[..., HttpResponse]
+UNKNOWN = "There is no such delivery. It may have been pruned."
 
 
 def loads_delivery(view: View) -> View:
@@ -31,7 +32,7 @@ def loads_delivery(view: View) -> View:
     def loaded(request: HttpRequest, delivery_id: str, **rest: object) -> HttpResponse:
         delivery = detail.find(delivery_id)
         if delivery is None:
-            return notice(request, "There is no such delivery. It may have been pruned.", status=404)
+            return notice(request, UNKNOWN, status=404)
         return view(request, delivery, **rest)
 
     return loaded
@@ -79,8 +80,10 @@ def some(request: HttpRequest) -> HttpResponse:
 
 def _opened(request: HttpRequest) -> dict[str, object]:
     opened = request.GET.get("open")
-    delivery = detail.find(opened) if opened else None
-    return {} if delivery is None else detail.context(delivery, _number(request))
+    if not opened:
+        return {}
+    delivery = detail.find(opened)
+    return {"unknown_delivery": UNKNOWN} if delivery is None else detail.context(delivery, _number(request))
 
 
 def _number(request: HttpRequest) -> int:

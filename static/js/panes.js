@@ -17,5 +17,5 @@ if (panes) {
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target.querySelector(":scope > .registered")) show("open");
   });
-  if (document.querySelector("#detail [data-open]")) show("open");
+  if (document.querySelector("#detail :is([data-open], .missing)")) show("open");
 }

@@ -232,3 +232,10 @@ def test_what_waits_for_its_first_attempt_is_retried_or_held_is_pending_everywhe
     assert "1 pending</a>" in client.get(f"/endpoints/{delivery.endpoint_id}/").content.decode()
     page = client.get("/?status=pending").content.decode()
     assert delivery.pk in page and '<option value="pending" selected>Pending</option>' in page
+
+
+def test_an_address_that_opens_no_delivery_says_so_where_it_would_be(client: Client, db: None) -> None:
+    page = client.get("/?open=dlv_nope")
+    assert page.status_code == 200
+    detail = page.content.decode().split('id="detail"')[1]
+    assert "There is no such delivery. It may have been pruned." in detail and "welcome" not in detail
