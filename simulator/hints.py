@@ -72,6 +72,11 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
             "Your framework's CSRF check refused the request: exempt this view (in Django @csrf_exempt) and"
             " verify the signature instead."
         )
+    if status == 422 and b"InvalidAuthenticityToken" in body:
+        return (
+            "Rails' CSRF check refused the request: exempt this action (skip_before_action"
+            " :verify_authenticity_token) and verify the signature instead."
+        )
     if status == 400 and _WANTS_TLS.search(body):
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if status == 400 and b"No required SSL certificate" in body:  # nginx
