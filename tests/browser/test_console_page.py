@@ -220,6 +220,11 @@ async def test_everything_can_be_done_from_the_keyboard(
     await page.keyboard.press("g")
     await page.keyboard.press("n")
     await expect(page).to_have_url(f"{server.url}/endpoints/")
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    await page.keyboard.press("?")  # names what works here
+    await expect(page.locator("dialog").get_by_text("go to the console")).to_be_visible()
+    await expect(page.locator("dialog").get_by_text("next and previous delivery")).to_be_hidden()
+    await expect(page.locator("dialog").get_by_text("copy as curl")).to_be_hidden()
 
 
 @pytest.mark.parametrize("live", ["live", "paused"])

@@ -39,4 +39,7 @@ async def test_request_response_and_signature_are_read_without_a_script(
             await expect(page.get_by_role("button", name=name)).to_have_count(0)
         await expect(page.get_by_role("button", name="Resend")).to_be_visible()
     await expect(page.get_by_role("button", name="Send test event")).to_be_visible()
+    if width == 390:  # one below the other, and none cut
+        above, below = [await page.locator(part).bounding_box() for part in ("#receiver", "#filter")]
+        assert above and below and above["y"] + above["height"] <= below["y"]
     await expect(page.locator(f'[data-delivery-id="{delivery}"]')).to_be_visible()
