@@ -138,6 +138,14 @@ def test_a_delivery_that_waits_for_its_first_attempt_has_a_detail_too(deliver: M
     assert "Waiting for its first attempt." in shown(deliver())
 
 
+def test_the_name_of_the_endpoint_leads_to_its_page_while_there_is_one(attempted: Make) -> None:
+    delivery = attempted()
+    link = f'<a href="/endpoints/{delivery.endpoint_id}/"><bdi>Mine</bdi></a>'
+    assert link in shown(delivery)
+    delivery.endpoint.remove()
+    assert link not in shown(delivery) and "<bdi>Mine</bdi>" in shown(delivery)
+
+
 def test_what_is_held_leads_to_its_endpoint_and_resumes_it(client: Client, deliver: Make) -> None:
     delivery = deliver()
     page = f"/endpoints/{delivery.endpoint_id}/"
