@@ -7,6 +7,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from simulator import signing
 from simulator.api import shapes
 from simulator.models import Attempt, Delivery
 from simulator.models.secret import masked
@@ -14,7 +15,6 @@ from simulator.models.secret import masked
 from . import bodies, timeline, words
 
 HEADERS = 40  # shown at once; the rest folds away
-TABS = ("timeline", "request", "response", "signature")
 
 
 def find(pk: str) -> Delivery | None:
@@ -87,7 +87,10 @@ def _wants_hint(attempt: Attempt) -> bool:
 
 
 def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
-    """Which headers carried it, and the bytes it was made of, split where the body stands."""
+    """Which headers carried it, and the bytes it was made of, split where the body stands.
+
+    `changed`: the endpoint has another scheme or secret since, so that what was signed then is not known.
+    """
     profile = delivery.endpoint.profile
     names = {
         name.lower()
@@ -96,7 +99,13 @@ def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
     }
     sent = [(name, value) for name, value in attempt.request_headers if name.lower() in names]
     before, _, after = profile.content.partition("{body}")
-    values = {"{timestamp}": _timestamp(sent, profile), "{id}": delivery.event.pk}
+    timestamp = _timestamp(sent, profile)
+    used = [
+        one
+        for one in delivery.endpoint.secrets.order_by("-id")
+        if _made(one.value, profile, sent, timestamp, delivery)
+    ]
+    values = {"{timestamp}": timestamp, "{id}": delivery.event.pk}
     for placeholder, value in values.items():
         before, after = before.replace(placeholder, value), after.replace(placeholder, value)
     return {
@@ -106,10 +115,19 @@ def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
         "body": bodies.show(bytes(delivery.event.body), "raw"),
         "after": after,
         "size": len(before) + len(delivery.event.body) + len(after),
-        "secrets": [
-            (masked(one.value), one.expires_at) for one in delivery.endpoint.secrets.order_by("-id")[:2]
-        ],
+        "secrets": [(masked(one.value), one.expires_at) for one in used],
+        "changed": not used,
     }
+
+
+def _made(
+    secret: str, profile: Any, sent: Sequence[tuple[str, str]], timestamp: str, delivery: Delivery
+) -> bool:
+    """Whether this secret makes a signature that was sent."""
+    facts: dict[str, Any] = {"timestamp": timestamp or None, "event_id": delivery.event.pk}
+    facts |= {"body": bytes(delivery.event.body), "now": 0, "tolerance": float("inf")}
+    headers = [value for name, value in sent if name.lower() == profile.signature_header.lower()]
+    return any(signing.verify(profile, [secret], signature=header, **facts).valid for header in headers)
 
 
 def _timestamp(sent: Sequence[tuple[str, str]], profile: Any) -> str:

@@ -170,6 +170,8 @@ def signed(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     if attempt is None:
         raise Http404("Nothing is signed before the first attempt.")
     around = detail.signature(attempt, delivery)
+    if around["changed"]:
+        raise Http404("The endpoint has another scheme or secret since.")
     return _text(around["before"] + bytes(delivery.event.body).decode(errors="replace") + around["after"])
 
 

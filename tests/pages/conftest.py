@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from simulator import catalog, feed, ids
+from simulator import catalog, feed, ids, signing
 from simulator.models import Attempt, Delivery, Endpoint, Event
 
 NOW = datetime.now(UTC)
@@ -38,7 +38,13 @@ def deliver(endpoint: Endpoint) -> Callable[..., Delivery]:
 def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
     """A delivery whose one attempt ended: fields of the attempt, and the delivery's status after it."""
 
-    def make(after: str = "succeeded", *, delivery: Delivery | None = None, **fields: Any) -> Delivery:
+    def make(
+        after: str = "succeeded",
+        *,
+        delivery: Delivery | None = None,
+        signed_at: int = 1738896900,
+        **fields: Any,
+    ) -> Delivery:
         delivery = delivery or deliver()
         fields = {"status": "succeeded" if after == "succeeded" else "failed", "status_code": 200} | fields
         number = delivery.attempt_count + 1
@@ -47,8 +53,14 @@ def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
             "duration_ms": 12.4,
             "phases": {"connect": 0.4, "send": 0.1, "wait": 11.9},
         }
-        sent = [["host", "localhost:3000"], ["x-ultrareach-timestamp", "1738896900"]]
-        known["request_headers"] = [*sent, ["x-ultrareach-signature", "v1=" + "ab" * 32]]
+        signed = signing.signature_headers(
+            delivery.endpoint.profile,
+            [delivery.endpoint.current_secret()],
+            timestamp=signed_at,
+            event_id=delivery.event.pk,
+            body=bytes(delivery.event.body),
+        )
+        known["request_headers"] = [["host", "localhost:3000"], *map(list, signed)]
         Attempt.objects.create(
             delivery=delivery, number=number, url=delivery.endpoint.url, **(known | fields)
         )

@@ -134,6 +134,23 @@ def test_the_signed_bytes_are_shown_and_the_secret_is_masked(attempted: Make) ->
     assert f"whsec_…{delivery.endpoint.current_secret()[-4:]}" in html
 
 
+def test_signed_bytes_of_another_scheme_or_secret_are_not_made_up(
+    client: Client, attempted: Make, endpoint: Endpoint
+) -> None:
+    delivery = attempted()
+    copied = f"/deliveries/{delivery.pk}/signed/"
+    assert client.get(copied).status_code == 200
+    endpoint.change(signature="slack")
+    assert "another scheme or secret since" in shown(delivery) and "v0:" not in shown(delivery)
+    assert client.get(copied).status_code == 404
+    endpoint.change(signature="ultrareach")
+    assert "<mark>1738896900.</mark>" in shown(delivery)
+    then = endpoint.current_secret()
+    endpoint.rotate_secret(overlap_seconds=0)
+    assert f"whsec_…{then[-4:]}" in shown(delivery), "the one that signed it"
+    assert f"whsec_…{endpoint.current_secret()[-4:]}" not in shown(delivery)
+
+
 def test_a_delivery_that_waits_for_its_first_attempt_has_a_detail_too(deliver: Make) -> None:
     assert "Waiting for its first attempt." in shown(deliver())
 
