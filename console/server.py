@@ -23,6 +23,7 @@ MAX_DISCARDED = 64 * 1024 * 1024
 GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
+CLOSING_S = 5  # for a client's answer to our goodbye
 GOING_AWAY, TOO_BIG = 1001, 1009
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)(.*)", re.IGNORECASE)
 log = logging.getLogger(__name__)
@@ -128,9 +129,8 @@ class Server(Daphne):
 
     def _ready(self) -> None:
         self.ws_factory.protocol = Socket
-        self.ws_factory.setProtocolOptions(
-            failByDrop=False
-        )  # who sends too much is told so (1009), not cut off
+        # Who sends too much is told so (1009), not cut off, and has time to hear it while he still sends.
+        self.ws_factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSING_S)
         factory = Factory(self)
         for bound in self._sockets:
             bound.setblocking(False)

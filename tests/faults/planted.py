@@ -77,12 +77,14 @@ def recorded_before_sent() -> None:
 
 
 def short_leases() -> None:
-    """No bug: an engine that so often stalls beyond its lease that the fence has work."""
-    from simulator import claims, ledger
+    """An engine that so often stalls beyond its lease, and reclaims its own attempts then, that the fence has work."""
+    from simulator import claims, ledger, results
 
     claims.LEASE_MARGIN_S = 0.4 - 10  # the endpoint's deadline is 10 s
     assert ledger.RECLAIM_S
     ledger.RECLAIM_S = 0
+    reclaim = results.reclaim
+    results.reclaim = lambda now, ours: reclaim(now)
 
 
 def not_fenced() -> None:
