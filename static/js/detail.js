@@ -6,7 +6,7 @@ import { restore } from "./tabs.js";
 
 const pane = document.getElementById("detail");
 const known = new Map(); // part → what the server last said about it
-let told = ""; // the verdict that is known to whoever does not see it
+let told = ""; // the result that is known to whoever does not see it
 const article = () => pane.querySelector("[data-open]");
 
 // Without what differs in every rendering: ticking times and form tokens.
@@ -15,13 +15,17 @@ const essence = (part) =>
 
 function remember() {
   known.clear();
-  told = article().dataset.said;
+  told = result(article().dataset);
   for (const part of pane.querySelectorAll("[data-part]")) known.set(part.dataset.part, essence(part));
 }
 
-// A result is said once: not what it was when opened, nor that it is under way.
-function tell({ said, status }) {
-  if (told !== said && status !== "sending") say(said), (told = said);
+// Each attempt's result is said once: not what it was when opened, nor that one is under way.
+const result = ({ attempts, said }) => `${attempts} ${said}`;
+
+function tell(data) {
+  if (data.status === "sending" || result(data) === told) return;
+  told = result(data);
+  say(data.said);
 }
 
 function merge(fresh) {

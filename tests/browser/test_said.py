@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
+from tests.waiting import wait_until
 
 from .conftest import Complaints
 
@@ -38,7 +39,9 @@ async def test_the_result_of_the_open_delivery_is_said_once_and_not_that_it_is_u
     server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
 ) -> None:
     id = server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"]
-    receiver.wait_for(1)
+    path = f"/deliveries/{id}"
+    wait_until(lambda: server.api("GET", path).json["last_attempt"], what="its first attempt")
+    wait_until(lambda: server.api("GET", path).json["status"] == "pending", what="its first result")
     page = await listening(browser_page, f"{server.url}/?open={id}")
     said = page.locator("#said")
     await expect(page.locator(".verdict")).to_contain_text("answered 500")
@@ -52,6 +55,23 @@ async def test_the_result_of_the_open_delivery_is_said_once_and_not_that_it_is_u
     spoken = await page.evaluate("spoken")
     assert len([line for line in spoken if "answered" in line]) == 2, spoken
     assert not [line for line in spoken if "under way" in line], spoken
+
+
+async def test_the_same_result_of_another_attempt_is_said_again(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.stop()
+    id = server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"]
+    page = await listening(browser_page, f"{server.url}/?open={id}")
+    for number in (2, 3):
+        await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+        await expect(page.locator(".verdict")).to_contain_text("Nothing listens")
+        await page.evaluate("spoken.length = 0")
+        await page.get_by_role("button", name="Retry now").click()
+        await expect(page.locator(".lane a")).to_have_count(number)
+        await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+        [line] = [line for line in await page.evaluate("spoken") if "Nothing listens" in line]
+        assert line.endswith("1 retry left.")
 
 
 async def test_what_became_of_a_click_on_send_is_said_in_a_place_that_stays(
