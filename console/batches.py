@@ -28,19 +28,23 @@ class Standing:
 def at_hand() -> Standing | None:
     """The oldest that runs and is not held, else the oldest that is; when none runs, how the newest one ended."""
     if running := Batch.running():
-        batch = next((one for one in running if not one.held_by()), running[0])
-        return _standing(batch, "running", len(running) - 1)
+        for batch in running:
+            if not (held_by := batch.held_by()):
+                break
+        else:
+            batch, held_by = running[0], running[0].held_by()
+        return _standing(batch, "running", held_by, len(running) - 1)
     newest = Batch.objects.order_by("-pk").first()
     return standing(newest) if newest and newest.created_at > timezone.now() - RECENT else None
 
 
 def standing(batch: Batch) -> Standing:
-    return _standing(batch, batch.status)
+    status = batch.status
+    return _standing(batch, status, batch.held_by() if status == "running" else ())
 
 
-def _standing(batch: Batch, status: str, others: int = 0) -> Standing:
+def _standing(batch: Batch, status: str, held_by: Sequence[Endpoint], others: int = 0) -> Standing:
     """Counted after the status is known, so that what is called finished is counted to its end."""
-    held_by = batch.held_by() if status == "running" else ()
     return Standing(batch.pk, batch.type, batch.count, batch.sent, status, others, held_by)
 
 
