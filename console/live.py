@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from autobahn.exception import Disconnected
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 from django.http import QueryDict
@@ -108,6 +109,8 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             async with doorbell.subscription() as self._bell:
                 while True:
                     await self._turn()
+        except Disconnected:
+            pass  # the tab said goodbye while its frame was made
         except DatabaseError:
             await self.close(TRY_LATER)  # the page comes back by itself
         except Exception:

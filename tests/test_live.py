@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from autobahn.exception import Disconnected
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
@@ -268,20 +269,38 @@ def test_a_detail_fetched_before_the_list_went_on_is_brought_up_to_date(
     assert 'data-status="succeeded"' in live.take()["detail"]
 
 
+class Tab(live.ConsoleConsumer):
+    """One that has subscribed. What it is to send next fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+        super().__init__()
+        self.fault = fault
+        self.closed: list[int] = []
+        self._wish, self._awaited, self._told = live.Wish(1, 0, None, None, 0, 0), None, {}
+
+        async def frame(*_: object) -> tuple[int, str]:
+            return 1, "{}"
+
+        monkeypatch.setattr(live, "read", frame)
+
+    async def send(self, text_data: str) -> None:
+        raise self.fault
+
+    async def close(self, code: int) -> None:
+        self.closed.append(code)
+
+
 async def test_a_fault_of_our_own_closes_the_socket_so_that_the_page_comes_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(*_: object) -> None:
-        raise ValueError("planted")
-
-    closed: list[int] = []
-
-    async def close(code: int) -> None:
-        closed.append(code)
-
-    tab = live.ConsoleConsumer()
-    tab._wish, tab._awaited, tab._told = live.Wish(1, 0, None, None, 0, 0), None, {}
-    monkeypatch.setattr(live, "read", broken)
-    monkeypatch.setattr(tab, "close", close)
+    tab = Tab(monkeypatch, ValueError("planted"))
     await tab._tell()
-    assert closed == [1013] and "planted" in caplog.text
+    assert tab.closed == [1013] and "planted" in caplog.text
+
+
+async def test_a_tab_that_closes_while_its_frame_is_made_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tab = Tab(monkeypatch, Disconnected("Attempt to send on a closed protocol"))
+    await tab._tell()
+    assert not tab.closed and not caplog.text
