@@ -150,7 +150,13 @@ def newest(
     some: list[Any] = list(rows.values_list("pk", flat=True)[: NEWEST + 1])
     few = some if len(some) <= FEW else None
     rows = rows if few is None else rows.filter(pk__in=few)
-    found, after = _merged(rows, [*searchable.known(filters.q, some[:NEWEST], few), *also], count), None
+    near, after = some[:NEWEST], None
+    sought = [*searchable.known(filters.q, near, few), *also]
+    if short := few is None and searchable.is_short(filters.q):
+        sought.append(searchable.among(filters.q, near).all)
+    found = _merged(rows, sought, count)
+    if short and len(found) == count and found[-1].pk >= near[-1]:
+        return found
     for place in searchable.places(filters.q, before=cursor, few=few):
         if len(found) == count:
             after = found[-1].pk

@@ -1,6 +1,7 @@
 """The full-text index over bodies and headers: kept by the engine when it has nothing better to do. SQLite's FTS5.
 
-A trigram index, so that any part of a text of three characters or more is found, ignoring case, like LIKE does.
+A trigram index, so that any part of a text of three characters or more is found, ignoring case, like LIKE does. One or
+two characters are found by the trigrams that begin with them; each document ends with two line breaks for that.
 One document a delivery, the text of the view `simulator_searchable`; it is made once the delivery has ended, so
 that no attempt pays for it. What is not indexed yet is searched by LIKE. The headers that nearly every request has
 are left out: they are three quarters of the text, and a person searches for the rest. Of the event's body and of all that
@@ -8,6 +9,7 @@ came with the attempts the first half a million characters each are searched: no
 """
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -98,18 +100,21 @@ def places(text: str, *, before: str | None = None, few: Sequence[str] | None = 
     To be asked in this order: what is not indexed yet may be a moment later, and would else be found in neither place.
     When only a `few` are asked for, these are what is looked at beside the index.
     """
-    if len(text) < SHORTEST:
+    if few is not None and is_short(text):
         return [_liked(text, "TRUE", before, few)]
-    indexed = [_phrase(text), _number(before, MAX_ID)]
+    ids, words = (_BEGUN, _begun(text)) if is_short(text) else (_INDEXED, [_phrase(text)])
+    indexed = [*words, _number(before, MAX_ID)]
     if few is not None:
         every = among(text, few).all
-        return [_liked(text, f"({_WAITING} OR {_FRESH})", before, few), Place(2000, _INDEXED, indexed, every)]
-    every = Q(pk__in=RawSQL(_INDEXED, [*indexed, 0, -1]))
-    return [
-        _liked(text, _WAITING, before),
-        _liked(text, _FRESH, before),
-        Place(2000, _INDEXED, indexed, every),
-    ]
+        return [_liked(text, f"({_WAITING} OR {_FRESH})", before, few), Place(2000, ids, indexed, every)]
+    every = Q(pk__in=RawSQL(ids, [*indexed, 0, -1]))
+    return [_liked(text, _WAITING, before), _liked(text, _FRESH, before), Place(2000, ids, indexed, every)]
+
+
+def is_short(text: str) -> bool:
+    """Too short for a trigram. When it is frequent, it is to be sought among the newest deliveries first: the index would
+    read all that it knows of each trigram that begins with it."""
+    return len(text) < SHORTEST
 
 
 def among(text: str, few: Sequence[str]) -> Place:
@@ -166,6 +171,11 @@ def _phrase(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+def _begun(text: str) -> list[str]:
+    """The first trigram that may begin with the text, and the end of those that do."""
+    return [text.lower(), text.lower() + chr(sys.maxunicode)]
+
+
 _UNCHANGED = re.compile(r"[A-Za-z0-9_./-]+")  # what a column holds as the text has it, JSON or not
 _WAITING = "simulator_delivery.due_at IS NOT NULL"
 _FRESH = "NOT simulator_delivery.indexed AND simulator_delivery.due_at IS NULL"
@@ -182,6 +192,11 @@ _LIKED = f"""
 _INDEXED = """
 SELECT rowid FROM simulator_search
 WHERE simulator_search MATCH %s AND rowid < %s AND rowid > %s ORDER BY rowid DESC LIMIT %s"""
+_BEGUN = _INDEXED.replace(
+    "MATCH %s",
+    """MATCH (SELECT coalesce(group_concat('"' || replace(term, '"', '""') || '"', ' OR '), '""')
+                                 FROM simulator_trigrams WHERE term >= %s AND term < %s)""",
+)
 _ENDPOINTS = f"SELECT id FROM simulator_endpoint WHERE {_LIKE.replace('text', 'url')}"
 _SENT = f"""
 EXISTS (SELECT 1 FROM simulator_attempt a, json_each(a.request_headers) h

@@ -11,7 +11,7 @@ from django.db import connection
 
 from simulator import registration, search, searchable
 from simulator.ids import decode
-from simulator.models import Delivery, Endpoint
+from simulator.models import Delivery, Endpoint, Event
 from simulator.searchable import _UNINDEXED, Place, among, forget, known
 from simulator.transaction import writing
 
@@ -250,6 +250,50 @@ def test_what_waits_is_searched_newest_first_and_by_its_index_alone(endpoint):
             steps = [step[-1] for step in cursor.fetchall()]
         assert steps[0] == f"SEARCH simulator_delivery USING INDEX {index} (id>? AND id<?)"
         assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize("state", ["waiting", "ended", "indexed"])
+def test_one_or_two_characters_are_found_wherever_they_stand(endpoint, state, monkeypatch):
+    monkeypatch.setattr(search, "NEWEST", max(1, search.FEW))
+    made = {text: accept(endpoint, f"<{text}>".encode()) for text in ("Zq", '"', "\u00dc", "ends", "0")}
+    for text, delivery in made.items():
+        body = b"j~" if text == "ends" else b"-"
+        delivery.attempts.create(
+            number=1, started_at=delivery.created_at, url=endpoint.url, request_headers=[], response_body=body
+        )
+    if state != "waiting":
+        Delivery.objects.update(status="succeeded", due_at=None)
+    if state == "indexed":
+        assert searchable.index_some() and indexed() == len(made)
+    sought = {
+        "zQ": "Zq",
+        "q": "Zq",
+        "q>": "Zq",
+        '<"': '"',
+        '"': '"',
+        "\u00dc": "\u00dc",
+        "J~": "ends",
+        "~": "ends",
+    }
+    for part, text in sought.items():
+        assert found(part) == {made[text].pk}, part
+    assert found("<") == found("-") | found("j~") == {delivery.pk for delivery in made.values()}
+    assert found("%") == found("_") == found("zz") == found("~>") == set()
+
+
+def test_a_rare_pair_of_characters_is_found_without_a_look_at_every_delivery(endpoint, monkeypatch):
+    monkeypatch.setattr(search, "FEW", 0)
+    monkeypatch.setattr(search, "NEWEST", 2)
+    made = [accept(endpoint, body).pk for body in (b"<zq>", b"<zz>", b"<qq>", b"<qz>")]
+    Delivery.objects.update(status="succeeded", due_at=None)
+    assert searchable.index_some()
+    Event.objects.update(body=b"gone, so that whoever looks at it does not find it")
+    rows, filters = Delivery.objects.all(), search.Filters(q="zq")
+    assert [each.pk for each in search.newest(rows, filters, None, 10)] == made[:1]
+    assert search.newest(rows, filters, made[0], 10) == []
+    assert [each.pk for each in search.newest(rows, search.Filters(q="q"), None, 10)] == [
+        made[n] for n in (3, 2, 0)
+    ]
 
 
 async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):

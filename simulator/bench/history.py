@@ -25,7 +25,7 @@ SPREAD, IDS = (
     2654435761,
     16**11,
 )  # ids differ in their last letters, as real ones do: Knuth's multiplicative hash
-ABSENT = "not in any body or header"
+ABSENT, ABSENT_PAIR = "not in any body or header", "~~"
 
 _SAMPLES = "CREATE TEMP TABLE sample (k INTEGER PRIMARY KEY, type TEXT, body TEXT)"
 _PLACES = (
@@ -157,6 +157,7 @@ def filters(endpoint: str, rows: int) -> dict[str, dict[str, str]]:
         "q in most": {"q": "nginx"},
         "q in one": {"q": event_id(rows // 2)},
         "q in none": {"q": ABSENT},
+        "q of two characters": {"q": ABSENT_PAIR},
         "q, status": {"q": ABSENT, "status": "failed"},
     }
 
