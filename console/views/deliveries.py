@@ -45,10 +45,7 @@ def index(request: HttpRequest, template: str) -> HttpResponse:
         return console(request)
     context = _list(request)
     cursor = request.GET.get("cursor")
-    response = render(request, "deliveries/_rows.html" if cursor else template, context)
-    if not cursor:
-        response["HX-Replace-Url"] = f"/?{context['query']}" if context["filter"] else "/"
-    return response
+    return render(request, "deliveries/_rows.html" if cursor else template, context)
 
 
 def console(request: HttpRequest, said: Mapping[str, object] = {}, status: int = 200) -> HttpResponse:

@@ -1,4 +1,5 @@
 // The open delivery: only the parts that changed are put in, so that focus, scroll and the tab in use survive.
+import { note } from "./address.js";
 import { localize } from "./clock.js";
 import { watch } from "./live.js";
 import { say } from "./said.js";
@@ -64,32 +65,37 @@ function parse(html) {
   return holder.content.querySelector("[data-open]");
 }
 
-const load = (id, attempt = 0) =>
-  htmx.ajax("GET", `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`, { source: pane, target: pane, swap: "innerHTML" });
+// What is to be shown, from the question on: an answer about another delivery comes too late.
+function ask(id, attempt = 0) {
+  if (id) Object.assign(pane.dataset, { asked: id, attempt });
+  else delete pane.dataset.asked;
+}
 
-function opened() {
+function load(id, attempt = 0, event = null) {
+  ask(id, attempt);
+  const path = `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`;
+  htmx.ajax("GET", path, { source: pane, event, target: pane, swap: "innerHTML" });
+}
+
+function opened(event) {
   const { open, chosen, seq } = article().dataset;
+  ask(open, chosen);
   watch({ open, attempt: Number(chosen), seen: Number(seq) }); // the list may be further than what was just fetched
   document.dispatchEvent(new CustomEvent("delivery:opened", { detail: open }));
-  address();
+  note(event);
 }
 
-// What is open stands in the address, so that the view survives a reload and can be shared.
-function address() {
-  const url = new URL(location);
-  const open = article()?.dataset.open;
-  if (!document.body.classList.contains("console")) url.pathname = `/deliveries/${open}/`;
-  else if (open) url.searchParams.set("open", open);
-  else url.searchParams.delete("open");
-  history.replaceState(null, "", url);
-}
-
-export function close() {
-  if (!document.body.classList.contains("console") || !article()) return;
-  pane.replaceChildren();
+function closed(event) {
+  ask(null);
   watch({ open: null });
-  address();
+  note(event);
   document.dispatchEvent(new CustomEvent("delivery:closed"));
+}
+
+export function close(event) {
+  if (!document.body.classList.contains("console") || !pane.dataset.asked) return;
+  if (article()) pane.replaceChildren();
+  closed(event);
 }
 
 if (pane) {
@@ -97,14 +103,21 @@ if (pane) {
     remember();
     opened();
   }
-  document.addEventListener("delivery:open", ({ detail: id }) => load(id));
+  document.addEventListener("delivery:open", ({ detail: { id, event } }) => load(id, 0, event));
+  document.addEventListener("address:back", ({ detail: { open, attempt } }) => {
+    if (!open) close();
+    else if (open !== pane.dataset.asked || attempt !== Number(pane.dataset.attempt)) load(open, attempt);
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target !== pane || !event.detail.shouldSwap) return;
+    const { elt, triggeringEvent } = event.detail.requestConfig;
     const fresh = parse(event.detail.serverResponse);
-    if (!fresh || fresh.dataset.open !== article()?.dataset.open) return;
-    event.detail.shouldSwap = false;
+    const late = elt === pane && fresh?.dataset.open !== pane.dataset.asked;
+    const same = fresh && fresh.dataset.open === article()?.dataset.open;
+    event.detail.shouldSwap = !late && !same;
+    if (late || !same) return;
     merge(fresh);
-    opened();
+    opened(triggeringEvent);
   });
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target !== pane) return;
@@ -112,10 +125,15 @@ if (pane) {
     if (article()) {
       remember();
       pane.scrollTop = 0;
-      opened();
+      opened(detail.requestConfig.triggeringEvent);
     }
   });
-  document.addEventListener("htmx:replacedInHistory", address);
+  // Asked for in vain: then what stands there is what is shown.
+  document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr, requestConfig } }) => {
+    if (elt !== pane || xhr.status === 200 || !requestConfig.path.includes(pane.dataset.asked)) return;
+    ask(article()?.dataset.open, article()?.dataset.chosen);
+    if (xhr.status) note(); // else nobody answered, or the page is being left: a reload asks again
+  });
   // What its endpoint's button has changed is asked for: the socket does not tell while it is paused.
   document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
     if (successful && elt.matches("[data-renews]")) load(article().dataset.open, Number(article().dataset.chosen));
@@ -124,6 +142,6 @@ if (pane) {
     const open = article()?.dataset.open;
     if (!open || frame.open !== open) return;
     if (frame.detail) merge(parse(frame.detail));
-    else if (frame.large) load(open, article().dataset.chosen);
+    else if (frame.large && pane.dataset.asked === open) load(open, article().dataset.chosen);
   });
 }

@@ -39,7 +39,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape" && typing(event.target)) return event.target.blur(), event.preventDefault(); // a search field would be emptied
-  if (event.key === "Escape") return close();
+  if (event.key === "Escape") return close(event);
   if (typing(event.target)) return;
   if (going) return go(event.key);
   if (event.key === "j" || event.key === "k") walk(event.key === "j" ? 1 : -1);

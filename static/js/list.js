@@ -1,4 +1,5 @@
 // The list: follows the newest, holds still while somebody is reading, and keeps what came meanwhile behind the pill.
+import { note } from "./address.js";
 import { localize } from "./clock.js";
 import { isPaused, togglePause, watch } from "./live.js";
 import { MOST, find, insert, mark, parse, renew, rows, trim } from "./rows.js";
@@ -79,9 +80,9 @@ const filter = document.getElementById("filter");
 const reload = () => filter.dispatchEvent(new Event("reload"));
 let unanswered = false; // what the filter shows was asked for in vain
 
-export function open(id, chosenByPerson = true) {
-  reading = chosenByPerson;
-  document.dispatchEvent(new CustomEvent("delivery:open", { detail: id }));
+function open(id, event = null) {
+  reading = Boolean(event); // chosen by a person
+  document.dispatchEvent(new CustomEvent("delivery:open", { detail: { id, event } }));
 }
 
 if (box) {
@@ -96,7 +97,7 @@ if (box) {
     mark(null);
     follow();
   });
-  document.addEventListener("delivery:sent", ({ detail }) => isHeld() || open(detail, false));
+  document.addEventListener("delivery:sent", ({ detail }) => isHeld() || open(detail));
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target !== box) return;
     held.clear();
@@ -104,6 +105,16 @@ if (box) {
     tell();
     mark();
     watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
+    note(detail.requestConfig.triggeringEvent);
+  });
+  document.addEventListener("address:back", ({ detail }) => {
+    reading = Boolean(detail.open);
+    const fields = [...filter.querySelectorAll("[name]")].filter(({ name, value }) => value !== (detail.query.get(name) ?? ""));
+    for (const field of fields) field.value = detail.query.get(field.name) ?? "";
+    if (!fields.length) return;
+    for (const other of ["open", "attempt"]) detail.query.delete(other);
+    rows().dataset.query = detail.query;
+    reload();
   });
   document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt === filter && (unanswered = !detail.successful));
   document.addEventListener("live:open", () => unanswered && reload());
@@ -112,7 +123,7 @@ if (box) {
     const link = event.target.closest(".row > a, [data-opens]");
     if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
     event.preventDefault();
-    open(link.dataset.opens ?? link.parentElement.dataset.deliveryId);
+    open(link.dataset.opens ?? link.parentElement.dataset.deliveryId, event);
   });
   pill.addEventListener("click", () => {
     reading = false;

@@ -17,5 +17,6 @@ if (panes) {
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target.querySelector(":scope > .registered")) show("open");
   });
+  document.addEventListener("address:back", ({ detail }) => detail.open && show("open"));
   if (document.querySelector("#detail :is([data-open], .missing)")) show("open");
 }
