@@ -126,7 +126,7 @@ if (pane) {
       remember();
       pane.scrollTop = 0;
       opened(detail.requestConfig.triggeringEvent);
-    }
+    } else if (pane.dataset.asked) closed(detail.requestConfig.triggeringEvent);
   });
   // Asked for in vain: then what stands there is what is shown.
   document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr, requestConfig } }) => {

@@ -163,3 +163,21 @@ async def test_a_delivery_that_is_gone_leaves_the_address_with_what_is_shown(
     await page.go_back()
     await expect(page.locator(".notice")).to_contain_text("There is no such delivery")
     await shows(page, server, f"/?open={delivery}", delivery)
+
+
+async def test_registering_a_receiver_closes_what_was_open_and_the_next_event_is_shown(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    delivery = fire(server, endpoint)
+    await row(page, delivery).locator("a").click()
+    await shows(page, server, f"/?open={delivery}", delivery)
+    await page.get_by_label("Your receiver's URL").fill(receiver.url + "/mine")
+    await page.get_by_role("button", name="Add", exact=True).click()
+    await expect(page.get_by_role("heading", name="Your receiver is registered")).to_be_focused()
+    await shows(page, server, "/", None)
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator(".rows [data-delivery-id]")).to_have_count(2)
+    newest = await page.locator(".rows [data-delivery-id]").first.get_attribute("data-delivery-id")
+    assert newest
+    await shows(page, server, f"/?open={newest}", newest)
