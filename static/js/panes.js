@@ -17,6 +17,7 @@ if (panes) {
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target.querySelector(":scope > .registered")) show("open");
   });
+  document.addEventListener("delivery:closed", () => panes.dataset.pane === "open" && show("list"));
   document.addEventListener("address:back", ({ detail }) => detail.open && show("open"));
   if (document.querySelector("#detail :is([data-open], .missing)")) show("open");
 }

@@ -181,3 +181,20 @@ async def test_registering_a_receiver_closes_what_was_open_and_the_next_event_is
     newest = await page.locator(".rows [data-delivery-id]").first.get_attribute("data-delivery-id")
     assert newest
     await shows(page, server, f"/?open={newest}", newest)
+
+
+async def test_on_a_narrow_screen_back_and_escape_lead_from_a_delivery_to_the_list(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    await browser_page.set_viewport_size({"width": 390, "height": 800})
+    page = await opened(browser_page, server.url)
+    delivery = fire(server, endpoint)
+    for leave in (page.go_back, lambda: page.keyboard.press("Escape")):
+        await page.get_by_role("button", name="Deliveries").click()
+        await row(page, delivery).locator("a").click()
+        await expect(page.locator("#detail [data-open]")).to_be_visible()
+        await leave()
+        await expect(row(page, delivery)).to_be_visible()
+        await expect(page.locator("#detail")).to_be_hidden()
+    await page.go_back()
+    await expect(page.locator("#detail [data-open]")).to_be_visible()
