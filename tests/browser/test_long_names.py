@@ -55,3 +55,21 @@ async def test_the_console_shows_what_went_where(
     assert await types.evaluate(
         "box => [...box.querySelectorAll('.type')].every(one => one.scrollWidth <= one.clientWidth)"
     )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_who_gets_an_event_is_read_to_its_end_and_leaves_the_button_in_sight(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, width: int
+) -> None:
+    for number in range(40):
+        new = {"url": receiver.url, "events": [TYPE], "description": f"Nobody's receiver {number}"}
+        server.api("POST", "/webhooks", new)
+    page = browser_page
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(server.url)
+    await page.get_by_label("Endpoint", exact=True).select_option("everyone")
+    audience = page.locator("#audience")
+    await expect(audience).to_contain_text("Nobody's receiver 39")
+    assert await audience.evaluate("box => box.scrollWidth <= box.clientWidth")
+    button = await page.get_by_role("button", name="Send test event").bounding_box()
+    assert button and button["y"] + button["height"] < 800
