@@ -189,7 +189,9 @@ def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
         response["Content-Security-Policy"] = "sandbox; default-src 'none'"
         return response
     shown = bodies.show(raw, request.GET.get("view", ""), headers=headers, whole="whole" in request.GET)
-    context = {"shown": shown, "part": part, "delivery": delivery, "number": _number(request)}
+    number = _number(request)
+    context = {"shown": shown, "part": part, "delivery": delivery, "number": number, "bytes": len(raw)}
+    context["attempt"] = _attempt(delivery, number)
     return render(request, "deliveries/_body.html", context)
 
 

@@ -174,6 +174,15 @@ def test_a_body_is_downloaded_byte_for_byte_as_an_attachment(client: Client, att
     assert client.get(f"/deliveries/{delivery.pk}/body/secret/").status_code == 404
 
 
+def test_another_view_of_a_body_keeps_its_heading(client: Client, attempted: Make) -> None:
+    strange = {"status": "failed", "status_code": None, "error": "bad_response"}
+    for fields, word in (({}, "Body"), (strange, "First bytes")):
+        delivery = attempted(response_body=b"SSH-2.0-OpenSSH_9.6", **fields)
+        heading = f'<h3>{word} <span class="muted">19 bytes</span></h3>'
+        assert heading in client.get(f"/deliveries/{delivery.pk}/").content.decode()
+        assert heading in client.get(f"/deliveries/{delivery.pk}/body/response/?view=hex").content.decode()
+
+
 def test_curl_sends_the_same_bytes_and_headers(client: Client, attempted: Make) -> None:
     delivery = attempted()
     text = client.get(f"/deliveries/{delivery.pk}/curl/").content.decode()

@@ -89,8 +89,10 @@ def test_a_body_is_as_large_as_what_is_kept_of_it(attempted: Make) -> None:
 def test_what_was_no_answer_is_called_by_its_name(attempted: Make) -> None:
     failed = {"after": "failed", "status_code": None}
     first = {"response_body": b"HTTP/1.1 200 OK\r\nx: yyyy", "response_size": 22}
-    assert "Headers too large</b>" in response(shown(attempted(**failed, error="headers_too_large", **first)))
-    assert "Not HTTP</b>" in response(shown(attempted(**failed, error="bad_response", **first)))
+    large = response(shown(attempted(**failed, error="headers_too_large", **first)))
+    assert "Headers too large</b>" in large and "<h3>First bytes <" in large and "<h3>Body" not in large
+    strange = response(shown(attempted(**failed, error="bad_response", **first)))
+    assert "Not valid HTTP</b>" in strange and "<h3>First bytes <" in strange and "<h3>Body" not in strange
     assert "No answer</b>" in response(shown(attempted(**failed, error="no_response")))
     late = attempted(**failed, error="no_response", late_status_code=200, late_ms=2500)
     html = response(shown(late))
