@@ -94,7 +94,7 @@ function closed(event) {
 
 export function close(event) {
   if (!document.body.classList.contains("console") || !pane.dataset.asked) return;
-  if (article()) pane.replaceChildren();
+  if (article()) pane.replaceChildren(document.getElementById("welcome").content.cloneNode(true));
   closed(event);
 }
 

@@ -65,6 +65,7 @@ async def test_back_and_forward_go_through_what_was_opened_and_filtered(
     await shows(page, server, f"/?open={first}", first)
     await page.go_back()
     await shows(page, server, "/", None)
+    await expect(page.get_by_role("heading", name="See what your receiver really gets")).to_be_visible()
     for _ in range(4):
         await page.go_forward()
     await shows(page, server, "/?status=succeeded", None)
