@@ -201,3 +201,4 @@ def test_what_is_offered_follows_the_state(attempted: Make, deliver: Make) -> No
     assert detail.may(waiting)["retry"] is False
     waiting.endpoint.remove()
     assert detail.may(waiting)["resend"] is False
+    assert "Its endpoint was deleted. Register it again and send a new event." in shown(waiting)
