@@ -23,7 +23,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     """What a form with a missing or stale token gets."""
-    text = "This page was open too long. Reload it and try again."
+    reload = "Reload it" if request.htmx else "Go back, reload it"  # type: ignore[attr-defined]
+    text = f"This page was open too long. {reload} and try again."
     return page.notice(request, text, status=403)
 
 
