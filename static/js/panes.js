@@ -1,10 +1,12 @@
-// On a narrow screen one pane shows at a time.
+// On a narrow screen one pane shows at a time; on one less narrow the detail stands beside each of the others.
 const panes = document.querySelector(".panes");
+const narrow = matchMedia("(max-width: 780px)");
 
 function show(name) {
   panes.dataset.pane = name;
+  const shown = name === "open" && !narrow.matches ? "list" : name;
   for (const button of document.querySelectorAll("[data-show]")) {
-    button.setAttribute("aria-pressed", button.dataset.show === name);
+    button.setAttribute("aria-pressed", button.dataset.show === shown);
   }
 }
 
@@ -19,5 +21,6 @@ if (panes) {
   });
   document.addEventListener("delivery:closed", () => panes.dataset.pane === "open" && show("list"));
   document.addEventListener("address:back", ({ detail }) => detail.open && show("open"));
+  narrow.addEventListener("change", () => show(panes.dataset.pane));
   if (document.querySelector("#detail :is([data-open], .missing)")) show("open");
 }

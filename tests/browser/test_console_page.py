@@ -405,6 +405,24 @@ async def test_a_long_description_breaks_no_pane(
     assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth")
 
 
+async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    [delivery] = fire(server, endpoint)
+    await browser_page.set_viewport_size({"width": 1000, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    pressed = page.locator("[data-show][aria-pressed=true]")
+    await expect(pressed).to_have_text(["Deliveries"])
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(pressed).to_have_text(["Send"])
+    await page.get_by_role("button", name="Deliveries").click()
+    await row(page, delivery).locator("a").click()
+    await expect(pressed).to_have_text(["Deliveries"])
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await expect(pressed).to_have_text(["Detail"])
+    await expect(page.locator("#detail [data-open]")).to_be_visible()
+
+
 async def test_a_filter_chosen_while_the_server_is_down_holds_as_soon_as_it_is_back(
     server: Server, endpoint: dict[str, Any], browser_page: Page, complaints: Complaints
 ) -> None:
