@@ -37,8 +37,8 @@ def place(endpoint: Endpoint) -> str:
 
 
 def attempts_left(delivery: Delivery) -> int:
-    """Automatic attempts that the timetable still has, one in flight not counted."""
-    if delivery.finished:
+    """Automatic attempts that the timetable still has and nobody cancelled, one in flight not counted."""
+    if delivery.finished or delivery.cancelling:
         return 0
     left = len(delivery.endpoint.retry_delays) + 1 - delivery.failed_count
     return max(0, left - (delivery.status == "sending" and not delivery.manual))

@@ -37,6 +37,10 @@ def test_dots_tell_each_attempt_apart(attempted: Make, deliver: Make) -> None:
     assert row.dots(interrupted)[0] == "interrupted"
     twice = attempted("succeeded", delivery=attempted("pending", status_code=500, error="status"))
     assert row.dots(twice) == ["failed", "succeeded"]
+    last = attempted("sending", status="sending", status_code=None)
+    assert row.dots(last) == ["sending"] + ["left"] * 5
+    last.cancelling = True
+    assert row.dots(last) == ["sending"]
     many = deliver()
     many.endpoint.retry_delays = [1] * 50
     assert row.dots(many) == []
