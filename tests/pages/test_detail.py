@@ -194,7 +194,12 @@ def test_so_it_is_when_the_endpoint_was_made_for_one_send(
 
 def test_what_is_offered_follows_the_state(attempted: Make, deliver: Make) -> None:
     assert detail.may(attempted()) == {"retry": False, "cancel": False, "resend": True}
-    assert detail.may(attempted("failed")) == {"retry": True, "cancel": False, "resend": True}
+    failed = attempted("failed")
+    assert detail.may(failed) == {"retry": True, "cancel": False, "resend": True}
+    assert "to try again" not in shown(failed)
+    failed.endpoint.pause()
+    assert detail.may(failed)["retry"] is False and "to try again" in shown(failed)
+    failed.endpoint.resume()
     waiting = deliver()
     assert detail.may(waiting) == {"retry": True, "cancel": True, "resend": True}
     waiting.endpoint.pause()
