@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, unquote_plus
 
+from autobahn.exception import Disconnected
 from django.db import DatabaseError
 
 from simulator import feed
@@ -66,12 +67,13 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
             async with asyncio.TaskGroup() as both:
                 both.create_task(_listen(talk, receive))
                 both.create_task(talk.run())
-    except* Gone:
-        pass
+    except* (Gone, Disconnected):
+        pass  # the second: it said goodbye while its frame was made
     except* Misuse as broken:
         error = {"code": "POLICY_VIOLATION", "message": str(broken.exceptions[0])}
-        await send({"type": "websocket.send", "text": json.dumps({"error": error})})
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        with suppress(Disconnected):
+            await send({"type": "websocket.send", "text": json.dumps({"error": error})})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
     except* DatabaseError as failed:
         log.warning("the stream cannot read the database: %s", failed.exceptions[0])
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})

@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from autobahn.exception import Disconnected
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from console import stream as streams
+from simulator.api.gate import api_key
 
 from .receiving import Receiver
 from .serving import Server
@@ -212,6 +214,31 @@ async def test_a_look_from_before_the_ring_is_no_answer_to_who_heard_it(monkeypa
     go_on.set()
     assert await early is None
     assert (await late) == streams.Frame("{}", 8, 8)
+
+
+@pytest.mark.parametrize("said", [None, "nonsense"])
+async def test_a_client_that_leaves_while_its_frame_is_made_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, said: str | None
+):
+    heard, told = asyncio.Queue[dict[str, Any]](), []
+    heard.put_nowait({"type": "websocket.connect"})
+    if said:
+        heard.put_nowait({"type": "websocket.receive", "text": said})
+
+    async def read(step: Any, *args: int) -> Any:
+        return streams.Frame("{}", 1, 1) if args else 0
+
+    async def send(message: dict[str, Any]) -> None:
+        told.append(message["type"])
+        if message["type"] == "websocket.send":
+            raise Disconnected("Attempt to send on a closed protocol")
+
+    monkeypatch.setattr(streams, "read", read)
+    monkeypatch.setattr(streams, "_frames", streams.Frames())
+    monkeypatch.setattr(streams, "OPENING_S", 0)
+    key = (b"authorization", f"Bearer {api_key()}".encode())
+    await streams.stream({"query_string": b"", "headers": [key]}, heard.get, send)
+    assert told == ["websocket.accept", "websocket.send"]
 
 
 def test_w04_a_restart_loses_nothing(make_server, receiver: Receiver):
