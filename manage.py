@@ -4,6 +4,7 @@
 Standard library only, and readable by any Python 3.6, so that an old one gets a sentence and no traceback.
 """
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -16,6 +17,7 @@ STAMP = os.path.join(VENV, "installed")
 BYTECODE = os.path.join(VENV, "bytecode")
 ENVIRONMENT = 3  # the exit code of every command when the machine lacks something
 HUNG_UP = 141
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a full disk says to a write
 
 
 def main(argv):
@@ -79,37 +81,42 @@ def run_django(argv):
         from django.core.management import execute_from_command_line
     except ImportError as error:
         give_up(f"{error}: the environment is damaged. Delete {VENV} and run the same command again.")
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrow
+    open_closed_streams()
+    sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrow
     try:
-        execute_from_command_line(argv)
-        hang_up_if_nobody_reads()
-    except SystemExit:
-        hang_up_if_nobody_reads()
-        raise
+        try:
+            execute_from_command_line(argv)
+        finally:
+            sys.stdout.flush()  # here, for at its own end Python would complain
     except BrokenPipeError:
         hang_up()
     except Exception as error:
         from django.core.exceptions import ImproperlyConfigured
 
-        if not isinstance(error, ImproperlyConfigured):
-            raise
-        give_up(str(error))  # a bad setting: it names itself and an example
+        if isinstance(error, ImproperlyConfigured):
+            give_up(str(error))  # a bad setting: it names itself and an example
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            forget_what_is_buffered()
+            give_up(f"The output cannot be written: {error.strerror}.")
+        raise
 
 
-def hang_up_if_nobody_reads():
-    """Here, for at its own end Python would complain."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        hang_up()
+def open_closed_streams():
+    """A closed one (`>&-`) is None in Python, and the next file that is opened, the database, would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)  # nothing can be read from it either
+            setattr(sys, name, os.fdopen(nowhere, mode, closefd=False))
 
 
 def hang_up():
     """Whoever read the output has seen enough (`| head -1`): end as other programs do then, by SIGPIPE's number."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+    forget_what_is_buffered()
     sys.exit(HUNG_UP)
+
+
+def forget_what_is_buffered():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def lock_file(name):

@@ -1,4 +1,4 @@
-"""What manage.py makes of where its output goes: a pipe that nobody reads on, a terminal that knows no arrow."""
+"""What manage.py makes of where its output goes: a pipe that nobody reads on, a full disk, nowhere, an odd terminal."""
 
 import json
 import os
@@ -24,9 +24,12 @@ Command = Callable[..., "subprocess.Popen[bytes]"]
 def command(tmp_path: Path) -> Command:
     """Begins a command as manage.py does once all is installed, in a data folder of this test."""
 
-    def begin(*args: str, stdout: int = subprocess.PIPE, **env: str) -> "subprocess.Popen[bytes]":
+    def begin(
+        *args: str, stdout: int = subprocess.PIPE, closed: str = "", **env: str
+    ) -> "subprocess.Popen[bytes]":
+        python = [sys.executable, "-c", f"import manage; manage.run_django({['manage.py', *args]!r})"]
         return subprocess.Popen(
-            [sys.executable, "-c", f"import manage; manage.run_django({['manage.py', *args]!r})"],
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *python],
             cwd=ROOT,
             env={**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path), **env},
             stdout=stdout,
@@ -56,6 +59,31 @@ def test_a_reader_that_has_gone_ends_a_command_without_a_traceback_and_is_no_ver
     assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 141)
 
 
+@pytest.mark.parametrize(
+    ("closed", "args", "code"),
+    [
+        ("<&- >&- 2>&-", VERIFY, 1),
+        (">&-", ("send", "lead.qualified", "--to", "http://127.0.0.1:9/", "--no-wait"), 0),
+        (">&-", ("help",), 0),
+        ("<&-", (*VERIFY[:-1], "-"), 2),
+    ],
+    ids=["verify", "send", "help", "a body from nowhere"],
+)
+def test_closed_streams_change_no_exit_code(
+    command: Command, closed: str, args: tuple[str, ...], code: int
+) -> None:
+    process = command(*args, closed=closed)
+    assert (process.communicate(timeout=20)[1].count(b"\n"), process.returncode) == (int(code == 2), code)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_the_output_is_no_verdict(command: Command, unbuffered: str) -> None:
+    process = command(*VERIFY, closed=">/dev/full", PYTHONUNBUFFERED=unbuffered)
+    told = b"The output cannot be written: No space left on device.\n"
+    assert (process.communicate(timeout=20)[1], process.returncode) == (told, 3)
+
+
 def test_a_reader_that_goes_after_the_first_line_does_not_make_the_receiver_one_that_failed(
     command: Command, receiver: Receiver
 ) -> None:
@@ -76,10 +104,11 @@ def test_a_terminal_that_knows_no_arrow_gets_another_sign_and_the_delivery_is_fo
     assert b" ? " + receiver.url.encode() in output and b"delivered after 1 attempt" in output
 
 
+@pytest.mark.parametrize("closed", ["", "<&- >&- 2>&-", ">/dev/full"])
 def test_up_goes_on_though_nobody_reads_where_it_runs(
-    command: Command, closed_pipe: int, tmp_path: Path
+    command: Command, closed_pipe: int, closed: str, tmp_path: Path
 ) -> None:
-    process = command("up", "--no-browser", "--port", "0", stdout=closed_pipe)
+    process = command("up", "--no-browser", "--port", "0", stdout=closed_pipe, closed=closed)
     os.close(closed_pipe)
 
     def is_ready() -> bool:

@@ -124,7 +124,7 @@ class Command(BaseCommand):
             await engine.start()
             try:
                 self._introduce(address)
-            except BrokenPipeError:  # nobody reads it (`up | head -1`): no reason to stop what runs
+            except OSError:  # nobody reads it (`up | head -1`), or a full disk: no reason to stop what runs
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self._options["no_browser"] and _has_a_screen():
                 # Some browsers return only when they are closed; nobody waits for them, not even at the end.
