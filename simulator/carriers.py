@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from . import datafolder, sending
-from .api.gate import api_key
+from .api.gate import MAX_BODY, api_key
 from .api.shapes import delivery_with_attempts, sent_json
 from .datafolder import EngineLock, Taken
 from .engine import Engine
@@ -84,7 +84,7 @@ class Server:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def send(self, body: Json) -> Json:
-        return self._call("/events", json.dumps(body).encode())
+        return self._call("/events", _encoded(body))
 
     def delivery(self, id: str) -> Json:
         return self._call(f"/deliveries/{id}")
@@ -105,6 +105,14 @@ class Server:
             ) from None
 
 
+def _encoded(body: Json) -> bytes:
+    """As UTF-8, for as escapes a letter would take thrice its room. Half surrogate pairs stay escapes. Raises Refused."""
+    encoded = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    if len(encoded) > MAX_BODY:
+        raise Refused("Too large: the data of an event is at most 1 MiB. Nothing was sent; shorten it.")
+    return encoded
+
+
 def _told(error: urllib.error.HTTPError) -> Exception:
     try:
         told = json.load(error)["error"]
@@ -121,6 +129,7 @@ class Alone:
     """No server runs: straight to the database."""
 
     def send(self, body: Json) -> Json:
+        _encoded(body)  # what a server would not take is not taken here either
         content = sending.Content(body["type"], body.get("data"), body.get("overrides"))
         try:
             with _usable():

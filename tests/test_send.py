@@ -194,6 +194,18 @@ def test_bad_input_is_exit_2_through_a_server_too(send: Callable[..., Run], serv
         assert word in done.stderr
 
 
+@pytest.mark.parametrize("served", [False, True])
+def test_data_of_up_to_a_mebibyte_is_sent_whoever_carries_it_out(
+    send: Callable[..., Run], server: Server, receiver: Receiver, tmp_path: Path, served: bool
+) -> None:
+    by = {"server": server} if served else {}
+    for letters, code in ((510_000, 0), (530_000, 2)):  # of two bytes each
+        file = tmp_path / "data.json"
+        file.write_text(json.dumps({"text": "ë" * letters}, ensure_ascii=False), encoding="utf-8")
+        done = send("lead.qualified", "--to", receiver.url, "--data", f"@{file}", "--no-wait", **by)
+        assert (done.returncode, "at most 1 MiB" in done.stderr) == (code, code == 2), done.stderr
+
+
 def test_an_environment_in_the_way_is_exit_3(
     send: Callable[..., Run], server: Server, tmp_path: Path
 ) -> None:
