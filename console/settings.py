@@ -44,7 +44,7 @@ def _key(name: str, file: str) -> str:
         raise ImproperlyConfigured(str(error)) from None
     except OSError as error:
         raise ImproperlyConfigured(
-            f"SIM_DATA_DIR must be a folder that can be written ({error.filename}: {error.strerror}). "
+            f"SIM_DATA_DIR must be a folder that can be written ({error.filename or SIM_DATA_DIR}: {error.strerror}). "
             "Example: SIM_DATA_DIR=/tmp/simulator"
         ) from None
 
