@@ -187,7 +187,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._unsent = False
-        self.answer.sent_at = time.perf_counter()
+        if self._state == WAITING:  # else the answer was first, and nobody waits for one
+            self.answer.sent_at = time.perf_counter()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

@@ -438,6 +438,17 @@ async def early_200_reset(visit: Visit) -> None:
     await visit.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nseven 7")
 
 
+@at("/early-head", closes=True, unread=True)
+async def early_head(visit: Visit) -> None:
+    """Begins its answer before it reads the request, and ends it after."""
+    visit.writer.transport.pause_reading()
+    await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+    await asyncio.sleep(0.1)
+    visit.writer.transport.resume_reading()
+    await visit.reader.readexactly(int(visit.first("reads")))
+    await visit.say(b"ok")
+
+
 @at("/half-close", closes=True, unread=True)
 async def half_close(visit: Visit) -> None:
     """Has its last word after the head of the request, and reads the rest of it all the same."""

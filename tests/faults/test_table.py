@@ -62,6 +62,8 @@ def test_a_misbehaving_receiver_ends_the_attempt_with_its_exact_code(
     assert (outcome.error, outcome.status_code) == (row["error"], row["status"]), outcome
     assert took <= (D + 1 if row["within"] == "D" else row["within"])
     assert bool(outcome.message) == bool(outcome.error) == bool(outcome.phase)
+    assert all(phase >= 0 for phase in outcome.phases.values())
+    assert sum(outcome.phases.values()) <= outcome.duration_ms + 0.01
     _check_body(row, outcome)
     pairs = [
         pair for pair in outcome.headers if pair[0].lower() in {n.lower() for n, _ in row.get("headers", [])}
