@@ -107,8 +107,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._unsent:
             self.answer.sent_at = time.perf_counter()
         if self._early:
-            self._say_what_was_early()
             self._resume_reading()
+            self._say_what_was_early()
 
     def _say_what_was_early(self) -> None:
         early, self._early = self._early, b""
@@ -137,10 +137,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def expire(self) -> None:
         """The deadline has passed: end the exchange, unless it just did, with the code of the phase it is in."""
-        if self.waiter is None or self.waiter.done():
+        if not self._is_awaited():
             return
         answer, limit = self.answer, f"{self.timeout:.3g} s"
-        if self._state == RECEIVING:
+        if self._state == DONE:
+            self._end()
+        elif self._state == RECEIVING:
             self._fail(
                 "incomplete_response", status=answer.status, seconds=limit, received=self.answer.received
             )
@@ -189,6 +191,9 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent = False
         if self._state == WAITING:  # else the answer was first, and nobody waits for one
             self.answer.sent_at = time.perf_counter()
+        elif self._state == DONE and self._is_awaited():
+            self._end()
+            self._resume_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -320,8 +325,8 @@ class Connection(asyncio.BufferedProtocol):
         """After every piece: is the answer finished, impossible, too large, or does it go on?"""
         answer = self.answer
         if self._state == DONE:
-            self.reusable = self.reusable and not self._fault and not self._unsent and not answer.truncated
-            self._end()
+            self.reusable = self.reusable and not self._fault and not answer.truncated
+            self._end_when_sent()
         elif self._fault:
             self._refuse()
         elif self._state == WAITING:
@@ -330,7 +335,7 @@ class Connection(asyncio.BufferedProtocol):
             elif self._interims:
                 self._slow_down(time.thread_time() - began)
         elif answer.truncated:
-            self._end()
+            self._end_when_sent()
         elif self._overhead > head.LIMIT + 8 * answer.size:
             self._fail("bad_response", detail="its chunks carry far more framing than body")
 
@@ -391,7 +396,7 @@ class Connection(asyncio.BufferedProtocol):
         self._cause = exc
         if self._state == RECEIVING:
             if not self._framed and (exc is None or self._refused_unread(exc)):
-                self._end()  # an answer without a length ends with its connection
+                self._end_when_sent()  # an answer without a length ends with its connection
             elif exc is None or isinstance(exc, OSError):
                 self._fail("body_truncated", status=self.answer.status, received=self.answer.received)
             else:
@@ -407,6 +412,8 @@ class Connection(asyncio.BufferedProtocol):
                 count = len(self._head)
                 part = f" ({count:,} byte{'s' if count > 1 else ''} of one came)" if count else ""
                 self._fail("closed_before_response", detail=part)
+        elif self._is_awaited():
+            self._end()
 
     def _refused_unread(self, exc: Exception) -> bool:
         """Whether a reset is how a receiver closed that refused a request it had not read.
@@ -428,16 +435,30 @@ class Connection(asyncio.BufferedProtocol):
             answer.first = bytes(self._head[:FIRST_BYTES])
         self._end()
 
-    def _end(self) -> None:
+    def _end_when_sent(self) -> None:
+        """The answer is whole. One that says 2xx may have come before the receiver has read the request ("answer at
+        once, work afterwards"): it is sent to its end all the same, until the deadline, or until nobody takes it.
+        """
+        if not self._unsent or not 200 <= (self.answer.status or 0) < 300:
+            self._end()
+            return
         self._state = DONE
         self.answer.ended_at = time.perf_counter()
-        waiter = self.waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(self.answer)
+        self._transport.pause_reading()
+
+    def _end(self) -> None:
+        self._state = DONE
+        self.reusable = self.reusable and not self._unsent
+        self.answer.ended_at = self.answer.ended_at or time.perf_counter()
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(self.answer)
+
+    def _is_awaited(self) -> bool:
+        return self.waiter is not None and not self.waiter.done()
 
     def interrupt(self) -> None:
         """The process stops: end whatever is under way."""
-        if self.waiter is not None and not self.waiter.done():
+        if self._is_awaited():
             self._fail("interrupted")
         self.abort()
 

@@ -229,6 +229,25 @@ async def test_a_last_word_that_meets_our_last_bytes_is_heard(
     assert [(o.error, o.status_code, o.body) for o in outcomes] == [end] * 40
 
 
+@pytest.mark.parametrize(
+    ("path", "keeps"),
+    [
+        (f"/answers-then-reads?reads={MIB}", True),
+        (f"/answers-then-reads?reads={MIB}&more", False),
+        (f"/answers-then-reads?reads={MIB}&bytes=300000", False),
+        ("/half-close", False),
+    ],
+)
+async def test_r33_a_receiver_that_says_2xx_before_it_reads_gets_the_whole_request(
+    faulty: FaultReceiver, transport: Transport, untold: list[dict[str, object]], path: str, keeps: bool
+) -> None:
+    for _ in range(2):
+        outcome = await transport.exchange(post(faulty.url(path), b"x" * MIB), owner="one", timeout=5)
+        assert (outcome.error, outcome.status_code) == (None, 200)
+        await until(lambda: faulty.state.pop("read", 0) == MIB, 2, "the receiver to have read it all")
+    assert faulty.connections == (1 if keeps else 2)
+
+
 async def test_r23_no_redirect_is_followed(faulty: FaultReceiver, transport: Transport) -> None:
     async with FaultReceiver() as target:
         receiver_url = faulty.url("/redir-self")

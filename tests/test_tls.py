@@ -240,6 +240,33 @@ async def test_r33_an_early_413_is_recorded_however_the_connection_ends(
     assert [(o.error, o.status_code, o.body) for o in outcomes] == [("status", 413, b"too large")] * 40
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 2", b"Connection: close"])
+async def test_r33_a_receiver_that_says_2xx_before_it_reads_gets_the_whole_request(
+    authority: trustme.CA, tls: Transport, length: bytes
+) -> None:
+    context = speaks_tls(authority.issue_cert("localhost"))
+    read = bytearray()
+
+    def answer_first(server: socket.socket) -> None:
+        with context.wrap_socket(server.accept()[0], server_side=True) as sealed:
+            read.extend(sealed.recv(300))
+            sealed.sendall(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\nok")
+            while piece := not read.endswith(b"end") and sealed.recv(65536):
+                read.extend(piece)
+
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        thread = threading.Thread(target=answer_first, args=(server,))
+        thread.start()
+        sent = post(f"https://localhost:{server.getsockname()[1]}/", b"x" * MIB + b"end")
+        outcome = await tls.exchange(sent, owner="one", timeout=5)
+        await asyncio.to_thread(thread.join, 5)
+    assert (outcome.error, outcome.status_code) == (None, 200)
+    assert read.endswith(b"x" * MIB + b"end")
+
+
 async def test_r34_a_receiver_that_stops_reading_is_a_send_timeout(
     authority: trustme.CA, tls: Transport
 ) -> None:

@@ -452,9 +452,39 @@ async def early_head(visit: Visit) -> None:
 @at("/half-close", closes=True, unread=True)
 async def half_close(visit: Visit) -> None:
     """Has its last word after the head of the request, and reads the rest of it all the same."""
+    visit.writer.transport.pause_reading()
     await visit.say(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthanks")
     visit.writer.write_eof()
-    await visit.reader.read()
+    await asyncio.sleep(0.1)
+    visit.writer.transport.resume_reading()
+    visit.state["read"] = len(await visit.reader.read())
+
+
+@at("/answers-then-reads", unread=True)
+async def answers_then_reads(visit: Visit) -> None:
+    """Does as every guide says: answers 2xx at once. With `more`, two times."""
+    visit.writer.transport.pause_reading()
+    await visit.answer(visit.first("status", "200 OK"), body=b"x" * int(visit.first("bytes", "2")))
+    if "more" in visit.query:
+        await visit.answer()
+    await asyncio.sleep(0.1)
+    visit.writer.transport.resume_reading()
+    visit.state["read"] = len(await visit.reader.readexactly(int(visit.first("reads"))))
+
+
+@at("/answers-and-never-reads", unread=True)
+async def answers_and_never_reads(visit: Visit) -> None:
+    visit.writer.transport.pause_reading()
+    await visit.answer()
+    await asyncio.Event().wait()
+
+
+@at("/answers-and-resets", closes=True, unread=True)
+async def answers_and_resets(visit: Visit) -> None:
+    """Closes with the request unread."""
+    visit.writer.transport.pause_reading()
+    await visit.answer()
+    await asyncio.sleep(0.1)
 
 
 @at("/half-close-silent", closes=True, unread=True)
