@@ -1,11 +1,12 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
 The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
-rewrites folded headers. llhttp alone is too trusting in six places, which are checked here: versions other than
+rewrites folded headers. llhttp alone is too trusting in seven places, which are checked here: versions other than
 HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, an empty
-header that ends in CR CR LF (it takes it for the head's end), a space before the colon of a header that it knows, and
-a body after an interim answer. In one it is stricter than it must be: two equal Content-Lengths stay a `bad_response`,
-since RFC 9112 §6.3 leaves the choice, and a receiver that says its length twice is about to say it differently.
+header that ends in CR CR LF (it takes it for the head's end), a space before the colon of a header that it knows, a
+body after an interim answer, and a bare line feed behind a chunk. In one it is stricter than it must be: two equal
+Content-Lengths stay a `bad_response`, since RFC 9112 §6.3 leaves the choice, and a receiver that says its length twice
+is about to say it differently.
 """
 
 import asyncio
@@ -57,10 +58,8 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._parser = httptools.HttpResponseParser(self)
-        # Folded headers, bare line feeds and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-        )
+        # Folded headers and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
+        self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_spaces_after_chunk_size=True)
         self._state = NEW
         # What came since the last interim answer, up to the piece with the head's end.
         self._head = bytearray()
@@ -123,6 +122,11 @@ class Connection(asyncio.BufferedProtocol):
         self._spent = 0.0
         self._framed = False
         self._fault = ""
+        self._take_bare_line_feeds(True)
+
+    def _take_bare_line_feeds(self, taken: bool) -> None:
+        """Old, not wrong either, but in a head alone: behind a chunk they would hide that its size is one too large."""
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=taken)
 
     def listen_on(self, deadline: float) -> asyncio.Future[Answer]:
         """After a `no_response`: keep listening for the late answer of the same request."""
@@ -289,6 +293,7 @@ class Connection(asyncio.BufferedProtocol):
         answer.answered_at = time.perf_counter()
         self._overhead = 0
         self._state = RECEIVING
+        self._take_bare_line_feeds(False)
         if status == 101:
             self._fail("bad_response", detail="it switches protocols (101), which was not asked for")
 

@@ -203,6 +203,10 @@ says("/cr-cr-lf", b"HTTP/1.1 200 OK\r\nX-E:\r\r\nContent-Length: 2\r\n\r\nok", c
 says("/cr-cr-lf-sized", b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\nX-E:\r\r\nX-B: 1\r\nX-C: 2\r\n\r\nok ok")
 says("/cr-cr-lf-in-the-body", b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nok\r\r\nok")
 says("/fold-in-an-interim", b"HTTP/1.1 100 Continue\r\n \r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+says("/chunk-one-short", _CHUNKED + b"1\r\nok\r\n0\r\n\r\n", closes=False)
+says("/chunk-one-long", _CHUNKED + b"3\r\nok\r\n0\r\n\r\n", closes=False)
+says("/chunk-bare-lf", _CHUNKED + b"2\r\nok\n0\r\n\r\n", closes=False)
 says(
     "/padded-chunks",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2   \r\nok\r\n0 ;a=b\r\n\r\n",
