@@ -59,7 +59,10 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: Any = None
         self._parser = httptools.HttpResponseParser(self)
         # Folded headers and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
-        self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_spaces_after_chunk_size=True)
+        # An interim answer that says "close" means the one behind it; what comes behind that is a fault all the same.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_spaces_after_chunk_size=True, lenient_keep_alive=True
+        )
         self._state = NEW
         # What came since the last interim answer, up to the piece with the head's end.
         self._head = bytearray()
@@ -67,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._interims = 0
         self._spent = 0.0  # seconds of the loop that interim answers took
         self._framed = False
+        self._last = False  # an interim answer said that the connection ends with this exchange
         self._unsent = False
         self._fault = ""
         self._early = b""
@@ -120,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head.clear()
         self._overhead = self._interims = 0
         self._spent = 0.0
-        self._framed = False
+        self._framed = self._last = False
         self._fault = ""
         self._take_bare_line_feeds(True)
 
@@ -315,9 +319,10 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         if self._state == RECEIVING:
             self._state = DONE
-            self.reusable = self._parser.should_keep_alive()
+            self.reusable = self._parser.should_keep_alive() and not self._last
         elif self._state == WAITING and not self._fault:  # an interim answer
             self._interims += 1
+            self._last = self._last or not self._parser.should_keep_alive()
             del self._head[: head.size(self._head)]
             self._framed = False
             self.answer.declared = None

@@ -256,6 +256,16 @@ says("/101-bare", _BARE_101 + b"\r\n", closes=False)
 says("/101-close", _BARE_101 + b"Connection: close\r\n\r\n")
 says("/101-sized", _BARE_101 + b"Content-Length: 5\r\n\r\nhello", closes=False)
 says("/101-chunked", _BARE_101 + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", closes=False)
+says(
+    "/100-close",
+    b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    closes=False,
+)
+says(
+    "/100-of-http10",
+    b"HTTP/1.0 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    closes=False,
+)
 says("/interim-body", b"HTTP/1.1 199 Own\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\n")
 says("/offers-h2", b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nok")
 says("/http10", b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
