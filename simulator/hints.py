@@ -127,7 +127,8 @@ def _class_hint(status: int) -> str:
 
 
 def _redirect_hint(headers: Headers, url: str, message: str) -> str:
-    location = next((value for name, value in headers if name.lower() == "location"), None)
+    # What stands round a value is kept, as it came, but not part of it; of a fold that is a line end, too.
+    location = next((value.strip(" \t\r\n") for name, value in headers if name.lower() == "location"), None)
     if location == "" or " points to an empty Location;" in message:
         return "The Location of this redirect is empty: answer with 2xx, or register the final URL of the receiver."
     if location is None and " points to " in message and " points to nowhere;" not in message:

@@ -86,7 +86,10 @@ def _name_status(outcome: Outcome, pairs: Sequence[tuple[bytes, bytes]]) -> None
         location = next((value for name, value in pairs if name.lower() == b"location"), b"nowhere")
         outcome.error = "redirect"
         outcome.message = message(
-            "redirect", address=outcome.remote_address, status=status, location=location.decode("latin-1")
+            "redirect",
+            address=outcome.remote_address,
+            status=status,
+            location=location.strip(b" \t\r\n").decode("latin-1"),
         )
     else:
         outcome.error = "status"

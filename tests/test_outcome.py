@@ -44,6 +44,9 @@ def test_any_other_status_is_named_with_its_reason(status: int, reason: bytes) -
         ([(b"LOCATION", b"/there")], "/there"),
         ([(b"X", b"/x")] * HEADERS_KEPT + [(b"Location", b"/far")], "/far"),
         ([(b"X", b"/x")], "nowhere"),
+        ([(b"Location", b"/there \t")], "points to /there;"),
+        ([(b"Location", b"\r\n /there")], "points to /there;"),
+        ([(b"Location", b" ")], "an empty Location"),
     ],
 )
 def test_a_redirect_says_where_it_leads(headers: Pairs, place: str) -> None:
