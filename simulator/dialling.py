@@ -152,11 +152,14 @@ async def dial(
         for tried, (family, sockaddr) in enumerate(candidates):
             try:
                 limit = min(began + STEP_LIMIT, deadline) - time.perf_counter()
-                return await _connected(dialled, family, sockaddr, limit / (len(candidates) - tried), judge)
+                dialled.sock = await _connected(
+                    dialled, family, sockaddr, limit / (len(candidates) - tried), judge
+                )
+                return dialled.sock
             except WireFailure as failure:
                 worst = _more_telling(worst, failure)
     finally:
-        if worst is None or worst.code != "blocked_self" and worst.code != "blocked_target":
+        if dialled.sock or worst is None or worst.code not in ("blocked_self", "blocked_target"):
             dialled.phases["connect"] = (time.perf_counter() - began) * 1000
     assert worst is not None
     dialled.address = str(worst.address)

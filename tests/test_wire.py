@@ -270,6 +270,7 @@ async def test_of_several_addresses_only_an_allowed_one_is_dialled(faulty: Fault
     transport = Transport(resolve=resolving(["169.254.169.254", "127.0.0.1"]))
     outcome = await sent(transport, faulty.url("/", host="mixed.test"))
     assert (outcome.error, outcome.remote_address) == (None, f"127.0.0.1:{faulty.port}")
+    assert list(outcome.phases) == ["dns", "connect", "send", "wait", "receive"]
     await transport.aclose()
 
 
