@@ -157,7 +157,7 @@ class Connection(asyncio.BufferedProtocol):
         elif not answer.sent_at:
             self._fail("send_timeout", seconds=limit)
         else:
-            self._fail("no_response", seconds=limit)
+            self._fail("no_response", seconds=limit, detail=self._what_came())
 
     @property
     def silent(self) -> bool:
@@ -419,11 +419,16 @@ class Connection(asyncio.BufferedProtocol):
             elif exc is not None:
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
             else:
-                count = len(self._head)
-                part = f" ({count:,} byte{'s' if count > 1 else ''} of one came)" if count else ""
-                self._fail("closed_before_response", detail=part)
+                self._fail("closed_before_response", detail=self._what_came())
         elif self._is_awaited():
             self._end()
+
+    def _what_came(self) -> str:
+        """Of an answer that has no head yet."""
+        if self._interims:
+            return f" ({self._interims:,} interim answer{'s' if self._interims > 1 else ''} came)"
+        count = len(self._head)
+        return f" ({count:,} byte{'s' if count > 1 else ''} of one came)" if count else ""
 
     def _refused_unread(self, exc: Exception) -> bool:
         """Whether a reset is how a receiver closed that refused a request it had not read.

@@ -105,7 +105,7 @@ _LIST = (
     Failure(
         "no_response",
         "No answer in time",
-        "{address} took the request but gave no answer within {seconds}.",
+        "{address} took the request but gave no answer within {seconds}{detail}.",
         "Answer 2xx at once and do the work afterwards (queue, background task), or raise the endpoint's"
         " timeout.",
         "The deadline passed before the headers of an answer were complete.",

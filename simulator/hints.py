@@ -43,6 +43,11 @@ def hint_for(
         return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
     if code == "tls_failed":
         return _tls_hint(message)
+    if code in ("no_response", "closed_before_response") and " of one came" in message:
+        return (
+            "An answer began, but the empty line that ends its headers did not come: send \\r\\n\\r\\n behind the last"
+            " one. If you do, the receiver's own output should say what held it up."
+        )
     if code in ("reset", "closed_before_response") and url.startswith("http:"):
         return f"{FAILURES[code].hint} If this port speaks TLS: use https in the URL."
     if code == "interrupted" and last:

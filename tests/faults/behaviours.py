@@ -142,6 +142,8 @@ async def rst_unsized(visit: Visit) -> None:
 
 says("/close-now", b"")
 says("/close-headers", b"HTTP/1.1 200 OK\r\nX-Half: ")
+says("/no-empty-line", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nok", closes=False)
+says("/no-empty-line-and-closes", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nok")
 says("/short-cl", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nseven 7")
 says("/short-chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nseven 7\r\n")
 says("/unsized", b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
@@ -256,6 +258,7 @@ says("/101-bare", _BARE_101 + b"\r\n", closes=False)
 says("/101-close", _BARE_101 + b"Connection: close\r\n\r\n")
 says("/101-sized", _BARE_101 + b"Content-Length: 5\r\n\r\nhello", closes=False)
 says("/101-chunked", _BARE_101 + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", closes=False)
+says("/100-and-closes", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
 says(
     "/100-close",
     b"HTTP/1.1 100 Continue\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
