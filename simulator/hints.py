@@ -48,8 +48,8 @@ def hint_for(
             "An answer began, but the empty line that ends its headers did not come: send \\r\\n\\r\\n behind the last"
             " one. If you do, the receiver's own output should say what held it up."
         )
-    if code in ("reset", "closed_before_response") and url.startswith("http:"):
-        return f"{FAILURES[code].hint} If this port speaks TLS: use https in the URL."
+    if code in ("reset", "closed_before_response"):
+        return f"{FAILURES[code].hint} {_UNANSWERED[url.startswith('https:')]}"
     if code == "interrupted" and last:
         return "Nothing further is sent. If your receiver has not processed it, resend the event."
     if code == "internal_error" and "descriptors" in message:
@@ -58,6 +58,11 @@ def hint_for(
         return f"{FAILURES[code].hint} The 410 has paused the endpoint: answer 2xx, then resume it."
     return FAILURES[code].hint
 
+
+_UNANSWERED = {
+    False: "If this port speaks TLS: use https in the URL.",
+    True: "A demand for a client certificate can end like this, too; the simulator offers none.",
+}
 
 # nginx, Go, Apache and Tomcat, each in its own words.
 _WANTS_TLS = re.compile(

@@ -123,6 +123,8 @@ LOCAL = "http://localhost:3000/webhook"
         ("closed_before_response", {}, "use https"),
         ("reset", {}, "use https"),
         ("reset", {"url": "https://localhost/"}, "its own output"),
+        ("reset", {"url": "https://localhost/"}, "a client certificate"),
+        ("closed_before_response", {"url": "https://localhost/"}, "a client certificate"),
         ("closed_before_response", {"message": "… (25 bytes of one came)."}, "empty line"),
         ("no_response", {"message": "… within 2 s (1 byte of one came)."}, "empty line"),
     ],
