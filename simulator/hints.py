@@ -50,6 +50,11 @@ def hint_for(
         )
     if code in ("reset", "closed_before_response"):
         return f"{FAILURES[code].hint} {_UNANSWERED[url.startswith('https:')]}"
+    if code == "dns_failed" and _NO_RESOLVER.search(message):
+        return (
+            "The resolver of this machine could not tell: check the network, the VPN and the resolver's settings."
+            " localhost and addresses need no resolver."
+        )
     if code == "interrupted" and last:
         return "Nothing further is sent. If your receiver has not processed it, resend the event."
     if code == "internal_error" and "descriptors" in message:
@@ -63,6 +68,8 @@ _UNANSWERED = {
     False: "If this port speaks TLS: use https in the URL.",
     True: "A demand for a client certificate can end like this, too; the simulator offers none.",
 }
+# glibc and musl, each in its own words.
+_NO_RESOLVER = re.compile(r"Temporary failure|Try again|Non-recoverable")
 
 # nginx, Go, Apache and Tomcat, each in its own words.
 _WANTS_TLS = re.compile(

@@ -127,6 +127,9 @@ LOCAL = "http://localhost:3000/webhook"
         ("closed_before_response", {"url": "https://localhost/"}, "a client certificate"),
         ("closed_before_response", {"message": "… (25 bytes of one came)."}, "empty line"),
         ("no_response", {"message": "… within 2 s (1 byte of one came)."}, "empty line"),
+        ("dns_failed", {}, "spelling"),
+        ("dns_failed", {"message": "… Temporary failure in name resolution."}, "resolver of this machine"),
+        ("dns_failed", {"message": "… Try again."}, "resolver of this machine"),
     ],
 )
 def test_the_hint_names_the_cure_of_this_very_failure(code: str, facts: dict, cure: str) -> None:
