@@ -34,6 +34,8 @@ def hint_for(
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if code == "bad_response" and status_code == 101:
         return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
+    if code == "bad_response" and status_code is None and body.startswith(b"HTTP/1."):
+        return _head_hint(message)
     if code == "bad_response" and status_code is not None:
         return "Its head is valid, its body is not: send a Content-Length that counts bytes, or valid chunks."
     if code == "tls_failed" and "perhaps this port does not speak TLS" in message:
@@ -62,6 +64,18 @@ def hint_for(
     if status_code == 410:
         return f"{FAILURES[code].hint} The 410 has paused the endpoint: answer 2xx, then resume it."
     return FAILURES[code].hint
+
+
+def _head_hint(message: str) -> str:
+    if "Content-Length" in message or "Transfer-Encoding" in message:
+        return (
+            "Send the length of the body once, in bytes, as Content-Length or as chunks: one of the two. A proxy or"
+            " middleware that adds its own beside yours does this."
+        )
+    return (
+        "This is an HTTP server, but the head of its answer is not valid: correct what the message names. Its first"
+        " bytes are kept with the attempt."
+    )
 
 
 _UNANSWERED = {

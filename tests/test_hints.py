@@ -113,6 +113,9 @@ LOCAL = "http://localhost:3000/webhook"
         ),
         ("bad_response", {"body": b"\x15\x03\x01\x00\x02"}, "https://localhost:3000/webhook"),
         ("bad_response", {"status_code": 101}, "upgrade"),
+        ("bad_response", {"body": b"HTTP/1.1 200 OK\r\nno colon"}, "correct what the message names"),
+        ("bad_response", {"body": b"HTTP/1.1 2", "message": "… Duplicate Content-Length."}, "one of the two"),
+        ("bad_response", {"body": b"SSH-2.0-OpenSSH_9.6"}, "port of an HTTP server"),
         (
             "tls_failed",
             {"url": "https://localhost:3000/", "message": "… this port does not speak TLS."},
