@@ -1,12 +1,12 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
 The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
-rewrites folded headers. llhttp alone is too trusting in seven places, which are checked here: versions other than
+rewrites folded headers. llhttp alone is too trusting in eight places, which are checked here: versions other than
 HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, an empty
-header that ends in CR CR LF (it takes it for the head's end), a space before the colon of a header that it knows, a
-body after an interim answer, and a bare line feed behind a chunk. In one it is stricter than it must be: two equal
-Content-Lengths stay a `bad_response`, since RFC 9112 §6.3 leaves the choice, and a receiver that says its length twice
-is about to say it differently.
+header that ends in CR CR LF (it takes it for the head's end), a bare CR before a value (it drops it), a space before
+the colon of a header that it knows, a body after an interim answer, and a bare line feed behind a chunk. In one it is
+stricter than it must be: two equal Content-Lengths stay a `bad_response`, since RFC 9112 §6.3 leaves the choice, and a
+receiver that says its length twice is about to say it differently.
 """
 
 import asyncio
@@ -380,6 +380,8 @@ class Connection(asyncio.BufferedProtocol):
             return "its reason holds a NUL byte"
         if head.has_double_return(came):
             return "a line of its head ends in two carriage returns"
+        if head.has_lone_return(came):
+            return "a carriage return stands alone in its head"
         for name, value in answer.headers:
             if b"\0" in value:
                 return "a header holds a NUL byte"

@@ -27,6 +27,13 @@ def has_double_return(data: bytes | bytearray) -> bool:
     return b"\r\r" in data and b"\r\r" in data[: size(data)].lstrip(b"\r\n")
 
 
+def has_lone_return(data: bytes | bytearray) -> bool:
+    """A CR in it that ends no line: what stands behind it is not where it seems to be."""
+    if not _LONE_RETURN.search(data):
+        return False
+    return _LONE_RETURN.search(data[: size(data)].lstrip(b"\r\n")) is not None
+
+
 def folded_headers(data: bytes | bytearray) -> list[tuple[bytes, bytes]] | None:
     """Its headers with every line end in their values kept, as one who parses them would not; None if no line is folded.
 
@@ -54,6 +61,7 @@ def storable(length: bytes) -> int | None:
 
 
 _PROTOCOL = re.compile(rb"[\r\n]*HTTP/")
+_LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
 _WHOLE = re.compile(rb"[\r\n]*[^\r\n].*?\n\r?\n", re.DOTALL)
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")

@@ -81,3 +81,13 @@ def test_two_returns_at_the_end_of_a_line_count_in_the_head_alone() -> None:
         False,
         False,
     ]
+
+
+def test_a_return_that_ends_no_line_counts_in_the_head_alone() -> None:
+    alone = b"HTTP/1.1 200 OK\r\nContent-Length:\r 2\r\n\r\nok"
+    assert [head.has_lone_return(said) for said in (alone, b"\r" + ONE, ONE + b"a\rb", ONE)] == [
+        True,
+        False,
+        False,
+        False,
+    ]

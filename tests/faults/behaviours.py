@@ -201,6 +201,8 @@ says("/no-colon", b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 2\r\n\r\
 says("/space-colon", b"HTTP/1.1 200 OK\r\nX-Space : a\r\nContent-Length: 2\r\n\r\nok")
 says("/space-colon-known", b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
 says("/bare-cr", b"HTTP/1.1 200 OK\r\nX-Cr: a\rb\r\nContent-Length: 2\r\n\r\nok")
+says("/bare-cr-first", b"HTTP/1.1 200 OK\r\nContent-Length:\r 2\r\n\r\nok")
+says("/bare-cr-in-the-body", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\no\rk\r")
 says("/cr-cr-lf", b"HTTP/1.1 200 OK\r\nX-E:\r\r\nContent-Length: 2\r\n\r\nok", closes=False)
 says("/cr-cr-lf-sized", b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\nX-E:\r\r\nX-B: 1\r\nX-C: 2\r\n\r\nok ok")
 says("/cr-cr-lf-in-the-body", b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nok\r\r\nok")
