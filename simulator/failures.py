@@ -203,7 +203,9 @@ FAILURES: dict[str, Failure] = {failure.code: failure for failure in _LIST}
 """code → Failure, in the order of the contract."""
 
 CODES: tuple[str, ...] = tuple(FAILURES)
-LONGEST_LOCATION = 2048  # characters of it in a sentence; as it came it stands among the headers
+LONGEST_QUOTE = (
+    2048  # characters of what a receiver says in a sentence of ours; as it came it stands in its answer
+)
 DELETED = "The endpoint was deleted during this attempt; your receiver may or may not have processed it."
 
 
@@ -223,7 +225,9 @@ def message(code: str, **facts: object) -> str:
         detail = detail.removesuffix(".")  # some libraries give whole sentences
         facts["detail"] = _tls_in_words(detail) if code == "tls_failed" else detail
     if code == "redirect":
-        facts["location"] = in_ascii(str(facts["location"]))[:LONGEST_LOCATION] or "an empty Location"
+        facts["location"] = in_ascii(str(facts["location"]))[:LONGEST_QUOTE] or "an empty Location"
+    if "status" in facts:
+        facts["status"] = str(facts["status"])[:LONGEST_QUOTE]
     return FAILURES[code].message.format(**facts)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .failures import FAILURES, in_ascii
+from .failures import FAILURES, LONGEST_QUOTE, in_ascii
 from .targets import BadTarget, check_url
 
 Headers = Sequence[tuple[str, str]]
@@ -115,7 +115,9 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 400 and b"DisallowedHost" in body:
         return "Django refused the Host header: add the URL's host to ALLOWED_HOSTS of your receiver."
     if status == 405:
-        allowed = ", ".join(value for name, value in headers if name.lower() == "allow")
+        allowed = ", ".join(value.strip() for name, value in headers if name.lower() == "allow")[
+            :LONGEST_QUOTE
+        ]
         return "Deliveries are POST requests: let this route accept POST" + (
             f" (it allows {allowed})." if allowed else "."
         )

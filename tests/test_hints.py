@@ -149,6 +149,11 @@ def test_no_url_and_no_location_can_make_a_hint_fail(url: str, location: str) ->
         assert hint_for(code, url=url, status_code=302, headers=[("Location", location)], body=b"\xff")
 
 
+def test_an_allow_of_any_length_leaves_the_hint_one_that_can_be_read() -> None:
+    hint = hint_for("status", status_code=405, headers=[("Allow", "GET, " * 20_000)])
+    assert "it allows GET, " in hint and len(hint) < 2200
+
+
 def test_the_flaky_receiver_is_not_blamed_for_what_it_does_on_purpose() -> None:
     body = b'{"error": {"code": "FAIL_FIRST"}}'
     assert "on purpose" in hint_for("status", status_code=500, body=body)

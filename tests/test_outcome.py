@@ -38,6 +38,11 @@ def test_any_other_status_is_named_with_its_reason(status: int, reason: bytes) -
     assert f"{status} {reason.decode()}".strip() in outcome.message and "127.0.0.1:9" in outcome.message
 
 
+def test_a_reason_of_any_length_leaves_the_sentence_one_that_can_be_read() -> None:
+    outcome = recorded(answered(500, b"r" * 90_000))
+    assert len(outcome.reason) == 90_000 and len(outcome.message) < 2200
+
+
 @pytest.mark.parametrize(
     ("headers", "place"),
     [
