@@ -142,6 +142,9 @@ def _tls_failure(error: Exception, host: str, address: str) -> WireFailure:
     if isinstance(error, ssl.SSLCertVerificationError):
         code = _VERIFY_CODES.get(error.verify_code, "tls_untrusted")
         return WireFailure(code, "tls", host=host, detail=error.verify_message)
+    if isinstance(error, ssl.SSLZeroReturnError):  # to OpenSSL a clean end, so it has no reason
+        detail = "the receiver ended the handshake (ALERT_CLOSE_NOTIFY)"
+        return WireFailure("tls_failed", "tls", address=address, detail=detail)
     if isinstance(error, ssl.SSLError) and error.reason not in _NOT_TLS:
         return WireFailure("tls_failed", "tls", address=address, detail=error.reason or str(error))
     if isinstance(error, ssl.SSLError):

@@ -171,6 +171,7 @@ async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
 @pytest.mark.parametrize(
     ("alert", "words", "cure"),
     [
+        (0, "ended the handshake (ALERT_CLOSE_NOTIFY).", "its own log"),
         (40, "no common ground", "No cipher"),
         (70, "no version of TLS", "TLS 1.2"),
         (112, "does not know the host name", "server block"),
@@ -182,7 +183,7 @@ async def test_r28_an_alert_proves_tls_and_has_a_cure_of_its_own(
 ) -> None:
     async def alerts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65_536)
-        writer.write(b"\x15\x03\x03\x00\x02\x02%c" % alert)
+        writer.write(b"\x15\x03\x03\x00\x02%c%c" % (2 if alert else 1, alert))  # close_notify is a warning
 
     async with listening(alerts) as port:
         url = f"https://localhost:{port}/"
