@@ -283,8 +283,8 @@ says(
 
 @at("/bad-drips")
 async def bad_drips(visit: Visit) -> None:
-    for byte in b"http/1.1 200 OK\r\n":
-        await visit.say(bytes([byte]))
+    for drip in (b"h", b"ttp/1.1 ", b"200 OK\r", b"\n"):
+        await visit.say(drip)
         await asyncio.sleep(0.003)
     await asyncio.Event().wait()
 
