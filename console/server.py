@@ -7,7 +7,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -159,12 +159,18 @@ class Server(Daphne):
             if isinstance(client, Socket) and client.state == client.STATE_OPEN:
                 client.sendCloseFrame(code=GOING_AWAY)  # else it would look like a broken line
         # A request whose head is still arriving has no application yet; Daphne's own loop stumbles over those.
-        running = [
-            known["application_instance"]
-            for known in self.connections.values()
+        running = {
+            client: known["application_instance"]
+            for client, known in self.connections.items()
             if "application_instance" in known
-        ]
-        for application in running:
+        }
+        await _ended(one for client, one in running.items() if not isinstance(client, Socket))
+        for application in running.values():
             application.cancel()
-        if running:
-            await asyncio.wait(running, timeout=GOODBYE_S)
+        await _ended(running.values())
+
+
+async def _ended(applications: "Iterable[asyncio.Future[Any]]") -> None:
+    """For a moment: what the engine's end has set free, a check under way for one, is still to be answered."""
+    if waited_for := list(applications):
+        await asyncio.wait(waited_for, timeout=GOODBYE_S)

@@ -26,6 +26,8 @@ django.setup()
 from console import listening
 from console.server import Server
 
+over = asyncio.Event()
+
 def say(what):
     print(what, flush=True)
 
@@ -38,6 +40,11 @@ async def page(scope, receive, send):
             await asyncio.Event().wait()
         finally:
             say("page ended")
+    if scope["path"] == "/late":
+        say("waits")
+        await over.wait()
+        for _ in range(3):  # what it waited for comes back from a thread, and so does its answer
+            await asyncio.to_thread(int)
     size, more = 0, True
     while more:
         event = await receive()
@@ -64,6 +71,7 @@ async def started():
 
 async def stopping():
     say("engine stopped")
+    over.set()
 
 bound = listening.bind("127.0.0.1", 0)
 port = bound.getsockname()[1]  # the server closes it for the reactor's own copy
@@ -200,6 +208,17 @@ def test_on_the_way_down_the_engine_ends_first_and_then_pages_that_would_not(
         with pytest.raises(ConnectionClosed) as closed:
             talking.recv(5)
         assert closed.value.rcvd.code == 1001
+
+
+def test_a_page_that_waited_for_the_engines_end_is_still_answered(
+    make_program: Callable[..., Program],
+) -> None:
+    program = make_program()
+    with closing(http.client.HTTPConnection("127.0.0.1", program.port, timeout=5)) as client:
+        client.request("GET", "/late")
+        wait_until(lambda: "waits" in program.said)
+        assert program.end() == ["engine stopped", "failure None"]
+        assert client.getresponse().status == 200
 
 
 def test_a_start_that_fails_ends_it_and_is_told_to_who_started_it(
