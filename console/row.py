@@ -17,7 +17,10 @@ DOTS = 8  # more attempts than these are shown as numbers
 
 
 def html(delivery: Delivery) -> SafeString:
-    """Wants its endpoint at hand. Foreign are type, place and result only, and escaped; the rest is our own."""
+    """Wants its endpoint at hand, and its interrupted attempts where it `has_others`.
+
+    Foreign are type, place and result only, and escaped; the rest is our own.
+    """
     state = words.state(delivery)
     name, word = words.STATES[state]
     return mark_safe(
@@ -63,4 +66,12 @@ def dots(delivery: Delivery) -> list[str]:
     last = "failed" if delivery.status in ("pending", "cancelled") else delivery.status
     if delivery.last_error == "interrupted" and delivery.status == "pending":
         last = "interrupted"
-    return ["failed"] * (made - 1) + [last] * bool(made) + ["left"] * left
+    interrupted = {attempt.number for attempt in getattr(delivery, "interrupted", ())}
+    before = ["interrupted" if number in interrupted else "failed" for number in range(1, made)]
+    return before + [last] * bool(made) + ["left"] * left
+
+
+def has_others(delivery: Delivery) -> bool:
+    """Not all its unsuccessful attempts are failed automatic ones: some may have been interrupted."""
+    unsuccessful = delivery.attempt_count - (delivery.status in ("sending", "succeeded"))
+    return unsuccessful > delivery.failed_count

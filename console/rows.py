@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 from django.utils.safestring import SafeString, mark_safe
 
 from simulator import feed
-from simulator.models import Delivery, Endpoint
+from simulator.models import Attempt, Delivery, Endpoint
+from simulator.models.attempt import INTERRUPTED
 from simulator.models.delivery import DeliveryQuerySet
 
 from . import row
@@ -23,6 +24,10 @@ _COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "at
 _COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
 # Few endpoints have many rows: by themselves, and not joined to each.
 _ENDPOINTS = Prefetch("endpoint", Endpoint.objects.only("url", "description", "retry_delays", "revision"))
+# Few deliveries have any: only these are asked for them.
+_INTERRUPTED = Prefetch(
+    "attempts", Attempt.objects.filter(status=INTERRUPTED).only("delivery", "number"), to_attr="interrupted"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,15 @@ def _joined(named: Sequence[Any]) -> SafeString:
     return mark_safe("\n".join(filter(None, html.values())))  # None: deleted a moment ago
 
 
-def among(filter: Filter, changed: Sequence[str]) -> DeliveryQuerySet:
+def among(filter: Filter, changed: Sequence[str]) -> list[Delivery]:
     """Those of these few deliveries that the filter lets through, with what a row shows and no more."""
     return _shown(filter.among(changed))
 
 
-def _shown(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-    return deliveries.only(*_COLUMNS).prefetch_related(_ENDPOINTS)
+def _shown(deliveries: DeliveryQuerySet) -> list[Delivery]:
+    found = list(deliveries.only(*_COLUMNS).prefetch_related(_ENDPOINTS))
+    prefetch_related_objects([each for each in found if row.has_others(each)], _INTERRUPTED)
+    return found
 
 
 def drawn(delivery: Delivery) -> str:

@@ -1,6 +1,7 @@
 """The rows of a list: drawn once, and never older than the number that goes with them."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -46,3 +47,17 @@ def test_a_row_that_is_deleted_while_the_list_is_read_is_left_out(attempted: Mak
     deleted.event.delete()
     html = rows._joined(named)
     assert html.count("<li") == 1 and kept.pk in html
+
+
+def test_an_attempt_that_was_interrupted_is_shown_as_such_also_when_others_came_after_it(
+    attempted: Make, django_assert_num_queries: Callable[..., AbstractContextManager[None]]
+) -> None:
+    for _ in range(3):
+        cut_off = attempted("pending", status="interrupted", status_code=None, error="interrupted")
+        attempted(delivery=attempted("pending", delivery=cut_off, status_code=500, error="status"))
+    dots = '<i class="interrupted"></i><i class="failed"></i><i class="succeeded"></i>'
+    with django_assert_num_queries(5):  # however many there are
+        assert rows.page(Filter()).html.count(dots) == 3
+    attempted(delivery=attempted("pending", status_code=500, error="status"))
+    with django_assert_num_queries(4):
+        assert '<i class="failed"></i><i class="succeeded"></i>' in rows.page(Filter()).html
