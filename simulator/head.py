@@ -63,5 +63,5 @@ def storable(length: bytes) -> int | None:
 _PROTOCOL = re.compile(rb"[\r\n]*HTTP/")
 _LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
 _WHOLE = re.compile(rb"[\r\n]*[^\r\n].*?\n\r?\n", re.DOTALL)
-_FOLD = re.compile(rb"\r?\n[ \t]")
+_FOLD = re.compile(rb"\n[ \t]")  # whatever stands before it: so it begins with a letter to look for
 _UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")
