@@ -11,6 +11,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from ..receiving import some_turns, stop_accepting
+from . import framing  # noqa: F401  (its behaviours)
 from .behaviours import BEHAVIOURS, BOMBS, CLOSES, MIB, UNREAD, Visit, gzipped_zeros
 
 
