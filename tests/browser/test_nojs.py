@@ -43,3 +43,16 @@ async def test_request_response_and_signature_are_read_without_a_script(
         above, below = [await page.locator(part).bounding_box() for part in ("#receiver", "#filter")]
         assert above and below and above["y"] + above["height"] <= below["y"]
     await expect(page.locator(f'[data-delivery-id="{delivery}"]')).to_be_visible()
+
+
+async def test_an_endpoint_is_deleted_without_a_script_and_asked_about_first(
+    server: Server, receiver: Receiver, scriptless: Page
+) -> None:
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json["id"]
+    await scriptless.goto(f"{server.url}/endpoints/{endpoint}/")
+    await scriptless.get_by_role("button", name="Delete").click()
+    await expect(scriptless.get_by_role("heading", name="Delete")).to_be_visible()
+    assert server.api("GET", f"/webhooks/{endpoint}").status == 200
+    await scriptless.get_by_role("button", name="Delete endpoint").click()
+    await expect(scriptless).to_have_url(f"{server.url}/endpoints/")
+    assert server.api("GET", f"/webhooks/{endpoint}").status == 404
