@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
+from tests.waiting import wait_until
 
 TYPE = "t" * 98 + ".x"
 
@@ -37,11 +38,15 @@ async def test_the_console_shows_what_went_where(
     await page.set_viewport_size({"width": width, "height": 800})
     path = f"/webhooks/{endpoint['id']}/test"
     delivery = server.api("POST", path, {"type": TYPE}).json["id"]
+    # What is measured is not to be drawn anew meanwhile.
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded")
     await page.goto(f"{server.url}/?open={delivery}")
     heading = page.locator(".detail h2")
     await expect(heading).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    right = (await heading.bounding_box() or {})["x"] + (await heading.bounding_box() or {})["width"]
+    whole = await heading.bounding_box()
+    assert whole
+    right = whole["x"] + whole["width"]
     for part in (".type", ".arrow", ".to"):
         box = await heading.locator(part).bounding_box()
         assert box and box["width"] > 10 and box["x"] + box["width"] <= right + 1, part
