@@ -296,6 +296,16 @@ def test_a_rare_pair_of_characters_is_found_without_a_look_at_every_delivery(end
     ]
 
 
+def test_a_text_with_nul_in_it_does_not_break_the_search_for_one_character(endpoint, monkeypatch):
+    monkeypatch.setattr(search, "FEW", 0)
+    monkeypatch.setattr(search, "NEWEST", 1)
+    made = [accept(endpoint, body).pk for body in (b"<q\0z>", b"<qy\0>", b"<\xffq\xfe\xfd>", b"<q>", b"<>")]
+    Delivery.objects.update(status="succeeded", due_at=None)
+    assert searchable.index_some()
+    found = search.newest(Delivery.objects.all(), search.Filters(q="q"), None, 10)
+    assert {each.pk for each in found} >= {made[2], made[3]}
+
+
 async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):
     await in_db(lambda: endpoint.change(retry_delays=[]))
     receiver.answer(Answer(500, b"first failure"), Answer(200, b"second answer"))
