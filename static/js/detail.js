@@ -29,9 +29,13 @@ function tell(data) {
   say(data.said);
 }
 
+// What was overtaken by something newer, as a click's answer by the result of that click, takes nothing back.
 function merge(fresh) {
+  const { seq, chosen } = article().dataset;
+  const overtaken = Number(fresh.dataset.seq) < Number(seq);
+  if (overtaken && fresh.dataset.chosen === chosen) return;
   Object.assign(article().dataset, fresh.dataset);
-  tell(fresh.dataset);
+  if (!overtaken) tell(fresh.dataset);
   for (const part of fresh.querySelectorAll("[data-part]")) {
     const name = part.dataset.part;
     const now = essence(part);

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
@@ -72,6 +72,34 @@ async def test_the_same_result_of_another_attempt_is_said_again(
         await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
         [line] = [line for line in await page.evaluate("spoken") if "Nothing listens" in line]
         assert line.endswith("1 retry left.")
+
+
+async def test_an_answer_that_was_overtaken_takes_nothing_back(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    id = server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"]
+    page = await listening(browser_page, f"{server.url}/?open={id}")
+    lane = page.locator(".lane a")
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+    await expect(lane).to_have_count(1)
+    overtaken = await page.locator(".detail").evaluate("article => article.outerHTML")
+
+    async def answer_late(route: Route) -> None:
+        await route.fetch()
+        await expect(lane).to_have_count(2)
+        await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+        await route.fulfill(body=overtaken, content_type="text/html")
+
+    await page.route("**/retry/", answer_late)
+    await page.evaluate("""() => {
+      spoken.length = 0;
+      window.answer = new Promise((done) => document.addEventListener("htmx:beforeSwap", ({ detail }) =>
+        detail.pathInfo.requestPath.endsWith("/retry/") && done()));
+    }""")
+    await page.get_by_role("button", name="Retry now").click()
+    await page.evaluate("answer")
+    assert await lane.count() == 2
+    assert len([line for line in await page.evaluate("spoken") if "answered 500" in line]) == 1
 
 
 async def test_what_became_of_a_click_on_send_is_said_in_a_place_that_stays(
