@@ -174,7 +174,9 @@ _NUL = (
     "Contains NUL (\\u0000), which many receivers and databases refuse. Send it as raw_body if you need it."
 )
 _SURROGATE = "Contains half a surrogate pair (\\ud800 to \\udfff), which has no UTF-8 form."
-_TOO_LARGE = "This number is too large: most receivers would read it as infinity. Send it as a text."
+_TOO_LARGE = (
+    "This number is too large: most receivers would read it as infinity. Use a smaller one, or a text."
+)
 _TOO_DEEP = f"Nested deeper than {MAX_DEPTH} levels."
 
 

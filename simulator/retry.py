@@ -1,7 +1,7 @@
 """When the next attempt is due: the timetable and Retry-After. Pure arithmetic; knows no rows and no clock."""
 
-import math
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,8 +33,7 @@ def wait_asked(header: str | None, now: datetime) -> float | None:
     """
     text = (header or "").strip(" \t")
     if _SECONDS.fullmatch(text):
-        seconds = float(text)
-        return seconds if math.isfinite(seconds) else None
+        return min(float(text), sys.float_info.max)  # infinity has no JSON
     if not _DATE.fullmatch(text):
         return None
     try:

@@ -1,5 +1,6 @@
 """The timetable and Retry-After, as tables."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -54,7 +55,7 @@ def test_the_scale_makes_the_timetable_faster() -> None:
         ("inf", None),
         ("1e309", None),
         ("1e3", None),
-        ("9" * 400, None),
+        ("9" * 400, sys.float_info.max),
         ("0x10", None),
         ("1_000", None),
         ("٥", None),

@@ -13,6 +13,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
+LONG_S = 30 * 365 * 86400
+
 # fmt: off
 ICONS = (
     "arrow-up", "ban", "braces", "check", "chevron-right", "circle-check", "circle-dashed",
@@ -68,6 +70,8 @@ def seconds(value: float | None) -> str:
         return f"{value:.1f}".removesuffix(".0") + " s"
     if value < 3600:
         return f"{int(value // 60)} min {int(value % 60)} s"
+    if value > LONG_S:
+        return "over 30 years"
     return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from django.test import Client
 
 from console import detail
@@ -74,6 +75,16 @@ def test_a_cut_body_says_how_much_is_missing(attempted: Make) -> None:
     html = shown(delivery)
     assert "256 KiB kept of 1 GiB declared" in html
     assert "248 KiB more" in html and "Show all" in html
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"), [(7200.0, "2 h 0 min; 1 h 0 min"), (1e300, "over 30 years; 1 h 0 min")]
+)
+def test_a_retry_after_says_what_was_asked_and_what_is_waited(
+    attempted: Make, asked: float, words: str
+) -> None:
+    said = {"status_code": 503, "error": "status", "retry_after_asked": asked, "retry_after_used": 3600.0}
+    assert f"Retry-After asked for {words} are waited." in shown(attempted("pending", **said))
 
 
 def response(html: str) -> str:
