@@ -327,6 +327,16 @@ def test_while_it_drains_it_is_not_ready(running: Server, receiver: Receiver):
     assert running.wait() == 0
 
 
+def test_one_that_still_starts_ends_as_well_and_nothing_is_half_done(make_server: Callable[..., Server]):
+    server = make_server(start=False)
+    server.start(ready=False)
+    wait_until((server.data_dir / "engine.lock").exists, 10, "the first thing that it makes")
+    code, _ = server.stop()
+    assert (code, server.output) == (0, "")
+    server.start()
+    assert server.get("/readyz").status == 200
+
+
 def test_an_idle_one_ends_at_once(running: Server):
     code, took = running.stop()
     assert (code, took < 1) == (0, True)

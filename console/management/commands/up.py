@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import sqlite3
 import sys
 import threading
@@ -47,6 +48,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         self._options = options
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server listens to it
         # What a start makes stays: there are no cycles to look for.
         gc.set_threshold(50_000, 20, 50)
         with ExitStack() as held:
