@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError, transaction
@@ -112,22 +112,22 @@ def draw_up(results: Sequence[Result], scale: float) -> Group:
     return group
 
 
-def _zero() -> datetime:
-    """When the monotonic clock was at 0. Should we be held up between the two looks: rather late than early, for a
-    retry is never to be sent before its time."""
+def _zero() -> float:
+    """When the monotonic clock was at 0, in unix seconds. Should we be held up between the two looks: rather late than
+    early, for a retry is never to be sent before its time."""
     monotonic = time.monotonic()
-    return datetime.now(UTC) - timedelta(seconds=monotonic)
+    return time.time() - monotonic
 
 
 def _draw_up(
-    group: Group, result: Result, place: int, zero: datetime, scale: float, *, braked: bool = False
+    group: Group, result: Result, place: int, zero: float, scale: float, *, braked: bool = False
 ) -> None:
-    ended_at = zero + timedelta(seconds=result.ended)
-    end = _ending(result, ended_at, scale, braked)
-    answer = _answer(result)
-    if end.status == "succeeded":
-        group.won.append(_won(result, place, ended_at))
+    answer, ended = _answer(result), zero + result.ended
+    if result.outcome.error is None:  # what comes of it then needs no looking up
+        group.won.append(_won(result, place, written_at(ended)))
     else:
+        ended_at = datetime.fromtimestamp(ended, UTC)
+        end = _ending(result, ended_at, scale, braked)
         group.lost.append(_lost(result, end, place, ended_at))
         group.errors.append(_error(result, end))
     group.answers.append(answer)
@@ -236,9 +236,9 @@ def _error(result: Result, end: Ending) -> Row:
     return result.claim.attempt, out.error, out.message or None, out.phase, end.asked, end.used
 
 
-def _won(result: Result, place: int, ended_at: datetime) -> Row:
+def _won(result: Result, place: int, ended_at: str) -> Row:
     out, claim = result.outcome, result.claim
-    return claim.delivery, claim.number, place, out.status_code, round(out.duration_ms, 3), written(ended_at)
+    return claim.delivery, claim.number, place, out.status_code, round(out.duration_ms, 3), ended_at
 
 
 def _lost(result: Result, end: Ending, place: int, ended_at: datetime) -> Row:
