@@ -422,7 +422,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
             else:
                 self._fail("closed_before_response", detail=self._what_came())
-        elif self._is_awaited():
+        elif self._state == DONE and self._is_awaited():  # a NEW one is `_write`'s to end: it comes yet
             self._end()
 
     def _what_came(self) -> str:

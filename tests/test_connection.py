@@ -82,6 +82,20 @@ async def test_a_fresh_connection_that_dies_is_not_repeated(
     assert len(faulty.requests) == 2
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_who_closes_as_soon_as_it_is_connected_has_not_answered(at_once: bool) -> None:
+    """Its end may be seen between the moment in which a request is begun and that in which it is written."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        ours.setblocking(False)
+        connection = Connection(ours, "127.0.0.1:1", encrypted=False)
+        await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
+        answer = await connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1, at_once=at_once)
+        connection.abort()
+    assert (answer.status, answer.error) in [(None, "closed_before_response"), (None, "reset")]
+
+
 async def test_r32_an_end_that_lies_unread_in_the_kernel_is_seen_before_a_byte_is_sent(
     transport: Transport,
 ) -> None:
