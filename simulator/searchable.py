@@ -173,7 +173,13 @@ def _phrase(text: str) -> str:
 
 def _begun(text: str) -> list[str]:
     """The first trigram that may begin with the text, and the end of those that do."""
-    return [text.lower(), text.lower() + chr(sys.maxunicode)]
+    begun = "".join(map(_folded, text))
+    return [begun, begun + chr(sys.maxunicode)]
+
+
+def _folded(letter: str) -> str:
+    """As FTS5 spells it in a trigram: one letter for one, so ς is σ and µ is μ, but İ and ß stay what they are."""
+    return next((one for one in (letter.casefold(), letter.lower()) if len(one) == 1), letter)
 
 
 _UNCHANGED = re.compile(r"[A-Za-z0-9_./-]+")  # what a column holds as the text has it, JSON or not

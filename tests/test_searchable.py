@@ -70,6 +70,19 @@ async def test_bodies_and_headers_of_request_and_response_are_found_once_indexed
         assert await in_db(lambda text=text: found(text)) == set(), text
 
 
+async def test_one_or_two_letters_of_any_alphabet_are_found_once_indexed(
+    engine, endpoint, receiver, monkeypatch
+):
+    """The index spells some letters as others: as they are folded, not as Python makes them small."""
+    monkeypatch.setattr(search, "NEWEST", 0)  # those are looked at one by one, whatever the index says
+    receiver.answer(Answer(200, b"", ()))
+    delivery = await in_db(lambda: accept(endpoint, "δρόμος, 5 µs, İzmir, ſo, GROẞ, ÅSE".encode()))
+    await engine.drain()
+    await in_db(lambda: wait_until(lambda: indexed() == 1))
+    for text in ("ς", "ος", "µ", "µs", "İ", "İz", "ſo", "ẞ", "Oẞ", "Å", "ÅS", "Ås"):
+        assert await in_db(lambda text=text: found(text)) == {delivery.pk}, text
+
+
 async def test_of_the_usual_headers_what_was_sent_is_found_and_nothing_else(engine, endpoint, receiver):
     receiver.answer(Answer(200, b"", ()))
     usual = await in_db(lambda: accept(endpoint))
