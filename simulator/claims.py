@@ -54,7 +54,8 @@ INSERT INTO simulator_attempt (id, delivery_id, number, trigger, started_at, url
 SELECT v.*, 'sending', '{}', FALSE, 0, FALSE FROM ({values}) AS v"""
 _RELEASE_ATTEMPT = """
 DELETE FROM simulator_attempt WHERE status = 'sending' AND id IN ({values})"""
-# The endpoint may have been paused, and the delivery cancelled, since it was claimed.
+# The endpoint may have been paused, and the delivery cancelled, since it was claimed. The attempt's id is the fence: its
+# number is given again.
 _RELEASE = f"""
 UPDATE simulator_delivery AS d SET seq = column1, attempt_count = d.attempt_count - 1,
   status = CASE WHEN d.cancelling THEN 'cancelled' ELSE 'pending' END,
@@ -62,7 +63,8 @@ UPDATE simulator_delivery AS d SET seq = column1, attempt_count = d.attempt_coun
                 WHEN (SELECT status FROM simulator_endpoint e WHERE e.id = d.endpoint_id) = 'paused'
                 THEN '{written(HELD)}' ELSE column2 END,
   finished_at = CASE WHEN d.cancelling THEN column2 END, cancelling = FALSE
-FROM ({{values}}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4"""
+FROM ({{values}}) AS v WHERE d.id = column3 AND d.status = 'sending' AND d.attempt_count = column4
+  AND EXISTS (SELECT 1 FROM simulator_attempt a WHERE a.id = column5 AND a.status = 'sending')"""
 _WAITING = """
 SELECT d.id, d.failed_count, d.due_at, d.resume_at, e.retry_delays,
        (SELECT max(a.retry_after_used) FROM simulator_attempt a WHERE a.delivery_id = d.id)
@@ -241,9 +243,9 @@ def release(claims: Iterable[Claim], now: datetime) -> None:
     claims = list(claims)
     if not claims:
         return
-    change_many(_RELEASE_ATTEMPT, ((claim.attempt,) for claim in claims))
     pairs = zip(feed.take(len(claims)), claims, strict=True)
-    change_many(_RELEASE, ((seq, written(now), c.delivery, c.number) for seq, c in pairs))
+    change_many(_RELEASE, ((seq, written(now), c.delivery, c.number, c.attempt) for seq, c in pairs))
+    change_many(_RELEASE_ATTEMPT, ((claim.attempt,) for claim in claims))
     feed.announce(due=True)
 
 

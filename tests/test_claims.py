@@ -218,6 +218,20 @@ def test_what_is_given_back_respects_a_pause_and_a_cancel_that_came_meanwhile() 
     assert cancelled.finished_at is not None and not claims.unfinished()
 
 
+def test_a_claim_that_is_given_back_twice_leaves_the_next_one_alone() -> None:
+    """A turn that the engine's end gave up may be committed all the same, and claim again what it gave back."""
+    [delivery] = accept(endpoint())
+    first = claim()
+    with writing():
+        claims.release(first, datetime.now(UTC))
+    [second] = claim()
+    with writing():
+        claims.release(first, soon())
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempt_count) == ("sending", second.number)
+    assert Attempt.objects.get().pk == ids.encode("att", second.attempt)
+
+
 def test_a_claim_whose_delivery_went_on_cannot_be_given_back() -> None:
     [delivery] = accept(endpoint())
     taken = claim()
