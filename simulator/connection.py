@@ -24,8 +24,9 @@ from .failures import message
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
 LINE_WAIT = 0.5
-FREE_S = 0.02
+FREE_S = 0.002
 READ_AT_ONCE = 16 * 1024
+AT_FIRST = 4 * 1024
 
 NEW, WAITING, RECEIVING, DONE = range(4)
 
@@ -39,6 +40,9 @@ class Connection(asyncio.BufferedProtocol):
 
     # Shared by all: a selector loop calls get_buffer, recv_into and buffer_updated without anything in between.
     _buffer = memoryview(bytearray(64 * 1024))
+    # Holds most answers. Of interim ones it holds a hundred, for which the loop stands still a millisecond.
+    _little = _buffer[:AT_FIRST]
+    _floods_rest_until = 0.0  # by the loop's clock: those of all connections are one flood
 
     def __init__(self, sock: socket.socket, address: str, *, encrypted: bool) -> None:
         self.sock = sock
@@ -204,7 +208,9 @@ class Connection(asyncio.BufferedProtocol):
             self._resume_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        # TLS, when it ends, loses what it was not asked for.
+        goes_on = self.encrypted or self._state == RECEIVING or self._head and not self._interims
+        return self._buffer if goes_on else self._little
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._state == DONE:  # nobody asked for these bytes
@@ -357,11 +363,13 @@ class Connection(asyncio.BufferedProtocol):
             self._loop.call_later(LINE_WAIT, self.expire)
 
     def _slow_down(self, took: float) -> None:
-        """Interim answers may come for ever; past the first 20 ms of it they get a twentieth of the loop."""
+        """Interim answers may come for ever; past the first 2 ms of it all who send them share a twentieth of the loop."""
         self._spent += took
         if self._spent > FREE_S and not self.closed:
             self._transport.pause_reading()
-            self._loop.call_later(took * 20, self._resume_reading)
+            begins = max(self._loop.time(), Connection._floods_rest_until)
+            Connection._floods_rest_until = begins + took * 20
+            self._loop.call_at(Connection._floods_rest_until, self._resume_reading)
 
     def _resume_reading(self) -> None:
         if not self.closed:

@@ -26,7 +26,7 @@ IDLE_SECONDS = 4.0
 TICK = 0.05
 SCARCE_FILES = 64
 READ_FIRST = 6
-"""Rounds of the loop, each up to 64 KiB from every connection: more than is kept of a body."""
+"""Rounds of the loop, but for the first each up to 64 KiB from every connection: more than is kept of a body."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulator.connection import LINE_WAIT, Connection
+from simulator.connection import AT_FIRST, FREE_S, LINE_WAIT, Connection
 from simulator.outcome import Outcome
 from simulator.wire import Transport
 
@@ -71,6 +71,29 @@ async def test_a_machine_that_had_no_time_is_no_flood_of_interim_answers(
     outcome, _ = await ends(transport, faulty.url("/103-slowly"))
     assert outcome.status_code == 200 and outcome.error is None
     assert rests and max(rests) < 0.02
+
+
+async def test_r04_many_floods_of_interim_answers_are_one(
+    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each no more is read at once than a moment's work, and together they take no more of the loop than one."""
+    pieces: list[int] = []
+    computed: list[float] = []
+    take, slow_down = Connection._take, Connection._slow_down
+    monkeypatch.setattr(Connection, "_take", lambda self, data: (pieces.append(len(data)), take(self, data)))
+    monkeypatch.setattr(
+        Connection, "_slow_down", lambda self, took: (computed.append(took), slow_down(self, took))
+    )
+    url, many = faulty.url("/1xx-flood"), 20
+    began = asyncio.get_running_loop().time()
+    ended = await asyncio.gather(
+        *(transport.exchange(post(url), owner="one", timeout=1) for _ in range(many))
+    )
+    lasted = asyncio.get_running_loop().time() - began
+    assert {outcome.error for outcome in ended} == {"no_response"}
+    assert max(pieces) <= AT_FIRST
+    # each its own beginning, the piece that goes beyond it included
+    assert sum(computed) <= many * (FREE_S + max(computed)) + lasted / 20
 
 
 async def test_a_fresh_connection_that_dies_is_not_repeated(
