@@ -24,7 +24,7 @@ from .failures import message
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
 LINE_WAIT = 0.5
-FREE_S = 0.002
+FREE_S = 0.01
 READ_AT_ONCE = 16 * 1024
 AT_FIRST = 4 * 1024
 
@@ -363,7 +363,7 @@ class Connection(asyncio.BufferedProtocol):
             self._loop.call_later(LINE_WAIT, self.expire)
 
     def _slow_down(self, took: float) -> None:
-        """Interim answers may come for ever; past the first 2 ms of it all who send them share a twentieth of the loop."""
+        """Interim answers may come for ever; past the first 10 ms of it all who send them share a twentieth of the loop."""
         self._spent += took
         if self._spent > FREE_S and not self.closed:
             self._transport.pause_reading()

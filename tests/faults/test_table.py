@@ -28,19 +28,26 @@ def request(url: str, size: int | None = None) -> httpx.Request:
     return httpx.Request("POST", url, headers={"content-type": "application/json"}, content=content)
 
 
-async def run_all() -> dict[str, tuple[Outcome, float, int]]:
-    """id → what came of the row, seconds it took, connections a second request on it needed in all."""
+async def run_all(at_once: bool) -> dict[str, tuple[Outcome, float, int]]:
+    """id → what came of the row, seconds it took, connections a second request on it needed in all.
+
+    `at_once` as a click is sent, else as everything else is.
+    """
     transport = Transport()
     BOMBS[200] = gzipped_zeros(200)  # on a busy machine it takes longer than a sender has patience
+
+    async def send(url: str, owner: str, size: int | None = None) -> Outcome:
+        sent = request(url, size)
+        headers = [(name.decode(), value.decode()) for name, value in sent.headers.raw]
+        return await transport.post(url, headers, sent.content, owner=owner, timeout=D, at_once=at_once)
 
     async def run(row: dict[str, Any]) -> tuple[Outcome, float, int]:
         async with FaultReceiver() as receiver:  # one each, so that connections can be counted
             began = time.perf_counter()
-            sent = request(receiver.url(row["path"]), row.get("send"))
-            outcome = await transport.exchange(sent, owner=row["id"], timeout=D)
+            outcome = await send(receiver.url(row["path"]), row["id"], row.get("send"))
             took = time.perf_counter() - began
             if "keeps" in row:
-                await transport.exchange(request(receiver.url(row["path"])), owner=row["id"], timeout=D)
+                await send(receiver.url(row["path"]), row["id"])
             return outcome, took, receiver.connections
 
     results = await asyncio.gather(*(run(row) for row in TABLE))
@@ -48,9 +55,9 @@ async def run_all() -> dict[str, tuple[Outcome, float, int]]:
     return {row["id"]: result for row, result in zip(TABLE, results, strict=True)}
 
 
-@pytest.fixture(scope="module")
-def results() -> dict[str, tuple[Outcome, float, int]]:
-    return asyncio.run(run_all())
+@pytest.fixture(scope="module", params=[True, False], ids=["click", "bulk"])
+def results(request: pytest.FixtureRequest) -> dict[str, tuple[Outcome, float, int]]:
+    return asyncio.run(run_all(request.param))
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row['id']}-{row['path'].strip('/') or 'ok'}")
