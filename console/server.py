@@ -77,6 +77,11 @@ class Request(WebRequest):
             return None
         return super().process()
 
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        if self.method == b"HEAD":  # Twisted itself leaves out the first piece of a body only
+            message = {**message, "body": b""}
+        super().handle_reply(message)
+
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Daphne's own errors, without its page."""
         path = (self.path or b"/").decode("latin-1")

@@ -81,6 +81,15 @@ def test_head_gets_the_same_without_the_body(server: Server, path: str):
     assert head.headers["content-type"] == answer.headers["content-type"]
 
 
+def test_head_of_an_answer_of_many_pieces_has_no_piece_of_it(server: Server):
+    assert len(server.get("/api/v1/openapi.json").body) > 64 * 1024  # more than Django sends at once
+    asked = b"%b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    end = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    answers = server.raw(asked % b"HEAD /api/v1/openapi.json", end)
+    _, after_head = answers.split(b"\r\n\r\n", 1)
+    assert after_head.startswith(b"HTTP/1.1 200 OK\r\n"), after_head[:80]
+
+
 def test_static_files_come_with_their_type_and_nothing_else_is_served(server: Server):
     icon = server.get("/static/icon.svg")
     assert (icon.status, icon.headers["content-type"]) == (200, "image/svg+xml")
