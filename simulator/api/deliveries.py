@@ -16,7 +16,7 @@ from .errors import not_found
 from .export import exported
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import CREATES, TAKES_BODY, In, Page, optional, refused
+from .schemas import ANY_BODY, CREATES, In, Page, optional, refused
 from .shapes import Json, answer, delivery_json, delivery_with_attempts
 
 router = Router(tags=["deliveries"])
@@ -79,7 +79,7 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/retry",
-    response={202: DeliveryOut, **refused(404, 409)},
+    response={202: DeliveryOut, **refused(404, 409, *ANY_BODY)},
     operation_id="retryDelivery",
     summary="Attempt now",
     openapi_extra=CREATES,
@@ -96,7 +96,7 @@ def retry(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/cancel",
-    response={200: DeliveryOut, **refused(404, 409)},
+    response={200: DeliveryOut, **refused(404, 409, *ANY_BODY)},
     operation_id="cancelDelivery",
     summary="No more attempts",
 )
@@ -111,7 +111,7 @@ def cancel(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/resend",
-    response={202: DeliveryOut, **refused(404, 409, *TAKES_BODY)},
+    response={202: DeliveryOut, **refused(404, 409, *ANY_BODY)},
     operation_id="resendDelivery",
     summary="Send once more, as a new delivery",
     openapi_extra=CREATES,

@@ -58,7 +58,7 @@ def refused(*statuses: int) -> dict[Any, Any]:
     return dict.fromkeys(sorted({400, 401, 405, 503, *statuses}), Error)
 
 
-TAKES_BODY = (413, 415)
+ANY_BODY = (413, 415)  # of every call but a GET: also one that takes none may come with one
 CREATES = {
     "parameters": [
         {

@@ -104,6 +104,21 @@ def test_every_error_has_the_declared_form(api: Server, description: Json) -> No
         assert wrong(description, schema, reply.json) is None
 
 
+def test_what_a_call_says_to_a_body_it_cannot_take_is_declared(api: Server, description: Json) -> None:
+    operations = [
+        (method, path, operation["responses"])
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+        if method != "get"
+    ]
+    assert len(operations) > 15
+    for method, path, declared in operations:
+        for kind, body in (("text/plain", b"x"), ("application/json", b" " * 1024 * 1024 + b"x")):
+            headers = {"Authorization": f"Bearer {api.key}", "Content_Type": kind}
+            reply = api.request(method.upper(), path.format(id="x", type="x"), body, **headers)
+            assert str(reply.status) in declared, (method, path, reply.status)
+
+
 def test_the_description_is_openapi_3_1_with_examples_where_openapi_wants_them(description: Json) -> None:
     assert description["openapi"].startswith("3.1")
     for methods in description["paths"].values():
