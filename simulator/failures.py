@@ -107,7 +107,7 @@ _LIST = (
         "No answer in time",
         "{address} took the request but gave no answer within {seconds}{detail}.",
         "Answer 2xx at once and do the work afterwards (queue, background task), or raise the endpoint's"
-        " timeout.",
+        " timeout. Of the request read Content-Length bytes: who reads on waits for more.",
         "The deadline passed before the headers of an answer were complete.",
     ),
     Failure(
@@ -143,7 +143,8 @@ _LIST = (
         "bad_response",
         "Not valid HTTP",
         "{address} did not answer in valid HTTP/1.1: {detail}.",
-        "Is this the port of an HTTP server? The first bytes it sent are kept with the attempt.",
+        "Is this the port of an HTTP server? If so, it wrote something before its status line and headers. The"
+        " first bytes it sent are kept with the attempt.",
         "What came back could not be understood: a broken status line, header or framing, or a 101 nobody"
         " asked for.",
     ),

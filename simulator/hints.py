@@ -91,12 +91,23 @@ _WANTS_TLS = re.compile(
     rb"|speaking plain HTTP to an SSL|combination of host and port requires TLS",
     re.IGNORECASE,
 )
+# What the receiver itself says of it; our header's name is on every page of a debugger.
+_NAMES_SIGNATURE = re.compile(rb"(?<!ultrareach[-_])signature", re.IGNORECASE)
 
 
 def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 500 and b'"FAIL_FIRST"' in body:
         return (
             "Nothing to fix: the built-in receiver fails on purpose here (fail_first). A retry will succeed."
+        )
+    if status == 500 and b"t end in a slash and you have APPEND_SLASH set" in body:
+        return "Django's route ends in a slash: register the URL with a slash at its end."
+    if status == 403 and any(
+        value.startswith("AirTunes") for name, value in headers if name.lower() == "server"
+    ):
+        return (
+            "This is the AirPlay receiver of macOS, not your program: use another port, or switch it off in the"
+            " system settings."
         )
     if status == 403 and re.search(rb"csrf", body, re.IGNORECASE):
         return (
@@ -114,6 +125,8 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
         return _TLS_CURES["CERTIFICATE_REQUIRED"]
     if status == 400 and b"DisallowedHost" in body:
         return "Django refused the Host header: add the URL's host to ALLOWED_HOSTS of your receiver."
+    if status in (400, 403) and _NAMES_SIGNATURE.search(body):
+        return _STATUS_HINTS[401]
     if status == 405:
         allowed = ", ".join(value.strip() for name, value in headers if name.lower() == "allow")[
             :LONGEST_QUOTE
@@ -232,7 +245,11 @@ def _refused_hint(url: str) -> str:
     port = parts and (parts.port or (443 if parts.scheme == "https" else 80))
     if not parts or not port:
         return FAILURES["refused"].hint
-    return f"Nothing listens on :{port}. Start your receiver, or correct the port in the endpoint's URL."
+    other = {"127.0.0.1": "::1", "::1": "127.0.0.1"}.get(parts.hostname or "")
+    both = f" If it listens on {other} alone, write localhost: both are tried." if other else ""
+    return (
+        f"Nothing listens on :{port}. Start your receiver, or correct the port in the endpoint's URL.{both}"
+    )
 
 
 def _split(url: str) -> SplitResult | None:

@@ -13,6 +13,8 @@ LOCAL = "http://localhost:3000/webhook"
     [
         ("refused", {}, ":3000"),
         ("refused", {"url": "https://example.com/"}, ":443"),
+        ("refused", {"url": "http://127.0.0.1:3000/"}, "on ::1 alone, write localhost"),
+        ("refused", {"url": "http://[::1]:3000/"}, "on 127.0.0.1 alone, write localhost"),
         (
             "redirect",
             {"status_code": 301, "headers": [("Location", "/webhook/")]},
@@ -46,6 +48,20 @@ LOCAL = "http://localhost:3000/webhook"
             "skip_before_action :verify_authenticity_token",
         ),
         ("status", {"status_code": 403, "body": b"no"}, "access rule"),
+        ("status", {"status_code": 403, "headers": [("Server", "AirTunes/595.13.1")]}, "AirPlay"),
+        ("status", {"status_code": 403, "body": b'{"error": "Invalid signature"}'}, "signature is right"),
+        ("status", {"status_code": 400, "body": b"Webhook Error: bad Signature"}, "signature is right"),
+        ("status", {"status_code": 400, "body": b"HTTP_X_ULTRAREACH_SIGNATURE</td>"}, "compare what it"),
+        (
+            "status",
+            {
+                "status_code": 500,
+                "body": b"RuntimeError: You called this URL via POST, but the URL doesn&#x27;t end in a slash and you"
+                b" have APPEND_SLASH set.",
+            },
+            "with a slash at its end",
+        ),
+        ("status", {"status_code": 500, "body": b"<td>APPEND_SLASH</td><td>True</td>"}, "stack trace"),
         ("status", {"status_code": 401}, "signature is right"),
         ("status", {"status_code": 404}, "final slash"),
         ("status", {"status_code": 405, "headers": [("Allow", "GET, HEAD")]}, "it allows GET, HEAD"),
@@ -116,6 +132,7 @@ LOCAL = "http://localhost:3000/webhook"
         ("bad_response", {"body": b"HTTP/1.1 200 OK\r\nno colon"}, "correct what the message names"),
         ("bad_response", {"body": b"HTTP/1.1 2", "message": "… Duplicate Content-Length."}, "one of the two"),
         ("bad_response", {"body": b"SSH-2.0-OpenSSH_9.6"}, "port of an HTTP server"),
+        ("bad_response", {"body": b"okHTTP/1.0 200 OK"}, "before its status line"),
         (
             "tls_failed",
             {"url": "https://localhost:3000/", "message": "… this port does not speak TLS."},
@@ -123,6 +140,7 @@ LOCAL = "http://localhost:3000/webhook"
         ),
         ("internal_error", {"message": "… no free file descriptors (ulimit -n)."}, "ulimit -n"),
         ("no_response", {}, "Answer 2xx at once"),
+        ("no_response", {}, "Content-Length bytes"),
         ("closed_before_response", {}, "use https"),
         ("reset", {}, "use https"),
         ("reset", {"url": "https://localhost/"}, "its own output"),
