@@ -23,6 +23,7 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a full
 def main(argv):
     refuse_an_unfit_python()
     testing = argv[1:2] == ["test"]
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # of a project of the user's own
     try:
         prepare(lock_file("test" if testing else "run"))
     except OSError as error:
@@ -76,7 +77,7 @@ def run(command):
 
 
 def run_django(argv):
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:
@@ -98,6 +99,9 @@ def run_django(argv):
         if isinstance(error, OSError) and error.errno in UNWRITABLE:
             forget_what_is_buffered()
             give_up(f"The output cannot be written: {error.strerror}.")
+        named = os.environ["DJANGO_SETTINGS_MODULE"]  # by now what --settings says
+        if isinstance(error, ModuleNotFoundError) and f"{named}.".startswith(f"{error.name}."):
+            give_up(f"--settings {named}: there is no such module. Leave it out.")
         raise
 
 

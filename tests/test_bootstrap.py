@@ -20,13 +20,14 @@ pytestmark = pytest.mark.long
 MANAGE = Path(__file__).parent.parent / "manage.py"
 BARE_PYTHON = os.path.realpath(sys.executable)
 DJANGO = """
-import sys
+import os, sys
 def execute_from_command_line(argv):
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "console.settings"
     if "ctrl-c" in argv:
         raise KeyboardInterrupt
     print("django {version}", *argv[1:])
 """
-PYTEST = "import os, sys; print('pytest', os.getcwd(), *sys.argv[1:]); sys.exit(5)"
+PYTEST = "import os, sys; assert 'DJANGO_SETTINGS_MODULE' not in os.environ; print('pytest', os.getcwd(), *sys.argv[1:]); sys.exit(5)"
 
 
 class Clone:
@@ -161,6 +162,11 @@ def test_the_first_test_run_adds_its_tools_and_its_environment_then_serves_every
 def test_an_environment_made_for_the_tests_serves_up_at_once(clone: Clone) -> None:
     assert clone.start("test")[0] == 5
     assert clone.start("up") == (0, "django 1 up\n", "")
+
+
+def test_the_settings_of_a_django_project_of_the_users_own_are_left_alone(set_up_clone: Clone) -> None:
+    assert set_up_clone.start("up", DJANGO_SETTINGS_MODULE="shop.settings") == (0, "django 1 up\n", "")
+    assert set_up_clone.start("test", DJANGO_SETTINGS_MODULE="shop.settings")[0] == 5
 
 
 def test_the_whole_suite_uses_both_cores_and_a_part_of_it_one(set_up_clone: Clone) -> None:

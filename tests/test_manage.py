@@ -95,6 +95,21 @@ def test_a_reader_that_goes_after_the_first_line_does_not_make_the_receiver_one_
     assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 141)
 
 
+def test_a_shell_set_up_for_another_django_project_changes_nothing(command: Command) -> None:
+    process = command(*VERIFY, DJANGO_SETTINGS_MODULE="shop.settings")
+    output, errors = process.communicate(timeout=20)
+    assert (errors, process.returncode) == (b"", 1) and output.startswith(b"Invalid")
+
+
+def test_settings_that_are_no_module_are_named_in_one_line(command: Command) -> None:
+    process = command("send", "lead.qualified", "--settings", "shop.settings")
+    _, errors = process.communicate(timeout=20)
+    assert (errors, process.returncode) == (
+        b"--settings shop.settings: there is no such module. Leave it out.\n",
+        3,
+    )
+
+
 def test_a_terminal_that_knows_no_arrow_gets_another_sign_and_the_delivery_is_followed(
     command: Command, receiver: Receiver
 ) -> None:
