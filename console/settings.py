@@ -1,5 +1,6 @@
 """Django's settings: each product setting is read once, here, and a bad one names itself and an example."""
 
+import io
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,26 @@ from django.core.exceptions import ImproperlyConfigured
 from simulator import datafolder
 
 ROOT = Path(__file__).resolve().parent.parent
-environ.Env.read_env(ROOT / ".env")
+
+
+def read_env_file(file: Path) -> None:
+    """What the environment does not say yet. A line that sets nothing ends the start, for its setting would not hold."""
+    try:
+        lines = [line.lstrip() for line in file.read_text("utf-8-sig").splitlines()]
+    except OSError:
+        return
+    except UnicodeDecodeError:
+        raise ImproperlyConfigured(f"{file} must be a text in UTF-8. Save it as such.") from None
+    lines = ["" if line.startswith("#") else line for line in lines]
+    for number, line in enumerate(lines, 1):
+        if line and not re.match(r"(export )?[A-Za-z_0-9]+=", line):
+            raise ImproperlyConfigured(
+                f"line {number} of {file} must be NAME=value, without a space before the =. Example: SIM_RETRY_SCALE=0.05"
+            )
+    environ.Env.read_env(io.StringIO("\n".join(lines)))
+
+
+read_env_file(ROOT / ".env")
 
 
 def setting(name: str, default: str = "") -> str:
@@ -49,7 +69,12 @@ def _key(name: str, file: str) -> str:
         ) from None
 
 
-SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
+try:
+    SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
+except (OSError, RuntimeError) as error:  # nobody's home, or a link that leads to itself
+    raise ImproperlyConfigured(
+        f"SIM_DATA_DIR must be a folder that can be written ({error}). Example: SIM_DATA_DIR=/tmp/simulator"
+    ) from None
 SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
 SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100", whole=True))
 SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")

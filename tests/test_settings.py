@@ -51,7 +51,12 @@ def test_a_bad_setting_names_itself(tmp_path: Path, name: str, value: str):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SIM_RETRY_SCALE", "fast"), ("SIM_DATA_DIR", "/dev/null/data"), ("ALLOWED_HOSTS", "*")],
+    [
+        ("SIM_RETRY_SCALE", "fast"),
+        ("SIM_DATA_DIR", "/dev/null/data"),
+        ("SIM_DATA_DIR", "~nobody-here/data"),
+        ("ALLOWED_HOSTS", "*"),
+    ],
 )
 @pytest.mark.parametrize("command", ["up", "send", "verify", "migrate"])
 def test_a_bad_setting_ends_every_command_in_one_line(tmp_path: Path, command: str, name: str, value: str):
@@ -83,6 +88,34 @@ def test_an_empty_setting_is_none(tmp_path: Path):
     names = "SIM_RETRY_SCALE SIM_CONCURRENCY SIM_KEEP_DAYS SIM_API_KEY LOG_FORMAT SECRET_KEY ALLOWED_HOSTS"
     result = settings(tmp_path, **dict.fromkeys(names.split(), ""))
     assert result.stdout.strip() == f"{tmp_path}/data 1.0 100 ['127.0.0.1', 'localhost', '[::1]']"
+
+
+def env_file(tmp_path: Path, content: bytes) -> subprocess.CompletedProcess[str]:
+    """What such a .env makes of two variables."""
+    file = tmp_path / ".env"
+    file.write_bytes(content)
+    code = "import os, console.settings as s; from pathlib import Path; s.read_env_file(Path(os.environ['FILE']));"
+    return settings(tmp_path, code + "print(os.getenv('ONE'), os.getenv('TWO'))", FILE=str(file), TWO="set")
+
+
+def test_a_file_of_settings_gives_what_the_environment_does_not(tmp_path: Path):
+    result = env_file(tmp_path, b"\xef\xbb\xbfexport ONE='a b'\r\n\n  # why\n\tTWO=2\n")
+    assert (result.stdout, result.stderr) == ("a b set\n", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (b"ONE=1\nTWO = secret\n", "line 2 of "),
+        (b"secret\n", "line 1 of "),
+        ("ONE=secret\n".encode("utf-16"), "UTF-8"),
+    ],
+)
+def test_a_line_that_sets_nothing_is_named_without_what_it_holds(tmp_path: Path, content: bytes, place: str):
+    result = env_file(tmp_path, content)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("django.core.exceptions.ImproperlyConfigured: ")
+    assert place in last and str(tmp_path / ".env") in last and "secret" not in last
 
 
 def test_a_value_is_taken_literally_also_when_it_begins_with_a_dollar(tmp_path: Path):
