@@ -41,6 +41,21 @@ def test_nothing_is_sent_to_an_endpoint_that_was_deleted_while_it_was_drawn_up(
     assert not Event.objects.exists() and not Delivery.objects.exists()
 
 
+def test_of_many_endpoints_only_the_one_that_is_named_is_read(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them would be read under the write lock, and each `send --to` of a new URL makes one more."""
+    for port in range(1, 6):
+        sending.adhoc(f"http://localhost:{port}/")
+    read: list[str] = []
+    init = Endpoint.__init__
+    monkeypatch.setattr(
+        Endpoint, "__init__", lambda self, *values: (read.append(values[0]), init(self, *values))[1]
+    )
+    sent = sending.send(Content("lead.qualified"), endpoints=[endpoint.pk])
+    assert [each.endpoint_id for each in sent.deliveries] == read == [endpoint.pk]
+
+
 def test_the_sample_of_a_custom_type_is_its_example(endpoint: Endpoint) -> None:
     CustomType.add(type="own.type", example={"a": 1})
     sent = sending.send(Content("own.type", overrides={"b": 2}), endpoints=[endpoint.pk])

@@ -221,8 +221,8 @@ def audience(type: str, chosen: list[str] | None = None) -> tuple[list[Endpoint]
     Raises Endpoint.DoesNotExist, with the id, for one that is not there.
     """
     getting, skipped = [], []
-    everyone = Endpoint.objects.alive() if chosen is not None else Endpoint.objects.listed()
-    known = {endpoint.pk: endpoint for endpoint in everyone.order_by("id")}
+    asked = Endpoint.objects.listed() if chosen is None else Endpoint.objects.alive().filter(pk__in=chosen)
+    known = {endpoint.pk: endpoint for endpoint in asked.order_by("id")}
     for pk in known if chosen is None else dict.fromkeys(chosen):
         if pk not in known:
             raise Endpoint.DoesNotExist(pk)
