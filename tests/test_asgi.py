@@ -74,7 +74,7 @@ def test_every_short_answer_has_a_length(server: Server, path: str):
     assert int(answer.headers["content-length"]) == len(answer.body) > 0
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/static/icon.svg"])
+@pytest.mark.parametrize("path", ["/", "/endpoints/", "/healthz", "/nothing", "/static/icon.svg"])
 def test_head_gets_the_same_without_the_body(server: Server, path: str):
     answer, head = server.get(path), server.request("HEAD", path)
     assert (head.status, head.body) == (answer.status, b"")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from simulator.api import export
 from simulator.api.shapes import attempt_json, delivery_json, event_json
@@ -38,7 +38,7 @@ def loads_delivery(view: View) -> View:
     return loaded
 
 
-@require_GET
+@require_safe
 def index(request: HttpRequest, template: str) -> HttpResponse:
     """The console, or only its list: one view on two URLs."""
     if template == "console/index.html":
@@ -69,7 +69,7 @@ def _list(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-@require_GET
+@require_safe
 def some(request: HttpRequest) -> HttpResponse:
     """The rows of named deliveries (`?ids=a,b`), for a list that holds still while more happens than it is told."""
     return HttpResponse(rows.some(request.GET.get("ids", "").split(",")))
@@ -88,7 +88,7 @@ def _number(request: HttpRequest) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
-@require_GET
+@require_safe
 @loads_delivery
 def show(request: HttpRequest, delivery: Delivery, template: str) -> HttpResponse:
     """A delivery's page, or only its detail."""
@@ -149,7 +149,7 @@ def _detail(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     return render(request, "deliveries/_detail.html", detail.context(fresh))
 
 
-@require_GET
+@require_safe
 @loads_delivery
 def curl(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     """The chosen attempt, or the newest, as a command that sends the same bytes and headers once more."""
@@ -159,7 +159,7 @@ def curl(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     return _text(text)
 
 
-@require_GET
+@require_safe
 @loads_delivery
 def signed(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     """The signed bytes of the chosen attempt, or of the newest."""
@@ -176,7 +176,7 @@ def _text(text: str) -> HttpResponse:
     return HttpResponse(text.encode(errors="backslashreplace"), content_type="text/plain; charset=utf-8")
 
 
-@require_GET
+@require_safe
 @loads_delivery
 def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
     """All of a body in one view (`?view=pretty|raw|hex`), as text to copy (`&copy`), or byte for byte (`?download`)."""

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from simulator import engine
 from simulator.api.errors import problem_of
@@ -57,7 +57,7 @@ def _find(pk: str) -> Endpoint | None:
     return Endpoint.objects.alive().prefetch_related("secrets").filter(pk=pk).first()
 
 
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     endpoints = list(Endpoint.objects.listed().prefetch_related("secrets").order_by("-pk"))
     return whole_page(request, "endpoints/index.html", {"cards": _cards(endpoints)})
@@ -88,7 +88,7 @@ def _card(endpoint: Endpoint, counts: Counter[str]) -> dict[str, Any]:
     }
 
 
-@require_GET
+@require_safe
 @loads_endpoint
 def show(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     return _show(request, endpoint)
@@ -104,7 +104,7 @@ def _show(request: HttpRequest, endpoint: Endpoint, **said: Any) -> HttpResponse
     return whole_page(request, "endpoints/show.html", context | said)
 
 
-@require_GET
+@require_safe
 def snippets(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     """The code that verifies what this endpoint is sent; also of one that was deleted."""
     endpoint = get_object_or_404(Endpoint, pk=endpoint_id)

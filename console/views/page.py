@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from simulator.api.errors import problem_of
 
@@ -49,6 +49,6 @@ def broken(request: HttpRequest) -> HttpResponse:
     return HttpResponse(render_to_string("broken.html", {"text": text}), status=status)
 
 
-@require_GET
+@require_safe
 def keys(request: HttpRequest) -> HttpResponse:
     return render(request, "_keys.html")

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from simulator.models import Batch, Endpoint
 from simulator.models.event_type import known_types, sample_of
@@ -62,7 +62,7 @@ def stop(request: HttpRequest, batch_id: str) -> HttpResponse:
     return render(request, "send/_batch.html", {"batch": batches.standing(batch)})
 
 
-@require_GET
+@require_safe
 def sample(request: HttpRequest) -> HttpResponse:
     """Fresh data of a type, in its text field."""
     type = request.GET.get("type", "")
@@ -84,14 +84,14 @@ def format(request: HttpRequest) -> HttpResponse:
     return render(request, "send/_payload.html", {"sample": sample})
 
 
-@require_GET
+@require_safe
 def who(request: HttpRequest) -> HttpResponse:
     """Who gets it, and who does not and why."""
     shown = panel.recipients(request.GET.get("endpoint", ""), request.GET.get("type", ""))
     return render(request, "send/_audience.html", shown)
 
 
-@require_GET
+@require_safe
 def endpoints(request: HttpRequest) -> HttpResponse:
     """The choice of endpoints as they are now. One that is gone stays chosen: no other gets what was meant for it."""
     chosen, choices = request.GET.get("endpoint", ""), panel.choices()
