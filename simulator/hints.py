@@ -202,7 +202,7 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return f"Redirects are not followed: answer with 2xx. Where it leads cannot be registered: {refused.message}"
     if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
         return f"The redirect leads to https: register {final}."
-    return f"Redirects are not followed: register the final URL ({final})."
+    return f"Redirects are not followed: answer with 2xx here, or register the final URL ({final})."
 
 
 def _followed(url: str, location: str) -> SplitResult | None:

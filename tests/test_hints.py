@@ -31,6 +31,7 @@ LOCAL = "http://localhost:3000/webhook"
         ("redirect", {"headers": [("Location", "mailto:a@b.test")]}, "no valid URL"),
         ("redirect", {"headers": [("Location", "/webhook#top")]}, "back to the same URL"),
         ("redirect", {"headers": [("Location", "/a")]}, "(http://localhost:3000/a)"),
+        ("redirect", {"status_code": 303, "headers": [("Location", "/thanks")]}, "answer with 2xx here, or"),
         ("redirect", {"headers": [("Location", " /a\t ")]}, "(http://localhost:3000/a)"),
         ("redirect", {"headers": [("Location", "\r\n /a/à".encode().decode("latin-1"))]}, ":3000/a/%C3%A0)"),
         ("redirect", {"headers": [("Location", "  ")]}, "Location of this redirect is empty"),
