@@ -78,6 +78,8 @@ def run(command):
 
 def run_django(argv):
     os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
+    if ROOT not in sys.path:  # PYTHONSAFEPATH
+        sys.path.insert(0, ROOT)
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:

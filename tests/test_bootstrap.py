@@ -23,6 +23,7 @@ DJANGO = """
 import os, sys
 def execute_from_command_line(argv):
     assert os.environ["DJANGO_SETTINGS_MODULE"] == "console.settings"
+    import manage  # found beside it, as the settings are
     if "ctrl-c" in argv:
         raise KeyboardInterrupt
     print("django {version}", *argv[1:])
@@ -167,6 +168,10 @@ def test_an_environment_made_for_the_tests_serves_up_at_once(clone: Clone) -> No
 def test_the_settings_of_a_django_project_of_the_users_own_are_left_alone(set_up_clone: Clone) -> None:
     assert set_up_clone.start("up", DJANGO_SETTINGS_MODULE="shop.settings") == (0, "django 1 up\n", "")
     assert set_up_clone.start("test", DJANGO_SETTINGS_MODULE="shop.settings")[0] == 5
+
+
+def test_a_python_that_looks_for_nothing_beside_a_script_is_told_where_to_look(set_up_clone: Clone) -> None:
+    assert set_up_clone.start("up", PYTHONSAFEPATH="1") == (0, "django 1 up\n", "")
 
 
 def test_the_whole_suite_uses_both_cores_and_a_part_of_it_one(set_up_clone: Clone) -> None:
