@@ -88,6 +88,14 @@ def test_nothing_is_sent_again_to_an_endpoint_that_was_deleted_meanwhile(endpoin
     assert Delivery.objects.count() == 1
 
 
+def test_nobody_is_advised_to_resend_to_an_endpoint_that_was_deleted(endpoint: Endpoint) -> None:
+    delivery = sent(endpoint)
+    endpoint.remove()
+    Delivery.objects.filter(pk=delivery.pk).update(status="succeeded", due_at=None)
+    with pytest.raises(NotNow, match="deleted"):
+        delivery.retry()
+
+
 def test_a_type_that_was_deleted_between_its_check_and_its_sample_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

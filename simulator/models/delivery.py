@@ -222,12 +222,12 @@ class Delivery(models.Model):
             return Event.accept(self.type, raw_body, endpoints=[self.endpoint], trigger="resend")[1][0]
 
     def _check_retry(self) -> None:
+        if self.endpoint.deleted_at:
+            raise NotNow("Its endpoint was deleted. Register it again and send a new event.")
         if self.status == SUCCEEDED:
             raise NotNow("This delivery has succeeded. Use resend to send the event once more.")
         if self.status == SENDING:
             raise NotNow("An attempt is in flight. Wait for it to end.")
-        if self.endpoint.deleted_at:
-            raise NotNow("Its endpoint was deleted. Register it again and send a new event.")
         if self.endpoint.paused:
             raise NotNow("Its endpoint is paused. Resume the endpoint: what it holds is sent then.")
 
