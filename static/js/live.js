@@ -9,23 +9,26 @@ let socket = null;
 let pause = QUICKEST;
 let timer = null;
 let round = 0; // frames of an earlier subscription are none of ours
-let waiting = null; // a frame that came while paused, not acknowledged: the server sends no further one
-let paused = false;
+let paused = false; // then a frame is not acknowledged, and the server sends no further one
 
 export const isPaused = () => paused;
 
-export function show(state) {
+function show(state) {
+  if (badge.dataset.live === state) return; // said once
   badge.dataset.live = state;
   badge.lastElementChild.textContent = state;
 }
 
 export function watch(change) {
   Object.assign(wish, change);
-  waiting = null;
-  if (socket?.readyState === WebSocket.OPEN) subscribe();
+  subscribe();
 }
 
+/** Tell again what happened after `seq`: something was on its way meanwhile. */
+export const rewind = (seq) => watch({ since: Math.min(wish.since, seq) });
+
 function subscribe() {
+  if (socket?.readyState !== WebSocket.OPEN) return;
   round += 1;
   socket.send(JSON.stringify({ subscribe: { round, ...wish } }));
 }
@@ -48,11 +51,7 @@ export function connect() {
 }
 
 function take(frame) {
-  if (frame.round !== round) return;
-  if (paused) {
-    waiting = frame;
-    return;
-  }
+  if (frame.round !== round || paused) return;
   wish.since = frame.seq;
   document.dispatchEvent(new CustomEvent("live:frame", { detail: frame }));
   if (frame.round === round) socket.send(JSON.stringify({ ack: frame.seq }));
@@ -61,12 +60,7 @@ function take(frame) {
 export function togglePause() {
   paused = !paused;
   show(socket?.readyState !== WebSocket.OPEN ? "reconnecting" : paused ? "paused" : "live");
-  if (!paused && waiting) {
-    const frame = waiting;
-    waiting = null;
-    take(frame);
-  }
-  return paused;
+  if (!paused) subscribe(); // what waited may be older than what the page was answered meanwhile
 }
 
 const hurry = () => socket?.readyState === WebSocket.CLOSED && ((pause = QUICKEST), connect());
@@ -75,6 +69,8 @@ document.addEventListener("visibilitychange", () => document.hidden || hurry());
 
 document.addEventListener("live:frame", ({ detail: frame }) => {
   for (const name of ["counters", "banners"]) {
-    if (frame[name] !== null) document.getElementById(name).innerHTML = frame[name];
+    const [place, fresh] = [document.getElementById(name), document.createElement("div")];
+    fresh.innerHTML = frame[name];
+    if (frame[name] !== null && fresh.innerHTML !== place.innerHTML) place.replaceChildren(...fresh.childNodes);
   }
 });

@@ -1,5 +1,6 @@
 """What a screen reader is told: the result of what was sent, once, and what became of a click."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from playwright.async_api import Page, Route, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 from .conftest import Complaints
 
@@ -136,3 +137,62 @@ async def test_a_copy_button_says_that_it_copied_without_growing(
     assert '"Copied"' in await button.evaluate(word)
     assert await button.bounding_box() == before
     await expect(button).to_have_class("")
+
+
+async def test_a_banner_is_said_when_it_changes_and_not_whenever_something_is_opened(
+    make_server: Callable[..., Server], browser_page: Page
+) -> None:
+    server = make_server(SIM_RETRY_SCALE="0.5")
+    [endpoint, *_] = server.api("GET", "/webhooks").json["data"]
+    server.fill(endpoint["id"], 1)
+    page = await listening(browser_page, server.url)
+    banner = await page.locator(".banner").inner_text()
+    await page.evaluate("spoken.length = 0")
+    await page.locator(".rows [data-delivery-id] a").click()
+    await expect(page.locator(".detail")).to_be_visible()
+    server.api("POST", f"/webhooks/{endpoint['id']}/test", {})
+    await expect(page.locator(".pill")).to_contain_text("1 new")
+    assert [line for line in await page.evaluate("spoken") if line in banner] == []
+
+
+async def test_that_it_reconnects_is_said_once_however_often_it_tries(
+    server: Server, browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("WebSocket")
+    complaints.allow("ERR_CONNECTION_REFUSED")
+    complaints.allow("console: htmx:")
+    page = await listening(browser_page, server.url)
+    await page.evaluate("""() => {
+      const badge = document.querySelector("[data-live]");
+      window.states = [];
+      new MutationObserver(() => states.push(badge.textContent)).observe(badge, { childList: true, subtree: true });
+    }""")
+    tries: list[object] = []
+    page.on("websocket", lambda socket: tries.append(socket))
+    server.stop()
+    await until(lambda: len(tries) > 2, what="three tries")
+    assert await page.evaluate("states") == ["reconnecting"]
+
+
+async def test_what_waited_while_paused_is_no_news_after_what_was_done_meanwhile(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.answer(200)
+    server.fill(endpoint["id"], 3)
+    frames: list[object] = []
+    browser_page.on(
+        "websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame))
+    )
+    page = await listening(browser_page, server.url)
+    await expect(page.locator("#batch")).to_have_text("Last batch: 3 sent")
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    before = len(frames)
+    await page.locator(".rows [data-delivery-id] a").first.click()
+    await until(lambda: len(frames) > before, what="a frame that waits")
+    await page.get_by_label("Copies").fill("2")
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator("#batch")).to_contain_text("2 sent")
+    await page.evaluate("spoken.length = 0")
+    await page.get_by_role("button", name="Resume", exact=True).click()
+    await expect(page.locator("#batch")).to_have_text("Last batch: 2 sent")
+    assert [line for line in await page.evaluate("spoken") if "3 sent" in line] == []
