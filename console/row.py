@@ -24,7 +24,7 @@ def html(delivery: Delivery) -> SafeString:
     state = words.state(delivery)
     name, word = words.STATES[state]
     return mark_safe(
-        f'<li class="row {state}" data-delivery-id="{delivery.pk}" data-status="{delivery.status}" data-state="{state}">'
+        f'<li class="row {state}" data-seq="{delivery.seq}" data-delivery-id="{delivery.pk}" data-status="{delivery.status}" data-state="{state}">'
         f'<a href="/deliveries/{delivery.pk}/">{icon(name)}<span class="type">{escape(delivery.type)}</span>'
         f'<span class="result">{_result(delivery, state, word)}</span>'
         f'<span class="to"><bdi>{escape(words.place(delivery.endpoint))}</bdi></span>{_progress(delivery)}'

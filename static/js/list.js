@@ -1,8 +1,8 @@
 // The list: follows the newest, holds still while somebody is reading, and keeps what came meanwhile behind the pill.
 import { note } from "./address.js";
 import { localize } from "./clock.js";
-import { isPaused, togglePause, watch } from "./live.js";
-import { MOST, find, insert, mark, parse, renew, rows, trim } from "./rows.js";
+import { isPaused, rewind, togglePause, watch } from "./live.js";
+import { MOST, beyond, find, insert, mark, parse, renew, rows, trim } from "./rows.js";
 
 const ASKED = 200;
 const box = document.getElementById("list");
@@ -10,29 +10,36 @@ const pill = document.querySelector(".pill");
 const section = pill?.parentElement; // takes the focus that would be lost; it holds nothing still
 const held = new Map(); // id → row that waits behind the pill
 let missed = false; // more came than is worth holding: the pill then loads the list anew
+let stale = false; // what stands here was asked for in vain: it is asked for again with the next frame
 let reading = Boolean(document.querySelector("#detail [data-open]")); // somebody chose a row
 
 const isHeld = () => reading || box.scrollTop > 8 || box.contains(document.activeElement);
 
 // Too much happened to be told one by one while somebody reads: what stands here is asked for, the rest waits.
-async function refresh() {
+function refresh() {
   missed = true;
   tell();
-  const open = [...rows().querySelectorAll('[data-status="pending"], [data-status="sending"]')];
-  const ids = open.map((row) => row.dataset.deliveryId).slice(0, ASKED);
-  if (!ids.length) return;
-  const answer = await fetch(`/deliveries/rows/some/?ids=${ids}`);
-  const holder = document.createElement("ol");
-  holder.innerHTML = answer.ok ? await answer.text() : "";
-  localize(holder);
-  for (const fresh of holder.children) {
-    const row = find(fresh.dataset.deliveryId);
-    if (row) renew(row, fresh);
+  look([...rows().querySelectorAll("[data-delivery-id]")].map((row) => row.dataset.deliveryId));
+}
+
+async function look(ids) {
+  for (let at = 0; at < ids.length; at += ASKED) {
+    const answer = await fetch(`/deliveries/rows/some/?ids=${ids.slice(at, at + ASKED)}`).catch(() => null);
+    if (!answer?.ok) return void (stale = true);
+    const holder = document.createElement("ol");
+    holder.innerHTML = await answer.text();
+    localize(holder);
+    for (const fresh of holder.children) {
+      const row = find(fresh.dataset.deliveryId);
+      if (row) renew(row, fresh);
+    }
   }
 }
 
-// Older rows were loaded: the newest make room, and come back behind the pill.
-function makeRoom() {
+// Older rows were loaded: the newest make room, and come back behind the pill. What happened to the older ones while
+// they were on their way is told again.
+function makeRoom(older) {
+  rewind(Number(older.dataset.seq));
   mark();
   const all = [...rows().querySelectorAll("[data-delivery-id]")];
   for (const row of all.slice(0, Math.max(0, all.length - MOST))) {
@@ -43,19 +50,27 @@ function makeRoom() {
 }
 
 function apply(frame) {
-  if (frame.reload) return isHeld() ? refresh() : reload();
+  if (!pill.hidden && !isHeld()) follow(); // nobody reads any more
+  if (frame.reload || stale) {
+    stale = false;
+    isHeld() ? refresh() : reload();
+  }
   for (const { id, html } of frame.rows) {
     const row = find(id);
     const fresh = parse(html);
     if (row) renew(row, fresh);
+    else if (beyond(fresh)) continue;
     else if (isHeld()) held.set(id, fresh);
     else insert(fresh);
   }
+  const kept = []; // the filter lets them go, but somebody is there
   for (const id of frame.gone) {
     held.delete(id);
     const row = find(id);
-    if (row && !row.querySelector("[aria-current]")) row.remove();
+    if (row?.querySelector("[aria-current]") || row?.contains(document.activeElement)) kept.push(id);
+    else row?.remove();
   }
+  if (kept.length) look(kept);
   if (held.size > MOST) (missed = true), held.clear();
   trim();
   tell();
@@ -117,8 +132,14 @@ if (box) {
     reload();
   });
   document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt === filter && (unanswered = !detail.successful));
+  document.addEventListener("htmx:responseError", ({ detail }) => detail.elt === filter && ((missed = true), tell()));
   document.addEventListener("live:open", () => unanswered && reload());
-  document.addEventListener("htmx:load", ({ detail: { elt } }) => elt.matches(".row:last-child, .older") && makeRoom());
+  document.addEventListener("htmx:load", ({ detail: { elt } }) => elt.matches(".older") && makeRoom(elt));
+  // Older than what stands last: others made room for newer ones since the page was loaded.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    const last = [...rows().querySelectorAll("[data-delivery-id]")].at(-1);
+    if (detail.elt.id === "older" && last) detail.path = detail.path.replace(/cursor=\w*/, `cursor=${last.dataset.deliveryId}`);
+  });
   document.addEventListener("click", (event) => {
     const link = event.target.closest(".row > a, [data-opens]");
     if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;

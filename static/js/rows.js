@@ -13,18 +13,21 @@ export function parse(html) {
 }
 
 export function renew(row, fresh) {
+  if (Number(fresh.dataset.seq) < Number(row.dataset.seq)) return; // was on its way while something newer came
   row.className = fresh.className;
   Object.assign(row.dataset, fresh.dataset);
   row.firstElementChild.replaceChildren(...fresh.firstElementChild.childNodes);
 }
 
+const next = (fresh) => [...rows().children].find((row) => !row.dataset.deliveryId || row.dataset.deliveryId < fresh.dataset.deliveryId);
+
+/** Older than everything loaded: it belongs to a page that is not here yet. */
+export const beyond = (fresh) => next(fresh).matches(".older:not([hidden])");
+
 export function insert(fresh) {
-  const list = rows();
-  const older = [...list.children].find((row) => !row.dataset.deliveryId || row.dataset.deliveryId < fresh.dataset.deliveryId);
-  // What is older than everything loaded belongs to a page that is not here yet.
-  if (older?.classList.contains("older")) return;
+  if (beyond(fresh)) return;
   fresh.classList.add("fresh");
-  list.insertBefore(fresh, older ?? null);
+  rows().insertBefore(fresh, next(fresh));
   mark();
 }
 
@@ -32,6 +35,7 @@ export function trim() {
   const all = rows().querySelectorAll("[data-delivery-id]");
   for (let index = all.length - 1; index >= MOST; index -= 1) {
     if (!all[index].querySelector("[aria-current]")) all[index].remove();
+    rows().querySelector(".older").hidden = false;
   }
 }
 

@@ -3,6 +3,7 @@
 Knows nothing of our pages and starts no server.
 """
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, WebSocket, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route, WebSocket, async_playwright
 
 HERE = Path(__file__).parent
 ABSENT = "browser tests did not run: no Chromium on this machine"
@@ -114,3 +115,17 @@ async def new_tab(browser: Browser, complaints: Complaints) -> AsyncIterator[Cal
 async def browser_page(new_tab: Callable[[], Awaitable[Page]]) -> Page:
     """A fresh page on nothing yet."""
     return await new_tab()
+
+
+async def held(page: Page, address: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """(given, let go): the server gives the next answer from there at once, the page gets it when it is let go."""
+    given, let_go = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        answer = await route.fetch()
+        given.set()
+        await let_go.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(address, late, times=1)
+    return given, let_go
