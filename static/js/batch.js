@@ -36,7 +36,12 @@ if (place) {
     const html = detail.fragment.innerHTML.trim();
     if (parse(html)?.dataset.batch !== place.firstElementChild?.dataset.batch) tell(html);
   });
-  document.addEventListener("htmx:beforeSwap", ({ detail }) => detail.target === place && place.focus());
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target !== place || !detail.shouldSwap) return;
+    detail.shouldSwap = false;
+    const html = detail.serverResponse;
+    if (parse(html)?.dataset.ended === place.firstElementChild?.dataset.batch) tell(html);
+  });
   document.addEventListener("htmx:afterSwap", () => {
     copies.setAttribute("aria-invalid", document.querySelector("#outcome [data-field=copies]") !== null);
   });

@@ -69,7 +69,10 @@ function parse(html) {
   return holder.content.querySelector("[data-open]");
 }
 
-// What is to be shown, from the question on: an answer about another delivery comes too late.
+// What is to be shown, from the question on: an answer comes too late once something else is.
+const DETAIL = /^\/deliveries\/(\w+)\/detail\/(?:\?attempt=(\d+))?$/;
+const asked = () => `${pane.dataset.asked} ${pane.dataset.attempt}`;
+
 function ask(id, attempt = 0) {
   if (id) Object.assign(pane.dataset, { asked: id, attempt });
   else delete pane.dataset.asked;
@@ -79,6 +82,12 @@ function load(id, attempt = 0, event = null) {
   ask(id, attempt);
   const path = `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`;
   htmx.ajax("GET", path, { source: pane, event, target: pane, swap: "innerHTML" });
+}
+
+// Unless something else is to be shown now.
+function renew() {
+  const { open, chosen } = article()?.dataset ?? {};
+  if (open && open === pane.dataset.asked) load(open, chosen);
 }
 
 function opened(event) {
@@ -112,11 +121,17 @@ if (pane) {
     if (!open) close();
     else if (open !== pane.dataset.asked || attempt !== Number(pane.dataset.attempt)) load(open, attempt);
   });
+  document.addEventListener("htmx:beforeRequest", ({ detail: { elt, target, requestConfig } }) => {
+    if (target !== pane) return;
+    const [, id, attempt = 0] = DETAIL.exec(requestConfig.path) ?? [];
+    if (id && elt !== pane) ask(id, attempt); // another attempt was chosen
+    requestConfig.asked = id ? `${id} ${attempt}` : asked();
+  });
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target !== pane || !event.detail.shouldSwap) return;
-    const { elt, triggeringEvent } = event.detail.requestConfig;
+    const { asked: question = asked(), triggeringEvent } = event.detail.requestConfig;
     const fresh = parse(event.detail.serverResponse);
-    const late = elt === pane && fresh?.dataset.open !== pane.dataset.asked;
+    const late = question !== asked();
     const same = fresh && fresh.dataset.open === article()?.dataset.open;
     event.detail.shouldSwap = !late && !same;
     if (late || !same) return;
@@ -133,19 +148,18 @@ if (pane) {
     } else if (pane.dataset.asked) closed(detail.requestConfig.triggeringEvent);
   });
   // Asked for in vain: then what stands there is what is shown.
-  document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr, requestConfig } }) => {
-    if (elt !== pane || xhr.status === 200 || !requestConfig.path.includes(pane.dataset.asked)) return;
+  document.addEventListener("htmx:afterRequest", ({ detail: { xhr, requestConfig } }) => {
+    if (xhr.status === 200 || requestConfig.asked !== asked()) return;
     ask(article()?.dataset.open, article()?.dataset.chosen);
     if (xhr.status) note(); // else nobody answered, or the page is being left: a reload asks again
   });
   // What its endpoint's button has changed is asked for: the socket does not tell while it is paused.
   document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
-    if (successful && elt.matches("[data-renews]")) load(article().dataset.open, Number(article().dataset.chosen));
+    if (successful && elt.matches("[data-renews]")) renew();
   });
   document.addEventListener("live:frame", ({ detail: frame }) => {
-    const open = article()?.dataset.open;
-    if (!open || frame.open !== open) return;
+    if (!article() || frame.open !== article().dataset.open) return;
     if (frame.detail) merge(parse(frame.detail));
-    else if (frame.large && pane.dataset.asked === open) load(open, article().dataset.chosen);
+    else if (frame.large) renew();
   });
 }

@@ -33,7 +33,7 @@ document.addEventListener("keydown", (event) => {
   const form = event.target.matches?.("#send *, dialog textarea") && event.target.form;
   if (!form) return;
   event.preventDefault();
-  form.requestSubmit();
+  form.querySelector("[type=submit]").click(); // does nothing while it is disabled
 });
 
 document.addEventListener("keydown", (event) => {

@@ -18,7 +18,16 @@ function askAboutEndpoint() {
 
 const askAboutYours = () => yours() && ask(document.getElementById("yours-reach"), { url: yours().value });
 
+const holds = {
+  "endpoint-reach": ({ endpoint: asked }) => asked === endpoint().value,
+  "yours-reach": ({ url }) => url === yours()?.value,
+};
+
 if (endpoint()) {
+  // What was found out about another one is none of what is chosen now.
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (holds[detail.target.id]?.(detail.requestConfig.parameters) === false) detail.shouldSwap = false;
+  });
   document.addEventListener("change", (event) => event.target === endpoint() && askAboutEndpoint());
   document.addEventListener("input", (event) => {
     if (event.target !== yours()) return;

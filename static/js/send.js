@@ -10,6 +10,9 @@ const who = () => {
   htmx.ajax("GET", line.dataset.who, { source: line, target: line, swap: "innerHTML", values });
 };
 
+// The second click of a double click is the same intention, also when the first one is long answered.
+document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
+
 if (form) {
   let current = type();
   let edited = false;
@@ -26,6 +29,14 @@ if (form) {
       data().dispatchEvent(new Event("input", { bubbles: true }));
     } else document.getElementById("fresh").click();
     who();
+  });
+  // A sample, or the data in another form, that comes late replaces nothing that was written or chosen meanwhile.
+  const typed = () => `${type()} ${data().value}`;
+  document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+    if (detail.target === data()) detail.requestConfig.typed = typed();
+  });
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target.id === "data" && detail.requestConfig.typed !== typed()) detail.shouldSwap = false;
   });
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target.id === "data") {
@@ -51,8 +62,6 @@ if (form) {
   // What is said of the last one is none of the next one's; the token beside it stays.
   const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());
   form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());
-  // The second click of a double click is the same intention.
-  form.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
   document.addEventListener("htmx:afterSwap", () => {
     const sent = document.querySelector("#outcome [data-sent]:not([data-told])");
     if (!sent) return;
