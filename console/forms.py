@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from hashlib import sha256
 from typing import Any
 
 from django import forms
@@ -21,6 +22,12 @@ HOW_MANY = f"Copies: a whole number, 1 to {MOST:,}."
 def new_token() -> str:
     """Names one filled-in form, so that it is acted on once."""
     return secrets.token_urlsafe(16)
+
+
+def _intention(form: forms.Form) -> str:
+    """Names what a filled-in form asks for. Changed after its answer was lost, it asks for something else."""
+    written = "\0".join(form.data.get(name, "") for name in form.fields)
+    return sha256(written.encode(errors="replace")).hexdigest()
 
 
 def pretty(data: object) -> str:
@@ -101,7 +108,7 @@ class SendForm(forms.Form):
         return None
 
     def _once(self) -> list[Delivery] | Batch:
-        token = self.cleaned_data["token"]
+        token = _intention(self)
         known = IdempotencyKey.answer_to(token, "/send/")
         if known is not None:
             batch = Batch.objects.filter(pk=known).first()
@@ -141,7 +148,7 @@ class ReceiverForm(forms.Form):
 
     def save(self) -> Endpoint:
         """The endpoint; the one that is there already when this form came twice."""
-        token = self.cleaned_data["token"]
+        token = _intention(self)
         with writing():
             known = IdempotencyKey.answer_to(token, "/send/receiver/")
             if known:

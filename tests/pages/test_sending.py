@@ -33,6 +33,17 @@ def test_the_same_form_twice_sends_once(htmx: Client, endpoint: Endpoint) -> Non
     assert Delivery.objects.get().pk in first and Delivery.objects.get().pk in second
 
 
+def test_a_form_that_was_changed_after_its_answer_was_lost_is_sent_and_not_called_sent(
+    htmx: Client, endpoint: Endpoint
+) -> None:
+    for data in ('{"score":90}', '{"score":91}', '{"score":91}'):
+        htmx.post("/send/", form(endpoint.pk, data=data))
+    assert Delivery.objects.count() == 2
+    for port in (4100, 4101, 4101):
+        htmx.post("/send/receiver/", {"token": "t1", "url": f"http://localhost:{port}/"})
+    assert Endpoint.objects.filter(url__startswith="http://localhost:410").count() == 2
+
+
 def test_everyone_who_subscribes_gets_it_and_the_others_are_named_before(
     htmx: Client, endpoint: Endpoint
 ) -> None:
