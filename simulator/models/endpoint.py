@@ -210,8 +210,8 @@ def _note(actor: str, action: str, endpoint: Endpoint, detail: str = "") -> None
 
 
 def edition() -> tuple[Any, ...]:
-    """Differs after any change to any of them."""
-    return query("SELECT count(*), sum(revision) FROM simulator_endpoint")[0]
+    """Differs after any change to any of them, and in another data folder."""
+    return query("SELECT count(*), sum(revision), max(id) FROM simulator_endpoint")[0]
 
 
 def audience(type: str, chosen: list[str] | None = None) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:

@@ -1,6 +1,7 @@
 """The send panel under the hand: what it says is about what was done last, and the focus stays where it was."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -69,6 +70,22 @@ async def test_who_gets_it_is_asked_again_whenever_an_endpoint_changes_elsewhere
     server.api("DELETE", f"/webhooks/{id}")
     await expect(said).to_contain_text("This endpoint is gone")
     await expect(choice).to_have_value(id)  # and no other one gets what was meant for it
+
+
+async def test_after_a_start_in_another_data_folder_its_endpoints_are_offered(
+    server: Server, browser_page: Page, complaints: Complaints, tmp_path: Path
+) -> None:
+    complaints.allow("WebSocket")
+    complaints.allow("ERR_CONNECTION_REFUSED")
+    page = await opened(browser_page, server.url)
+    server.stop()
+    server.env["SIM_DATA_DIR"] = str(tmp_path / "another")
+    server.start()
+    choice = page.get_by_label("Endpoint", exact=True)
+    await expect(choice.locator(":checked")).to_have_text("Deleted")
+    await choice.select_option(label="Built-in receiver")
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator("#outcome .sent")).to_be_visible()
 
 
 async def test_a_renewal_that_comes_late_takes_no_choice_back(
