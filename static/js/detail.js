@@ -8,6 +8,7 @@ import { restore } from "./tabs.js";
 const pane = document.getElementById("detail");
 const known = new Map(); // part → what the server last said about it
 let told = ""; // the result that is known to whoever does not see it
+let sent = null; // what was sent a moment ago: its result is news, also when it is here before the detail
 const article = () => pane.querySelector("[data-open]");
 
 // Without what differs in every rendering: ticking times and form tokens.
@@ -27,6 +28,15 @@ function tell(data) {
   if (data.status === "sending" || result(data) === told) return;
   told = result(data);
   say(data.said);
+}
+
+function tellOfSent() {
+  const { open, attempts } = article().dataset;
+  if (open !== sent) return;
+  sent = null;
+  if (attempts === "0") return;
+  told = "";
+  tell(article().dataset);
 }
 
 // What was overtaken by something newer, as a click's answer by the result of that click, takes nothing back.
@@ -116,6 +126,7 @@ if (pane) {
     remember();
     opened();
   }
+  document.addEventListener("delivery:sent", ({ detail }) => (sent = detail));
   document.addEventListener("delivery:open", ({ detail: { id, event } }) => load(id, 0, event));
   document.addEventListener("address:back", ({ detail: { open, attempt } }) => {
     if (!open) close();
@@ -143,6 +154,7 @@ if (pane) {
     known.clear();
     if (article()) {
       remember();
+      tellOfSent();
       pane.scrollTop = 0;
       opened(detail.requestConfig.triggeringEvent);
     } else if (pane.dataset.asked) closed(detail.requestConfig.triggeringEvent);

@@ -11,15 +11,23 @@ const section = pill?.parentElement; // takes the focus that would be lost; it h
 const held = new Map(); // id → row that waits behind the pill
 let missed = false; // more came than is worth holding: the pill then loads the list anew
 let stale = false; // what stands here was asked for in vain: it is asked for again with the next frame
+let looking = false; // at what stands here: nobody asks for it twice at a time
+let again = false;
 let reading = Boolean(document.querySelector("#detail [data-open]")); // somebody chose a row
 
 const isHeld = () => reading || box.scrollTop > 8 || box.contains(document.activeElement);
 
 // Too much happened to be told one by one while somebody reads: what stands here is asked for, the rest waits.
-function refresh() {
-  missed = true;
+async function refresh() {
+  missed = again = true;
   tell();
-  look([...rows().querySelectorAll("[data-delivery-id]")].map((row) => row.dataset.deliveryId));
+  if (looking) return;
+  looking = true;
+  while (again) {
+    again = false;
+    await look([...rows().querySelectorAll("[data-delivery-id]")].map((row) => row.dataset.deliveryId));
+  }
+  looking = false;
 }
 
 async function look(ids) {

@@ -123,6 +123,27 @@ async def test_what_became_of_a_click_on_send_is_said_in_a_place_that_stays(
     assert len([line for line in await page.evaluate("spoken") if line.startswith("Sent.")]) == 2
 
 
+async def test_the_result_of_what_was_just_sent_is_said_also_when_it_is_quicker_than_the_page(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.answer(200)
+    page = await listening(browser_page, server.url)
+    await page.get_by_label("Endpoint", exact=True).select_option(label="Mine")
+
+    async def answer_late(route: Route) -> None:
+        id = route.request.url.split("/")[-3]
+        wait_until(
+            lambda: server.api("GET", f"/deliveries/{id}").json["status"] == "succeeded", what="its end"
+        )
+        await route.continue_()
+
+    await page.route("**/detail/", answer_late)
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator("#said")).to_contain_text("Your receiver answered 200")
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    assert len([line for line in await page.evaluate("spoken") if "answered" in line]) == 1
+
+
 async def test_a_copy_button_says_that_it_copied_without_growing(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
