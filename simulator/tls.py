@@ -19,7 +19,7 @@ class TlsContexts:
         self._cafile = cafile
         self._made: dict[bool, asyncio.Future[ssl.SSLContext]] = {}
 
-    async def of(self, verify: bool) -> ssl.SSLContext:
+    async def of(self, verify: bool, deadline: float) -> ssl.SSLContext:
         """Made in a thread, once for all who wait for it: reading the authorities would hold up the loop for 0.1 s.
 
         Raises OSError when they cannot be read; the next one tries again.
@@ -27,7 +27,13 @@ class TlsContexts:
         made = self._made.get(verify)
         if made is None or made.done() and made.exception():
             made = self._made[verify] = asyncio.ensure_future(asyncio.to_thread(self._make, verify))
-        return await asyncio.shield(made)
+        try:
+            async with asyncio.timeout(deadline - time.perf_counter()):
+                return await asyncio.shield(made)
+        except TimeoutError:  # whatever keeps all threads busy
+            raise WireFailure(
+                "internal_error", "tls", detail="the authorities were not read in time"
+            ) from None
 
     def _make(self, verify: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -222,7 +222,7 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> Connection:
         outcome.phases.clear()
         dialled = Dialled(outcome.phases)
-        context = await self._contexts.of(tls_verify) if origin.scheme == "https" else None
+        context = await self._contexts.of(tls_verify, deadline) if origin.scheme == "https" else None
 
         def judge_address(address: str, port: int) -> str | None:
             return self._guard(address, port, origin.path, origin.scheme)

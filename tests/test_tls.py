@@ -7,7 +7,9 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +315,7 @@ async def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch, tmp_p
     empty = tmp_path / "none.pem"
     empty.write_text("")
     monkeypatch.setenv("SSL_CERT_FILE", os.fspath(empty))
-    assert (await TlsContexts(None).of(True)).cert_store_stats()["x509_ca"] > 50
+    assert (await TlsContexts(None).of(True, time.perf_counter() + 5)).cert_store_stats()["x509_ca"] > 50
 
 
 async def test_the_authorities_are_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,8 +327,22 @@ async def test_the_authorities_are_read_beside_the_loop(monkeypatch: pytest.Monk
         lambda *facts: (readers.append(threading.current_thread()), load(*facts)),
     )
     contexts = TlsContexts(None)
-    made = await asyncio.gather(*(contexts.of(True) for _ in range(5)))
+    made = await asyncio.gather(*(contexts.of(True, time.perf_counter() + 5) for _ in range(5)))
     assert len(set(made)) == len(readers) == 1 and readers[0] is not threading.main_thread()
+
+
+async def test_the_deadline_counts_while_the_authorities_wait_for_a_thread() -> None:
+    loop, free, transport = asyncio.get_running_loop(), threading.Event(), Transport()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    busy = loop.run_in_executor(None, free.wait, 10)
+    try:
+        outcome, took = await ends(transport, "https://127.0.0.1:9/", timeout=0.2)
+        assert (outcome.error, outcome.phase) == ("internal_error", "tls")
+        assert took <= 1.2
+    finally:
+        free.set()
+        await busy
+        await transport.aclose()
 
 
 async def test_authorities_that_cannot_be_read_are_our_own_fault_until_they_can(
