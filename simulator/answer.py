@@ -1,5 +1,7 @@
 """What came back on one request so far, as plain facts. Knows no connection, and not what the facts mean."""
 
+HEADERS_KEPT = 200
+
 
 class Answer:
     """Times are `perf_counter` readings (0.0: not yet)."""
@@ -8,6 +10,7 @@ class Answer:
         "answered_at",
         "body",
         "declared",
+        "dropped",
         "ended_at",
         "error",
         "first",
@@ -26,6 +29,7 @@ class Answer:
         self.status: int | None = None
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.dropped = 0  # headers beyond those kept, of which nothing is to be learned
         self.body = bytearray()
         self.size = 0
         self.declared: int | None = None

@@ -18,15 +18,20 @@ from typing import Any
 import httptools
 
 from . import head
-from .answer import Answer
+from .answer import HEADERS_KEPT, Answer
 from .failures import message
+from .turns import FREE_S, Turns
 
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
 LINE_WAIT = 0.5
-FREE_S = 0.01
 READ_AT_ONCE = 16 * 1024
-AT_FIRST = 4 * 1024
+AT_ONCE_S = 0.0003
+"""What an answer may take of the loop before it has to wait for its turn; a hundred may come in one round."""
+TURN_S = 0.002
+HEAD_PIECE = 1024
+BODY_PIECE = 8 * 1024
+"""An answer is looked at in pieces: of interim answers, one-byte headers or chunks 0.2 to 0.5 ms each."""
 
 NEW, WAITING, RECEIVING, DONE = range(4)
 
@@ -40,11 +45,8 @@ class Connection(asyncio.BufferedProtocol):
 
     # Shared by all: a selector loop calls get_buffer, recv_into and buffer_updated without anything in between.
     _buffer = memoryview(bytearray(64 * 1024))
-    # Holds most answers. Of interim ones it holds a hundred, for which the loop stands still a millisecond.
-    _little = _buffer[:AT_FIRST]
-    _floods_rest_until = 0.0  # by the loop's clock: those of all connections are one flood
 
-    def __init__(self, sock: socket.socket, address: str, *, encrypted: bool) -> None:
+    def __init__(self, sock: socket.socket, address: str, turns: Turns, *, encrypted: bool) -> None:
         self.sock = sock
         self.address = address
         self.encrypted = encrypted
@@ -61,6 +63,8 @@ class Connection(asyncio.BufferedProtocol):
         self.listens_on = False
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
+        self._source: Any = None  # the transport that reads: with TLS the one below it
+        self._turns = turns
         self._parser = httptools.HttpResponseParser(self)
         # Folded headers and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
         # An interim answer that says "close" means the one behind it; what comes behind that is a fault all the same.
@@ -72,7 +76,8 @@ class Connection(asyncio.BufferedProtocol):
         self._head = bytearray()
         self._overhead = 0
         self._interims = 0
-        self._spent = 0.0  # seconds of the loop that interim answers took
+        self._spent = 0.0  # seconds of the loop that this answer took
+        self._rest: bytes | memoryview = b""  # what came and was not looked at yet
         self._framed = False
         self._last = False  # an interim answer said that the connection ends with this exchange
         self._unsent = False
@@ -120,7 +125,7 @@ class Connection(asyncio.BufferedProtocol):
     def _say_what_was_early(self) -> None:
         early, self._early = self._early, b""
         if early:
-            self._take(early)
+            self._receive(early)
 
     def _renew(self) -> None:
         self.answer = Answer(time.perf_counter())
@@ -128,6 +133,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head.clear()
         self._overhead = self._interims = 0
         self._spent = 0.0
+        self._rest = b""
         self._framed = self._last = False
         self._fault = ""
         self._take_bare_line_feeds(True)
@@ -183,18 +189,24 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         self.closed = True
         self.reusable = False
+        self._rest = b""
         if self._transport is not None:
             self._transport.abort()
+
+    def read_below(self, source: Any) -> None:
+        """With TLS: `source` is the transport that reads."""
+        self._source = source
 
     # --- what asyncio calls
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._source = self._source or transport
         if not self.encrypted:  # what has left is counted where bytes leave: under TLS below it
             # Pause at the first byte not taken, resume when all is out.
             transport.set_write_buffer_limits(high=0)
         if self._early:
-            transport.pause_reading()
+            self._source.pause_reading()
 
     def pause_writing(self) -> None:
         self._unsent = True
@@ -208,22 +220,60 @@ class Connection(asyncio.BufferedProtocol):
             self._resume_reading()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        # TLS, when it ends, loses what it was not asked for.
-        goes_on = self.encrypted or self._state == RECEIVING or self._head and not self._interims
-        return self._buffer if goes_on else self._little
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._state == DONE:  # nobody asked for these bytes
             self.abort()
         elif self._state == NEW:  # a banner, or a busy server's 503: the answer, once there is a question
             self._early += self._buffer[:nbytes]
-            if self._transport is not None:  # else it came with the last bytes of the handshake
-                self._transport.pause_reading()
+            if self._source is not None:  # else it came with the last bytes of the handshake
+                self._source.pause_reading()
         else:
-            self._take(self._buffer[:nbytes])
+            self._receive(self._buffer[:nbytes])
+
+    def _receive(self, data: bytes | memoryview) -> None:
+        """Look at it at once, or, of an answer that takes longer than a moment, when it is its turn."""
+        if len(data) <= HEAD_PIECE and self.silent:  # most answers are no more than that
+            self._take(data)
+            return
+        waits = bool(self._rest)
+        if waits or self._spent > AT_ONCE_S:
+            self._rest = memoryview(b"".join((self._rest, data)))
+        else:
+            self._rest = memoryview(data)
+            self._take_rest(AT_ONCE_S)
+        if self._rest and not waits:
+            self._rest = memoryview(bytes(self._rest))  # the buffer is everybody's
+            self._source.pause_reading()
+            self._turns.wait(self._spent, self._go_on)
+
+    def _go_on(self) -> None:
+        """It is our turn."""
+        if self.listens_on and self._spent > FREE_S:
+            self._end()  # so dear an answer nobody waits for any more
+        self._take_rest(TURN_S)
+        if self._rest:
+            self._turns.wait(self._spent, self._go_on)
+        elif self.closed:
+            self._lost(self._cause)
+        elif self._state != DONE or not self._is_awaited():  # else the request is still being sent
+            self._resume_reading()
+
+    def _take_rest(self, seconds: float) -> None:
+        """Piece after piece, for so many `seconds`; nobody asked for what comes behind the answer."""
+        began, took = time.thread_time(), 0.0
+        while self._rest and took < seconds and self._state != DONE:
+            size = HEAD_PIECE if self._state == WAITING else BODY_PIECE
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            self._take(piece)
+            if self._state != DONE:
+                took = time.thread_time() - began
+        self._spent += took
+        if self._state == DONE:
+            self._rest = b""
 
     def _take(self, data: bytes | memoryview) -> None:
-        began = time.thread_time()  # computing alone: a machine that had no time for us is no flood
         if self._state == WAITING:
             self._head += data
         self._overhead += len(data)
@@ -234,7 +284,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail("internal_error", detail=f"{type(cause).__name__}: {cause}")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fault = self._fault or _PLAIN_WORDS.get(str(error)) or str(error) or "it cannot be parsed"
-        self._look(began)
+        self._look()
 
     def eof_received(self) -> bool:
         """The receiver said its last word. True keeps the socket ours to close: asyncio would first send on what is
@@ -249,7 +299,6 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and not self.encrypted:
             self.read_the_rest(self, exc)
-        self.closed = True
         self.reusable = False
         self._lost(exc)
 
@@ -258,7 +307,7 @@ class Connection(asyncio.BufferedProtocol):
 
         `reader` is what reads the socket: this, or the TLS that puts the rest off if it is more than a record or two.
         """
-        while self._state == WAITING or self._state == RECEIVING:
+        while self._state in (WAITING, RECEIVING) and len(self._rest) < 2 * BODY_CAP:
             try:
                 nbytes = self.sock.recv_into(memoryview(reader.get_buffer(-1))[:READ_AT_ONCE])
             except OSError:
@@ -281,8 +330,13 @@ class Connection(asyncio.BufferedProtocol):
             self.answer.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._state == WAITING:
-            self.answer.headers.append((name, value))
+        if self._state != WAITING:
+            return
+        headers = self.answer.headers
+        if len(headers) < HEADERS_KEPT or name.lower() in _TELLING or 0 in value or name.endswith(b" "):
+            headers.append((name, value))
+        else:  # 25,000 small ones would be three mebibytes
+            self.answer.dropped += 1
 
     def on_headers_complete(self) -> None:
         if self._state != WAITING:
@@ -334,22 +388,21 @@ class Connection(asyncio.BufferedProtocol):
             self.answer.declared = None
             self.answer.reason = b""
             self.answer.headers.clear()
+            self.answer.dropped = 0
 
     # --- how it goes on, and how it ends
 
-    def _look(self, began: float) -> None:
+    def _look(self) -> None:
         """After every piece: is the answer finished, impossible, too large, or does it go on?"""
         answer = self.answer
         if self._state == DONE:
-            self.reusable = self.reusable and not self._fault and not answer.truncated
+            self.reusable = self.reusable and not (self._fault or answer.truncated or self._rest)
             self._end_when_sent()
         elif self._fault:
             self._refuse()
         elif self._state == WAITING:
             if len(self._head) > head.LIMIT:
                 self._fail("headers_too_large", limit="100 KiB")
-            elif self._interims:
-                self._slow_down(time.thread_time() - began)
         elif answer.truncated:
             self._end_when_sent()
         elif self._overhead > head.LIMIT + 8 * answer.size:
@@ -362,18 +415,9 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._loop.call_later(LINE_WAIT, self.expire)
 
-    def _slow_down(self, took: float) -> None:
-        """Interim answers may come for ever; past the first 10 ms of it all who send them share a twentieth of the loop."""
-        self._spent += took
-        if self._spent > FREE_S and not self.closed:
-            self._transport.pause_reading()
-            begins = max(self._loop.time(), Connection._floods_rest_until)
-            Connection._floods_rest_until = begins + took * 20
-            self._loop.call_at(Connection._floods_rest_until, self._resume_reading)
-
     def _resume_reading(self) -> None:
         if not self.closed:
-            self._transport.resume_reading()
+            self._source.resume_reading()
 
     def _fault_of_head(self, status: int) -> str:
         """What is wrong with the head although llhttp let it pass; folded values are made exact on the way."""
@@ -390,11 +434,11 @@ class Connection(asyncio.BufferedProtocol):
             return "a line of its head ends in two carriage returns"
         if head.has_lone_return(came):
             return "a carriage return stands alone in its head"
+        if b"\0" in came and any(0 in value for _, value in answer.headers):
+            return "a header holds a NUL byte"
+        if b" :" in came and any(name.endswith(b" ") for name, _ in answer.headers):
+            return "a space stands before the colon of a header"
         for name, value in answer.headers:
-            if b"\0" in value:
-                return "a header holds a NUL byte"
-            if name.endswith(b" "):
-                return "a space stands before the colon of a header"
             if len(name) == 14 and name.lower() == b"content-length":
                 answer.declared = head.storable(value)
                 self._framed = True
@@ -405,15 +449,19 @@ class Connection(asyncio.BufferedProtocol):
     def _unfold(self, came: bytearray) -> str:
         """llhttp drops the line ends inside folded values: take the headers from the bytes as they came."""
         try:
-            self.answer.headers = head.folded_headers(came) or self.answer.headers
+            folded = head.folded_headers(came)
         except ValueError as error:
             return str(error)
+        if folded:
+            self.answer.headers, self.answer.dropped = folded, 0
         return ""
 
     def _lost(self, exc: Exception | None) -> None:
         """The connection ended; what that means depends on how far the exchange had come."""
-        self.closed = True
-        self._cause = exc
+        if not self.closed:
+            self.closed, self._cause = True, exc
+        if self._rest:  # came before it, and is looked at before it
+            return
         if self._state == RECEIVING:
             if not self._framed and (exc is None or self._refused_unread(exc)):
                 self._end_when_sent()  # an answer without a length ends with its connection
@@ -457,7 +505,7 @@ class Connection(asyncio.BufferedProtocol):
         answer.message = message(code, address=self.address, **facts)
         answer.phase = "receive" if answer.answered_at else "wait" if answer.sent_at else "send"
         if answer.status is None and code in ("bad_response", "headers_too_large"):
-            answer.first = bytes(self._head[:FIRST_BYTES])
+            answer.first = b"".join((self._head, self._rest[:FIRST_BYTES]))[:FIRST_BYTES]
         self._end()
 
     def _end_when_sent(self) -> None:
@@ -469,7 +517,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._state = DONE
         self.answer.ended_at = time.perf_counter()
-        self._transport.pause_reading()
+        self._source.pause_reading()
 
     def _end(self) -> None:
         self._state = DONE
@@ -492,5 +540,6 @@ def _is_interim(status: int) -> bool:
     return 100 <= status < 200 and status != 101
 
 
+_TELLING = {b"content-length", b"transfer-encoding", b"location", b"retry-after"}
 _VERSIONS = ("1.1", "1.0")
 _PLAIN_WORDS = {"Expected HTTP/, RTSP/ or ICE/": "it does not begin with HTTP/"}

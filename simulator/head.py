@@ -10,7 +10,8 @@ LIMIT = 100 * 1024
 
 def size(data: bytes | bytearray) -> int:
     """How many bytes are status line and headers, the empty lines around them included; all, if it has no end."""
-    found = _WHOLE.match(data)
+    begins = _EMPTY_LINES.match(data)
+    found = _END.search(data, begins.end() if begins else 0)
     return found.end() if found else len(data)
 
 
@@ -62,6 +63,7 @@ def storable(length: bytes) -> int | None:
 
 _PROTOCOL = re.compile(rb"[\r\n]*HTTP/")
 _LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
-_WHOLE = re.compile(rb"[\r\n]*[^\r\n].*?\n\r?\n", re.DOTALL)
+_EMPTY_LINES = re.compile(rb"[\r\n]+")
+_END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\n[ \t]")  # whatever stands before it: so it begins with a letter to look for
 _UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")

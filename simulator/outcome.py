@@ -7,10 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .answer import Answer
+from .answer import HEADERS_KEPT, Answer
 from .failures import message
-
-HEADERS_KEPT = 200
 
 
 @dataclass(slots=True)
@@ -70,7 +68,7 @@ def record(outcome: Outcome, answer: Answer) -> None:
     outcome.headers = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs[:HEADERS_KEPT]
     ]
-    outcome.headers_dropped = max(0, len(pairs) - HEADERS_KEPT)
+    outcome.headers_dropped = answer.dropped + max(0, len(pairs) - HEADERS_KEPT)
     outcome.size, outcome.declared, outcome.truncated = answer.size, answer.declared, answer.truncated
     if status == 429 or status == 503:
         asked = {value.strip() for name, value in pairs if name.lower() == b"retry-after"}

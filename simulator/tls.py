@@ -11,6 +11,9 @@ import certifi
 from .connection import Connection
 from .dialling import STEP_LIMIT, WireFailure, seconds
 
+RECORDS = 48 * 1024
+"""Read at once: with the part of a record that is there already no more than a connection takes."""
+
 
 class TlsContexts:
     """One context that verifies and one that does not, each made when first needed."""
@@ -103,10 +106,12 @@ class Records(asyncio.BufferedProtocol):
         self._connection = connection
         self._tls: Any = transport.get_protocol()
         transport.set_protocol(self)
+        connection.read_below(transport)
         transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        buffer: memoryview = self._tls.get_buffer(sizehint)
+        """Not for more than the connection takes at once: when TLS ends, asyncio loses what lies between them."""
+        buffer: memoryview = self._tls.get_buffer(sizehint)[:RECORDS]
         return buffer
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -20,13 +20,14 @@ from .failures import message
 from .outcome import LateAnswer, Outcome, record
 from .targets import judge
 from .tls import TlsContexts, shake_hands
+from .turns import Turns
 
 IDLE_SECONDS = 4.0
 """Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
 TICK = 0.05
 SCARCE_FILES = 64
-READ_FIRST = 6
-"""Rounds of the loop, but for the first each up to 64 KiB from every connection: more than is kept of a body."""
+READ_FIRST = 10
+"""Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4
@@ -57,6 +58,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._guard = guard
         self._resolver = Resolver(resolve)
         self._contexts = TlsContexts(cafile)
+        self._turns = Turns()
         self._origins: dict[str, Origin] = {}
         self._idle: dict[Hashable, list[Connection]] = {}
         self._idle_count = 0
@@ -239,7 +241,7 @@ class Transport(httpx.AsyncBaseTransport):
         finally:
             outcome.remote_address = dialled.address
         address = dialled.address or ""
-        connection = Connection(sock, address, encrypted=context is not None)
+        connection = Connection(sock, address, self._turns, encrypted=context is not None)
         if context:
             await shake_hands(connection, context, origin.host, outcome.phases, deadline)
         else:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulator.connection import AT_FIRST, FREE_S, LINE_WAIT, Connection
+from simulator.connection import LINE_WAIT, Connection
 from simulator.outcome import Outcome
+from simulator.turns import Turns
 from simulator.wire import Transport
 
 from .faults.behaviours import MIB
@@ -53,49 +54,6 @@ async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and
     assert faulty.connections == 4  # one, its repeat, and one each since
 
 
-async def test_a_machine_that_had_no_time_is_no_flood_of_interim_answers(
-    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A flood is read a twentieth of the time; a stall beside one interim answer would cost twenty times its length."""
-    rests: list[float] = []
-    fault, slow_down = Connection._fault_of_head, Connection._slow_down
-
-    def stalled(self: Connection, status: int) -> str:
-        threading.Event().wait(0.05)
-        return fault(self, status)
-
-    monkeypatch.setattr(Connection, "_fault_of_head", stalled)
-    monkeypatch.setattr(
-        Connection, "_slow_down", lambda self, took: (rests.append(took), slow_down(self, took))
-    )
-    outcome, _ = await ends(transport, faulty.url("/103-slowly"))
-    assert outcome.status_code == 200 and outcome.error is None
-    assert rests and max(rests) < 0.02
-
-
-async def test_r04_many_floods_of_interim_answers_are_one(
-    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of each no more is read at once than a moment's work, and together they take no more of the loop than one."""
-    pieces: list[int] = []
-    computed: list[float] = []
-    take, slow_down = Connection._take, Connection._slow_down
-    monkeypatch.setattr(Connection, "_take", lambda self, data: (pieces.append(len(data)), take(self, data)))
-    monkeypatch.setattr(
-        Connection, "_slow_down", lambda self, took: (computed.append(took), slow_down(self, took))
-    )
-    url, many = faulty.url("/1xx-flood"), 20
-    began = asyncio.get_running_loop().time()
-    ended = await asyncio.gather(
-        *(transport.exchange(post(url), owner="one", timeout=1) for _ in range(many))
-    )
-    lasted = asyncio.get_running_loop().time() - began
-    assert {outcome.error for outcome in ended} == {"no_response"}
-    assert max(pieces) <= AT_FIRST
-    # each its own beginning, the piece that goes beyond it included
-    assert sum(computed) <= many * (FREE_S + max(computed)) + lasted / 20
-
-
 async def test_a_fresh_connection_that_dies_is_not_repeated(
     faulty: FaultReceiver, transport: Transport
 ) -> None:
@@ -112,7 +70,7 @@ async def test_who_closes_as_soon_as_it_is_connected_has_not_answered(at_once: b
     theirs.close()
     with ours:
         ours.setblocking(False)
-        connection = Connection(ours, "127.0.0.1:1", encrypted=False)
+        connection = Connection(ours, "127.0.0.1:1", Turns(), encrypted=False)
         await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
         answer = await connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1, at_once=at_once)
         connection.abort()
@@ -167,7 +125,7 @@ async def test_r33_what_lies_unread_when_the_write_fails_is_read(
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        connection = Connection(ours, "127.0.0.1:1", encrypted=False)
+        connection = Connection(ours, "127.0.0.1:1", Turns(), encrypted=False)
         connection.connection_made(Mute())
         waiter = connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1)
         await asyncio.sleep(0)  # it is written in the loop's next round
@@ -182,7 +140,7 @@ async def test_r33_what_lies_unread_when_the_write_fails_is_read(
 async def test_an_answer_that_came_as_the_deadline_passed_is_an_answer() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        connection = Connection(ours, "127.0.0.1:1", encrypted=False)
+        connection = Connection(ours, "127.0.0.1:1", Turns(), encrypted=False)
         connection.connection_made(Mute())
         waiter = connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1)
         said = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -172,6 +172,14 @@ async def cap(visit: Visit) -> None:
     await visit.answer(body=b"x" * int(visit.first("bytes", "262144")))
 
 
+@at("/tiny-chunks")
+async def tiny_chunks(visit: Visit) -> None:
+    await visit.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(int(visit.first("thousands"))):
+        await visit.say(b"1\r\n.\r\n" * 1000)
+    await visit.say(b"0\r\n\r\n")
+
+
 def gzipped_zeros(mib: int) -> bytes:
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
     return b"".join([squeeze.compress(bytes(MIB)) for _ in range(mib)]) + squeeze.flush()
