@@ -144,6 +144,18 @@ def test_without_a_target_everyone_who_subscribes_gets_it(
     ]
 
 
+def test_when_only_paused_endpoints_would_get_it_that_is_the_reason(
+    send: Callable[..., Run], server: Server
+) -> None:
+    new = {"url": "http://localhost:1/", "events": ["property.matched"], "status": "paused"}
+    endpoint = server.api("POST", "/webhooks", new).json["id"]
+    for chosen in ([], ["--endpoint", endpoint]):
+        done = send("property.matched", *chosen, server=server)
+        assert done.returncode == 2
+        assert f"skipped {endpoint}: paused" in done.stdout
+        assert "is paused" in done.stderr and "subscribes" not in done.stderr
+
+
 def test_no_wait_leaves_the_rest_to_the_next_engine(
     send: Callable[..., Run], receiver: Receiver, make_server: Callable[..., Server], tmp_path: Path
 ) -> None:

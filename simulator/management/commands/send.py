@@ -73,11 +73,17 @@ class Command(ExplainedCommand):
             deliveries += [delivery["id"] for delivery in sent["deliveries"]]
         report.several = len(deliveries) > 1
         if not deliveries:
-            raise Refused(
-                f"Nobody got it, for nobody subscribes to {body['type']}. Register an endpoint for it, or name a receiver"
-                " by --to: while the simulator runs, its own /receiver/ is one."
-            )
+            raise Refused(_nobody(body["type"], {skipped["reason"] for skipped in sent["skipped"]}))
         return DELIVERED if options["no_wait"] else _follow(by, deliveries, report)
+
+
+def _nobody(type: str, reasons: set[str]) -> str:
+    if "paused" in reasons:
+        return "Nobody got it, for whoever would have got it is paused. Resume the endpoint, or name a receiver by --to."
+    return (
+        f"Nobody got it, for nobody subscribes to {type}. Register an endpoint for it, or name a receiver"
+        " by --to: while the simulator runs, its own /receiver/ is one."
+    )
 
 
 class Report:
