@@ -65,8 +65,9 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
         except Taken:
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"Another process runs on {folder} and does not say where: it does not get ready, or its"
-                    " engine.lock was deleted. Start it again."
+                    f"Another process runs on {folder} and does not say where: a send that still follows its deliveries,"
+                    " a server that does not get ready, or one whose engine.lock was deleted. Wait for that send, or"
+                    " start the server again; while one runs, any number can send."
                 ) from None
             time.sleep(0.1)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from console import listening
+from simulator.datafolder import EngineLock
 
 from .receiving import Answer, Receiver
 from .serving import Server
@@ -276,6 +277,15 @@ def test_e09_a_second_one_on_the_same_folder_names_the_first(
     assert code == 3
     assert running.url in line
     assert running.get("/readyz").status == 200
+
+
+def test_e09_a_send_that_runs_the_engine_meanwhile_is_not_called_the_simulator_alone(idle: Server):
+    idle.data_dir.mkdir()
+    lock = EngineLock(idle.data_dir)
+    lock.acquire()
+    code, line = refused(idle)
+    lock.release()
+    assert code == 3 and "is a send that still follows its deliveries" in line
 
 
 def test_e09_a_killed_one_leaves_no_lock_behind(running: Server):

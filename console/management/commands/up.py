@@ -89,7 +89,10 @@ class Command(BaseCommand):
             database.prepare(file)
             return lock, held.enter_context(listening.bind(self._options["host"], self._options["port"]))
         except Taken as taken:
-            where = f"at {taken.address}/" if taken.address else "and has not said yet where"
+            still = (
+                "and has not said yet where: it is starting, or is a send that still follows its deliveries"
+            )
+            where = f"at {taken.address}/" if taken.address else still
             self._give_up(f"The simulator already runs on {folder}, {where}.")
         except (listening.CannotListen, database.Unusable) as error:
             self._give_up(str(error))
