@@ -123,6 +123,14 @@ async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, rec
     assert await in_db(lambda: Event.objects.count()) == 5
 
 
+async def test_a_batch_that_nobody_subscribes_to_is_made_and_ends(engine, endpoint):
+    await in_db(lambda: endpoint.change(events=["message.received"]))
+    batch = await in_db(lambda: Batch.start("lead.qualified", 300))
+    await engine_made(batch, 300)
+    assert await in_db(lambda: Batch.objects.get(pk=batch.pk).status) == "finished"
+    assert await in_db(lambda: (Event.objects.count(), Delivery.objects.count())) == (300, 0)
+
+
 async def test_a_batch_to_a_paused_endpoint_waits_and_the_next_one_does_not(engine, endpoint, receiver):
     other = await in_db(lambda: Endpoint.register(url=receiver.url + "/other", events=["*"]))
     await in_db(endpoint.pause)
