@@ -247,6 +247,17 @@ def test_cancelling_ends_it_without_another_attempt(api: Server, slow: Json, rec
     assert len(receiver.requests) == 1
 
 
+def test_only_what_a_paused_endpoint_holds_is_said_to_be_sent_when_it_is_resumed(
+    api: Server, endpoint: Json, receiver: Receiver, ended: Any
+) -> None:
+    receiver.answer(500)
+    made(api.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": []}}))
+    failed = ended(fired(api, endpoint)["id"], "failed")
+    made(api.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"}))
+    for delivery, then in ((fired(api, endpoint), "is sent then"), (failed, "this one can be retried")):
+        assert then in refused(api.api("POST", f"/deliveries/{delivery['id']}/retry"), 409)["message"]
+
+
 def test_resending_sends_the_same_event_and_an_edited_one_is_new(
     api: Server, endpoint: Json, receiver: Receiver, ended: Any
 ) -> None:
