@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
@@ -15,11 +16,69 @@ LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
 LAST_WAIT_S = 0.3  # the same once the process ends
 NOTICEABLE_S = 0.1
 _CAN_GO_ON = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
-_lock = threading.RLock()
-_depth = 0  # of the blocks of the thread that has the lock
 _shut: str | None = None
 _refused: str | None = None  # why the last write failed; None once one has succeeded
 _ending = False
+
+
+class Queue:
+    """A lock that is had in the order in which it was asked for, and at once by the thread that has it.
+
+    Python's own goes to whoever runs when it is free: the engine, which takes it again turn by turn, kept others out
+    for seconds.
+    """
+
+    def __init__(self) -> None:
+        self._inside = threading.Lock()
+        self._waiting: deque[tuple[int, threading.Lock]] = deque()  # threads, and what wakes each
+        self._holder: int | None = None
+        self.depth = 0  # how many times the one who has it has it
+
+    def acquire(self, *, timeout: float) -> bool:
+        """With 0 seconds nobody is waited for."""
+        me = threading.get_ident()
+        if self._holder != me and not self._enter(me, timeout):
+            return False
+        self.depth += 1
+        return True
+
+    def release(self) -> None:
+        self.depth -= 1
+        if not self.depth:
+            self._leave()
+
+    def _enter(self, me: int, timeout: float) -> bool:
+        with self._inside:
+            if self._holder is None:
+                self._holder = me
+                return True
+            woken = threading.Lock()
+            woken.acquire()
+            self._waiting.append((me, woken))
+        try:
+            woken.acquire(timeout=timeout)
+        except BaseException:  # Ctrl-C
+            if self._given(me, woken):
+                self._leave()
+            raise
+        return self._given(me, woken)
+
+    def _given(self, me: int, woken: threading.Lock) -> bool:
+        """Whether it was handed over; else it is not waited for any more."""
+        with self._inside:
+            if self._holder != me:
+                self._waiting.remove((me, woken))
+            return self._holder == me
+
+    def _leave(self) -> None:
+        with self._inside:
+            self._holder = None
+            if self._waiting:
+                self._holder, woken = self._waiting.popleft()
+                woken.release()
+
+
+_lock = Queue()
 
 
 class Shut(OperationalError):
@@ -34,17 +93,16 @@ def writing() -> Iterator[None]:
     another's commit (the WAL-reset corruption of SQLite < 3.51.3 needs that overlap). Raises OperationalError
     when the database stays locked for LOCK_WAIT_S, in both queues together. Never hold it across network I/O.
     """
-    global _depth, _refused
+    global _refused
     if _shut:
         raise Shut(_shut)
     patience, began = LAST_WAIT_S if _ending else LOCK_WAIT_S, time.monotonic()
     if not _lock.acquire(timeout=patience):
         _refused = "database is locked"
         raise OperationalError(_refused)
-    _depth += 1
     try:
         left = patience - (time.monotonic() - began)
-        outermost = _depth == 1  # one inside of another is a part of it
+        outermost = _lock.depth == 1  # one inside of another is a part of it
         with _waiting(left), transaction.atomic(savepoint=outermost):
             yield
             if connection.needs_rollback:  # Django would undo all of it in silence
@@ -57,7 +115,6 @@ def writing() -> Iterator[None]:
         _forget_cursors(error)
         raise
     finally:
-        _depth -= 1
         _lock.release()
 
 
@@ -77,7 +134,7 @@ def _waiting(seconds: float) -> Iterator[None]:
 @contextmanager
 def if_nobody_writes() -> Iterator[bool]:
     """Whether nobody writes; if so nobody does inside. Nothing is written here, and nobody is waited for."""
-    alone = _lock.acquire(blocking=False)
+    alone = _lock.acquire(timeout=0)
     try:
         yield alone
     finally:

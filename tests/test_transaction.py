@@ -15,7 +15,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from simulator.models import Activity
-from simulator.transaction import Shut, checkpoint, refused, shut, writing
+from simulator.transaction import Queue, Shut, checkpoint, refused, shut, writing
 from simulator.transaction import _lock as turns
 
 from .waiting import wait_until
@@ -75,6 +75,80 @@ def test_writers_in_many_threads_take_turns_and_none_is_refused() -> None:
     assert len(noted()) == 30
 
 
+@pytest.fixture
+def queue() -> Iterator[Queue]:
+    """One that this thread has."""
+    queue = Queue()
+    assert queue.acquire(timeout=0)
+    yield queue
+    assert not queue._waiting and queue.acquire(timeout=0), "somebody kept it, or still waits"
+
+
+def joined(queue: Queue, thread: ThreadPoolExecutor, then: Any = lambda: None) -> Any:
+    """Somebody else waits for it, who then does this and lets it go; what comes of it."""
+
+    def run() -> None:
+        assert queue.acquire(timeout=10)
+        then()
+        queue.release()
+
+    before = len(queue._waiting)
+    told = thread.submit(run)
+    wait_until(lambda: len(queue._waiting) > before)
+    return told
+
+
+def test_who_writes_again_and_again_lets_those_who_wait_go_first(queue: Queue) -> None:
+    """Before, whoever ran took it: a writer waited 5 s for the engine, which took it turn by turn, and was refused."""
+    order: list[str] = []
+    with ThreadPoolExecutor(2) as threads:
+        told = [joined(queue, threads, lambda name=name: order.append(name)) for name in ("first", "second")]
+        queue.release()
+        assert queue.acquire(timeout=10)
+        order.append("again")
+        queue.release()
+        for each in told:
+            each.result(10)
+    assert order == ["first", "second", "again"]
+
+
+def test_who_has_it_need_not_wait_and_lets_it_go_at_the_last_release(queue: Queue) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        told = joined(queue, thread)
+        assert queue.acquire(timeout=0)
+        queue.release()
+        assert not told.done() and queue._waiting
+        queue.release()
+        told.result(10)
+
+
+def test_who_gave_up_waiting_is_not_waited_for(queue: Queue) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        assert not thread.submit(queue.acquire, timeout=0.01).result(10)
+        assert not thread.submit(queue.acquire, timeout=0).result(10)
+    queue.release()
+
+
+def test_who_is_interrupted_when_it_has_just_become_his_turn_lets_it_go(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted:
+        def acquire(self, timeout: float | None = None) -> None:
+            if timeout is not None:
+                queue._holder = threading.get_ident()
+                queue._waiting.clear()
+                raise KeyboardInterrupt
+
+    def wait() -> None:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(threading, "Lock", Interrupted)
+            queue.acquire(timeout=1)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(wait).result(10)
+    assert queue._holder is None
+
+
 def test_a_writer_who_waited_too_long_is_told_as_if_sqlite_had_said_it(impatient: None) -> None:
     with writing():
         error = in_another_thread(note, "too late")
@@ -96,11 +170,12 @@ def test_both_queues_together_take_no_longer_than_one(monkeypatch: pytest.Monkey
         ThreadPoolExecutor(1) as thread,
     ):
         other.execute("BEGIN IMMEDIATE")
-        with turns:  # somebody of this process is at it
-            told = thread.submit(in_another_thread, write)
-            assert begun.wait(5)
-            began = time.monotonic()
-            wait_until(lambda: time.monotonic() > began + 0.4)
+        turns.acquire(timeout=1)  # somebody of this process is at it
+        told = thread.submit(in_another_thread, write)
+        assert begun.wait(5)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() > began + 0.4)
+        turns.release()
         assert isinstance(told.result(10), OperationalError)
         assert time.monotonic() - began < 0.95
 
