@@ -28,17 +28,22 @@ LANES_IN_ORDER = (CLICK, NORMAL, BATCH)
 FOR_CLICKS = 10  # in flight beyond SIM_CONCURRENCY, for what a person clicked
 LEASE_MARGIN_S = 45.0  # beyond the deadline, because a result may wait 30 s for a locked database
 
+FEW = 100
+_BUSY_OF_FEW = """
+SELECT d.lane, e.id, e.revision FROM simulator_delivery d JOIN simulator_endpoint e ON e.id = d.endpoint_id
+WHERE d.due_at <= %s LIMIT %s"""
 # One seek an endpoint instead of a scan of everything that waits ("loose index scan" over the `due` index).
 _BUSY_IN = """
-SELECT {lane} AS lane, e.id, e.revision FROM simulator_endpoint e WHERE e.id IN (
+SELECT {lane}, e.id, e.revision FROM simulator_endpoint e WHERE e.id IN (
   WITH RECURSIVE busy(id) AS (
     SELECT min(endpoint_id) FROM simulator_delivery WHERE lane = {lane} AND due_at IS NOT NULL
     UNION ALL
     SELECT (SELECT min(d.endpoint_id) FROM simulator_delivery d
             WHERE d.lane = {lane} AND d.due_at IS NOT NULL AND d.endpoint_id > busy.id)
     FROM busy WHERE busy.id IS NOT NULL)
-  SELECT id FROM busy)"""
-_BUSY = " UNION ALL ".join(_BUSY_IN.format(lane=lane) for lane in LANES_IN_ORDER) + " ORDER BY 1, 2"
+  SELECT id FROM busy)
+AND EXISTS (SELECT 1 FROM simulator_delivery d WHERE d.lane = {lane} AND d.endpoint_id = e.id AND d.due_at <= %s)"""
+_BUSY = " UNION ALL ".join(_BUSY_IN.format(lane=lane) for lane in LANES_IN_ORDER)
 _DUE = """
 SELECT d.id, d.endpoint_id, d.lane, d.event_id, d.type, e.body, d.attempt_count, d.failed_count, d.manual,
        d.resume_at, d.last_number = d.attempt_count AND d.last_error = 'interrupted'
@@ -123,6 +128,9 @@ class Room:
         self.shares[target.id] = share - count
 
 
+Busy = tuple[int, int]  # the number of an endpoint with something due, and its revision
+
+
 class Claims:
     """Claims due deliveries. Remembers whose turn it is among the endpoints."""
 
@@ -135,11 +143,9 @@ class Claims:
         if room.clicks <= 0:
             return []
         self._turn += 1
-        busy: dict[int, list[Target]] = {lane: [] for lane in LANES_IN_ORDER}
-        for lane, number, revision in query(_BUSY):
-            target = self._targets.of(number, revision)
-            if target.sends:
-                busy[lane].append(target)
+        busy: dict[int, list[Busy]] = {lane: [] for lane in LANES_IN_ORDER}
+        for lane, number, revision in _busy(now):
+            busy[lane].append((number, revision))
         found: list[tuple[Target, Any]] = []
         for lane, waiting in busy.items():
             found += self._due(lane, waiting, room, now)
@@ -160,25 +166,29 @@ class Claims:
         intend(intent(claim, at) for claim in claims.values())
         return claims
 
-    def _due(self, lane: int, waiting: list[Target], room: Room, now: datetime) -> list[tuple[Target, Any]]:
+    def _due(self, lane: int, waiting: list[Busy], room: Room, now: datetime) -> list[tuple[Target, Any]]:
         """The due rows of one lane, the endpoints in turn; what one leaves of its share the others may use."""
         found: list[tuple[Target, Any]] = []
         free = room.clicks if lane == CLICK else room.free
         turn = self._turn % max(1, len(waiting))
         waiting = waiting[turn:] + waiting[:turn]
-        seen = dict.fromkeys((target.id for target in waiting), 0)
+        seen = dict.fromkeys((number for number, _ in waiting), 0)
         while free > 0 and waiting:
             share, hungry = max(1, free // len(waiting)), []
-            for target in waiting:
-                wanted = min(share, free, room.of(target, lane))
+            self._targets.prepare(waiting[:free])
+            for number, revision in waiting:
+                if free <= 0:
+                    break
+                target = self._targets.of(number, revision)
+                wanted = min(share, free, room.of(target, lane)) if target.sends else 0
                 if wanted <= 0:
                     continue
-                rows = query(_DUE, [lane, target.id, written(now), wanted, seen[target.id]])
+                rows = query(_DUE, [lane, number, written(now), wanted, seen[number]])
                 found += [(target, row) for row in rows]
-                free, seen[target.id] = free - len(rows), seen[target.id] + len(rows)
+                free, seen[number] = free - len(rows), seen[number] + len(rows)
                 room.take(target, len(rows))
                 if len(rows) == wanted:
-                    hungry.append(target)
+                    hungry.append((number, revision))
             waiting = hungry
         return found
 
@@ -197,6 +207,13 @@ class Claims:
         intend([intent(claim, at) for claim in claims])
         feed.announce()
         return claims
+
+
+def _busy(now: datetime) -> list[tuple[int, int, int]]:
+    """Lane, endpoint and its revision, in this order, of all that is due: of few by these, of many by the endpoints."""
+    at = written(now)
+    due = query(_BUSY_OF_FEW, [at, FEW])
+    return sorted({*(due if len(due) < FEW else query(_BUSY, [at] * len(LANES_IN_ORDER)))})
 
 
 def lease(target: Target, now: datetime) -> Any:

@@ -1,13 +1,14 @@
 """An endpoint as the engine sends to it: prepared once for each revision, so that an attempt costs no look-ups."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from . import signing
+from . import ids, signing
 from .models import Endpoint
 
+AT_ONCE = 500  # endpoints in one query
 USER_AGENT = "UltraReach-Webhooks/1.0 (simulator)"
 Headers = list[tuple[str, str]]
 
@@ -26,7 +27,7 @@ class Target:
         self.sends = not endpoint.paused and endpoint.deleted_at is None
         self._extras = endpoint.extras
         self._endpoint = endpoint
-        self._secrets = list(endpoint.secrets.order_by("-id"))
+        self._secrets = sorted(endpoint.secrets.all(), key=lambda secret: secret.pk, reverse=True)
         self._signer: signing.Signer | None = None
         self._signer_expires: datetime | None = None
         self._custom: Headers = list(endpoint.headers.items())
@@ -67,10 +68,23 @@ class Targets:
         self._known: dict[int, Target] = {}
 
     def of(self, number: int, revision: int) -> Target:
+        if not self._has(number, revision):
+            self.prepare([(number, revision)])
+        return self._known[number]
+
+    def prepare(self, wanted: Iterable[tuple[int, int]]) -> None:
+        """Read those that are not at hand, given as for `of`, many at once: one by one each takes a millisecond."""
+        new = [ids.encode("ep", number) for number, revision in wanted if not self._has(number, revision)]
+        for start in range(0, len(new), AT_ONCE):
+            for endpoint in Endpoint.objects.filter(pk__in=new[start : start + AT_ONCE]).prefetch_related(
+                "secrets"
+            ):
+                number = ids.decode("ep", endpoint.pk) or 0
+                self._known[number] = Target(endpoint, number)
+
+    def _has(self, number: int, revision: int) -> bool:
         known = self._known.get(number)
-        if known is None or known.revision != revision:
-            known = self._known[number] = Target(Endpoint.objects.get(pk=number), number)
-        return known
+        return known is not None and known.revision == revision
 
     def forget(self, number: int) -> None:
         self._known.pop(number, None)

@@ -240,3 +240,43 @@ def test_a_claim_whose_delivery_went_on_cannot_be_given_back() -> None:
         claims.release(taken, soon())
     delivery.refresh_from_db()
     assert (delivery.status, delivery.attempt_count) == ("sending", 2)
+
+
+def test_of_endpoints_with_nothing_due_none_is_read() -> None:
+    """With 3,000 that each had a retry waiting a turn took 36 ms, and the first one, which read them all, 2.7 s."""
+    later, due = [endpoint() for _ in range(3)], endpoint()
+    for to in later:
+        accept(to)
+    Delivery.objects.update(due_at=soon() + timedelta(hours=1))
+    accept(due)
+    by = Claims()
+    assert owners(claim(by=by)) == {due.pk: 1}
+    assert set(by._targets._known) == {number(due)}
+
+
+@pytest.mark.parametrize("few", [100, 1])
+def test_of_endpoints_with_something_due_no_more_are_read_than_there_is_room_for(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "FEW", few)
+    for to in [endpoint() for _ in range(5)]:
+        accept(to)
+    by = Claims()
+    assert len(claim(room(2), by)) == len(by._targets._known) == 2
+
+
+@pytest.mark.parametrize("few", [100, 1])
+def test_few_and_many_that_are_due_are_found_alike(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "FEW", few)
+    one, other, later, paused = [endpoint() for _ in range(4)]
+    accept(later)
+    Delivery.objects.update(due_at=soon() + timedelta(hours=1))
+    for to in (one, other, paused):
+        accept(to, 2)
+    accept(other, trigger="test")
+    paused.pause()
+    assert claims._busy(soon()) == [
+        (CLICK, number(other), 1),
+        (NORMAL, number(one), 1),
+        (NORMAL, number(other), 1),
+    ]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from simulator import signing
+from simulator import ids, signing
 from simulator.models import Endpoint
-from simulator.target import Headers, Target, host_header
+from simulator.target import Headers, Target, Targets, host_header
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.fromtimestamp(1_738_896_900.75, UTC)
@@ -119,3 +119,11 @@ def test_a_row_that_should_never_have_been_saved_fails_when_it_is_sent_not_when_
 )
 def test_the_host_is_the_one_of_the_url_without_a_default_port(url: str, host: str) -> None:
     assert host_header(url) == host
+
+
+def test_many_are_read_together_and_each_once(django_assert_num_queries: Any) -> None:
+    targets, wanted = Targets(), [(ids.decode("ep", endpoint().pk) or 0, 1) for _ in range(3)]
+    with django_assert_num_queries(2):  # the endpoints and their secrets
+        targets.prepare(wanted)
+        assert [targets.of(*each).id for each in wanted] == [number for number, _ in wanted]
+        targets.prepare(wanted)
