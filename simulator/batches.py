@@ -36,6 +36,8 @@ SELECT count(*) FROM (
   SELECT 1 FROM simulator_delivery
   WHERE lane = %s AND endpoint_id IN (SELECT value FROM json_each(%s)) AND due_at <= %s LIMIT %s) AS waiting"""
 Row = tuple[Any, ...]
+# Numbers of the delivery and the event, who gets it, and the attempt if there is room for it.
+Birth = tuple[int, int, Target, tuple[Claim, Row] | None]
 
 
 class Open(NamedTuple):
@@ -53,11 +55,11 @@ class Open(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Events that are drawn up and not written yet; for each the claims of its deliveries, with their attempts."""
+    """Events that are drawn up and not written yet, and the deliveries of each."""
 
     batch: Open
     events: list[Row]
-    births: list[list[tuple[Claim, Row]]]
+    births: list[list[Birth]]
 
 
 class Batches:
@@ -75,23 +77,32 @@ class Batches:
         self.more = False  # there is something to make, and room for it
 
     def draw_up(self, room: Room, now: datetime, most: int = GROUP) -> Group | None:
-        """The next events of a batch, at most as many as there is room to send. Asks no database, and stops early
-        when it would hold up the loop: with large events, or with many endpoints."""
-        fitting = [batch for batch in self._open.values() if self._fitting(batch, room) > 0]
-        if not fitting or most <= 0:
+        """The next events of a batch, at most as many as there is room to send. Asks no database, and does not hold up
+        the loop: with large events it stops early, and of many endpoints only those get an attempt that have room."""
+        if most <= 0:
             return None
-        fitting.sort(key=lambda batch: batch.number)
-        batch = next((batch for batch in fitting if batch.number > self._last), fitting[0])
+        in_turn = sorted(self._open.values(), key=lambda batch: (batch.number <= self._last, batch.number))
+        batch = next((batch for batch in in_turn if self._fitting(batch, room) > 0), None)
+        if batch is None:
+            return None
         self._last = batch.number
         count = min(most, self._fitting(batch, room))
         began, at, events, births = time.monotonic(), written(now), [], []
         numbers = iter(ids.new_many(2 * count * len(batch.targets)))
+        free, rooms = min(room.free, GROUP), {to.id: room.of(to, BATCH) for to in batch.targets}
         for number in ids.new_many(count):
             body = catalog.envelope(ids.encode("evt", number), batch.type, now, batch.sample())
             events.append((number, batch.type, body, at, batch.number))
             due = (None, BATCH, number, batch.type, body, 0, 0, False, None, False)
-            claims = [prepared(to, (next(numbers), *due), next(numbers), now) for to in batch.targets]
-            births.append([(claim, intent(claim, at)) for claim in claims])
+            born: list[Birth] = []
+            for to in batch.targets:
+                delivery, attempt = next(numbers), None
+                if free > 0 and rooms[to.id] > 0:
+                    free, rooms[to.id] = free - 1, rooms[to.id] - 1
+                    claim = prepared(to, (delivery, *due), next(numbers), now)
+                    attempt = claim, intent(claim, at)
+                born.append((delivery, number, to, attempt))
+            births.append(born)
             if time.monotonic() - began > DRAW_UP_S:
                 break
         return Group(batch, events, births)
@@ -134,7 +145,7 @@ class Batches:
     def _fitting(self, batch: Open, room: Room) -> int:
         """How many of its events can be made now: somebody is to have room for each."""
         left = self._left.get(batch.number, 0)
-        if batch.held or batch.number in self._full:
+        if batch.held or batch.number in self._full or room.free <= 0 and batch.targets:
             return 0
         if not batch.targets:
             return min(left, GROUP)
@@ -149,16 +160,15 @@ class Batches:
         rows, taken, attempts = [], [], []
         births = list(chain.from_iterable(group.births[:count]))
         at, leases = written(now), {to.id: lease(to, now) for to in group.batch.targets}
-        for seq, (claim, row) in zip(feed.take(len(births)), births, strict=True):
-            to = claim.target
-            if room.free > 0 and room.of(to, BATCH) > 0:
+        for seq, (number, of, to, attempt) in zip(feed.take(len(births)), births, strict=True):
+            if attempt and room.free > 0 and room.of(to, BATCH) > 0:
                 room.take(to, 1)
-                taken.append(claim)
-                attempts.append(row)
+                taken.append(attempt[0])
+                attempts.append(attempt[1])
                 state = (SENDING, leases[to.id], 1)
             else:
                 state = (PENDING, at, 0)
-            rows.append((claim.delivery, seq, claim.event, to.id, group.batch.type, at, "api", BATCH, *state))
+            rows.append((number, seq, of, to.id, group.batch.type, at, "api", BATCH, *state))
         event.insert(group.events[:count])
         delivery.insert(rows)
         intend(attempts)
@@ -177,7 +187,9 @@ class Batches:
             batch.stop(actor="engine", why="its endpoints were deleted")
             return None
         held = not getting and any(why == "paused" for _, why in skipped)
-        targets = [self._targets.of(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
+        wanted = [(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
+        self._targets.prepare(wanted)
+        targets = [self._targets.of(*each) for each in wanted]
         sample = sampler(batch.type)
         sample()  # the first one of a process takes 0.3 s: here, and not when a group is drawn up on the loop
         return Open(number, batch.type, sample, targets, held, known)
