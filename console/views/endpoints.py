@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from simulator import engine
+from simulator import engine, ids
 from simulator.api.errors import problem_of
 from simulator.models import Activity, Delivery, Endpoint
 from simulator.models.event_type import sample_of
@@ -25,6 +25,7 @@ from .. import verifying
 from ..endpoint_form import EndpointForm
 from .page import notice, whole_page
 
+PAGE = 50
 LOOKED_AT = 2000  # deliveries, the newest ones, that a card's figures are about
 OVERLAPS = {"0": "at once", "3600": "1 hour", "86400": "24 hours", "604800": "7 days"}
 
@@ -59,8 +60,17 @@ def _find(pk: str) -> Endpoint | None:
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    endpoints = list(Endpoint.objects.listed().prefetch_related("secrets").order_by("-pk"))
-    return whole_page(request, "endpoints/index.html", {"cards": _cards(endpoints)})
+    """The newest, or those older than the endpoint `before`."""
+    before = request.GET.get("before", "")
+    listed = Endpoint.objects.listed().prefetch_related("secrets").order_by("-pk")
+    if ids.decode("ep", before) is not None:
+        listed = listed.filter(pk__lt=before)
+    found = list(listed[: PAGE + 1])
+    if before and not found:
+        return redirect("endpoints")
+    shown = found[:PAGE]
+    older = shown[-1].pk if found[PAGE:] else ""
+    return whole_page(request, "endpoints/index.html", {"cards": _cards(shown), "older": older})
 
 
 def _cards(endpoints: list[Endpoint]) -> list[dict[str, Any]]:
