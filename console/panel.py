@@ -36,7 +36,7 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
 def choices() -> dict[str, Any]:
     """`edition` is from before the query, so that no change falls between page and socket."""
     now = edition()
-    return {"edition": str(now), "endpoints": list(Endpoint.objects.listed().order_by("pk"))}
+    return {"edition": str(now), "endpoints": list(Endpoint.objects.listed().named().order_by("pk"))}
 
 
 def recipients(chosen: str, type: str) -> dict[str, Any]:

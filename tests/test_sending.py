@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
 from simulator import sending
+from simulator.api.shapes import sent_json
 from simulator.models import CustomType, Delivery, Endpoint, Event
-from simulator.models.endpoint import PAUSED
+from simulator.models.endpoint import PAUSED, audience
 from simulator.sending import BadInput, Content
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +104,30 @@ def test_what_cannot_be_sent_is_named_and_leaves_nothing(
         sending.send(content, **options)  # type: ignore[arg-type]
     assert (caught.value.field, caught.value.reason) == (field, reason)
     assert not Event.objects.exists()
+
+
+def test_of_those_who_are_asked_no_more_is_read_than_who_gets_it_takes(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    """3,000 endpoints with all their columns took 0.1 s, under the lock of all writers."""
+    for status in ("enabled", "enabled", PAUSED):
+        Endpoint.register(url="http://localhost:1/", events=["lead.qualified"], status=status)
+    with django_assert_num_queries(1):
+        getting, skipped = audience("lead.qualified")
+    with django_assert_num_queries(0):
+        assert [(str(one), one.paused, one.revision) for one in getting] == [
+            ("http://localhost:1/", False, 1)
+        ] * 2
+        assert [(str(one), why) for one, why in skipped] == [("http://localhost:1/", "paused")]
+    assert {"headers", "signature", "retry_delays"} <= getting[0].get_deferred_fields()
+
+
+def test_sending_to_many_asks_the_database_as_often_as_to_one(
+    endpoint: Endpoint, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with CaptureQueriesContext(connection) as to_one:
+        sent_json(sending.send(Content("lead.qualified")))
+    for status in ("enabled", "enabled", PAUSED):
+        Endpoint.register(url="http://localhost:1/", events=["lead.qualified"], status=status)
+    with django_assert_num_queries(len(to_one)):
+        sent_json(sending.send(Content("lead.qualified")))
