@@ -10,6 +10,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
+from .showing import newest_first, opened, row, rows
 
 
 @pytest.fixture
@@ -23,33 +24,8 @@ def fire(server: Server, endpoint: dict[str, Any], count: int = 1, **body: Any) 
     return [server.api("POST", path, {"type": "lead.qualified", **body}).json["id"] for _ in range(count)]
 
 
-def newest_first(server: Server, endpoint: dict[str, Any]) -> list[str]:
-    """The ids of all its deliveries."""
-    found: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = server.api("GET", f"/deliveries?limit=200&endpoint={endpoint['id']}{cursor}").json
-        found += [delivery["id"] for delivery in page["data"]]
-        cursor = f"&cursor={page['next_cursor']}" if page["has_more"] else None
-    return found
-
-
-def rows(page: Page) -> Locator:
-    return page.locator(".rows [data-delivery-id]")
-
-
-def row(page: Page, delivery: str) -> Locator:
-    return page.locator(f'.rows [data-delivery-id="{delivery}"]')
-
-
 def pill(page: Page) -> Locator:
     return page.locator(".pill")
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    return page
 
 
 async def test_the_list_follows_the_newest_until_a_row_is_chosen_and_then_holds_still(

@@ -11,6 +11,7 @@ from tests.serving import Server
 from tests.waiting import wait_until
 
 from .conftest import Complaints, held
+from .showing import newest_first, opened, row, rows
 
 MANY = 520  # changes: more than are told one by one
 
@@ -44,36 +45,12 @@ def has(server: Server, delivery: str, status: str, attempts: int) -> None:
     wait_until(there, what=f"{status} after attempt {attempts}")
 
 
-def newest_first(server: Server) -> list[str]:
-    found: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = server.api("GET", f"/deliveries?limit=200{cursor}").json
-        found += [delivery["id"] for delivery in page["data"]]
-        cursor = f"&cursor={page['next_cursor']}" if page["has_more"] else None
-    return found
-
-
-def rows(page: Page) -> Locator:
-    return page.locator(".rows [data-delivery-id]")
-
-
-def row(page: Page, delivery: str) -> Locator:
-    return page.locator(f'.rows [data-delivery-id="{delivery}"]')
-
-
 def pause(page: Page, name: str = "Pause") -> Locator:
     return page.locator("#filter").get_by_role("button", name=name)
 
 
 def older(page: Page) -> Locator:
     return page.get_by_role("button", name="Load older")
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    return page
 
 
 async def test_what_was_asked_for_takes_nothing_back_that_came_meanwhile(

@@ -1,0 +1,33 @@
+"""The console's page as tests meet it: live, with its rows, and what these are to be."""
+
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+
+from tests.serving import Server
+
+
+def newest_first(server: Server, endpoint: dict[str, Any] | None = None) -> list[str]:
+    """The ids of all deliveries, or of all to one endpoint."""
+    found: list[str] = []
+    only = f"&endpoint={endpoint['id']}" if endpoint else ""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = server.api("GET", f"/deliveries?limit=200{only}{cursor}").json
+        found += [delivery["id"] for delivery in page["data"]]
+        cursor = f"&cursor={page['next_cursor']}" if page["has_more"] else None
+    return found
+
+
+def rows(page: Page) -> Locator:
+    return page.locator(".rows [data-delivery-id]")
+
+
+def row(page: Page, delivery: str) -> Locator:
+    return page.locator(f'.rows [data-delivery-id="{delivery}"]')
+
+
+async def opened(page: Page, url: str) -> Page:
+    await page.goto(url)
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    return page
