@@ -1,12 +1,6 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
-The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
-rewrites folded headers. llhttp alone is too trusting in eight places, which are checked here: versions other than
-HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, an empty
-header that ends in CR CR LF (it takes it for the head's end), a bare CR before a value (it drops it), a space before
-the colon of a header that it knows, a body after an interim answer, and a bare line feed behind a chunk. In one it is
-stricter than it must be: two equal Content-Lengths stay a `bad_response`, since RFC 9112 §6.3 leaves the choice, and a
-receiver that says its length twice is about to say it differently.
+What the bytes mean is for `reader`; here is when they are looked at, and what the connection's end makes of them.
 """
 
 import asyncio
@@ -15,15 +9,11 @@ import ssl
 import time
 from typing import Any
 
-import httptools
-
-from . import head
-from .answer import HEADERS_KEPT, Answer
+from .answer import Answer
 from .failures import message
+from .reader import BODY_CAP, DONE, NEW, RECEIVING, WAITING, Reader
 from .turns import FREE_S, Turns
 
-BODY_CAP = 256 * 1024
-FIRST_BYTES = 1024
 LINE_WAIT = 0.5
 READ_AT_ONCE = 16 * 1024
 AT_ONCE_S = 0.0003
@@ -33,8 +23,6 @@ HEAD_PIECE = 1024
 BODY_PIECE = 8 * 1024
 """An answer is looked at in pieces: of interim answers, one-byte headers or chunks 0.2 to 0.5 ms each."""
 
-NEW, WAITING, RECEIVING, DONE = range(4)
-
 
 class Connection(asyncio.BufferedProtocol):
     """A connected socket, used for one exchange at a time.
@@ -43,6 +31,32 @@ class Connection(asyncio.BufferedProtocol):
     but the answer's own `error` tells of failure. Then `reusable` says whether a next request may go out here.
     """
 
+    __slots__ = (
+        "_cause",
+        "_early",
+        "_loop",
+        "_reader",
+        "_rest",
+        "_source",
+        "_spent",
+        "_transport",
+        "_turns",
+        "_unsent",
+        "address",
+        "closed",
+        "deadline",
+        "encrypted",
+        "idle_since",
+        "key",
+        "listens_on",
+        "on_late",
+        "owner",
+        "reusable",
+        "sock",
+        "timeout",
+        "waiter",
+    )
+
     # Shared by all: a selector loop calls get_buffer, recv_into and buffer_updated without anything in between.
     _buffer = memoryview(bytearray(64 * 1024))
 
@@ -50,7 +64,6 @@ class Connection(asyncio.BufferedProtocol):
         self.sock = sock
         self.address = address
         self.encrypted = encrypted
-        self.answer = Answer(0.0)
         self.waiter: asyncio.Future[Answer] | None = None
         self.deadline = 0.0
         self.timeout = 0.0
@@ -65,23 +78,10 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: Any = None
         self._source: Any = None  # the transport that reads: with TLS the one below it
         self._turns = turns
-        self._parser = httptools.HttpResponseParser(self)
-        # Folded headers and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
-        # An interim answer that says "close" means the one behind it; what comes behind that is a fault all the same.
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_spaces_after_chunk_size=True, lenient_keep_alive=True
-        )
-        self._state = NEW
-        # What came since the last interim answer, up to the piece with the head's end.
-        self._head = bytearray()
-        self._overhead = 0
-        self._interims = 0
+        self._reader = Reader()
         self._spent = 0.0  # seconds of the loop that this answer took
         self._rest: bytes | memoryview = b""  # what came and was not looked at yet
-        self._framed = False
-        self._last = False  # an interim answer said that the connection ends with this exchange
         self._unsent = False
-        self._fault = ""
         self._early = b""
         self._cause: Exception | None = None
 
@@ -98,7 +98,8 @@ class Connection(asyncio.BufferedProtocol):
         self.timeout = timeout
         self.deadline = deadline
         self.reusable = False
-        self._renew()
+        self._reader.begin()
+        self._spent, self._rest = 0.0, b""
         waiter = self.waiter = self._loop.create_future()
         if at_once:
             self._write(payload, waiter)
@@ -109,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
     def _write(self, payload: bytes, waiter: asyncio.Future[Answer]) -> None:
         if waiter.done():
             return
-        self._state = WAITING
+        self._reader.stage = WAITING
         if self.closed:
             self._say_what_was_early()
             self._lost(self._cause)
@@ -127,29 +128,11 @@ class Connection(asyncio.BufferedProtocol):
         if early:
             self._receive(early)
 
-    def _renew(self) -> None:
-        self.answer = Answer(time.perf_counter())
-        self._state = NEW  # what comes before the request is out was not asked for yet
-        self._head.clear()
-        self._overhead = self._interims = 0
-        self._spent = 0.0
-        self._rest = b""
-        self._framed = self._last = False
-        self._fault = ""
-        self._take_bare_line_feeds(True)
-
-    def _take_bare_line_feeds(self, taken: bool) -> None:
-        """Old, not wrong either, but in a head alone: behind a chunk they would hide that its size is one too large."""
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=taken)
-
     def listen_on(self, deadline: float) -> asyncio.Future[Answer]:
         """After a `no_response`: keep listening for the late answer of the same request."""
-        late = Answer(self.answer.started_at)
-        late.sent_at = self.answer.sent_at
-        self.answer = late
+        self._reader.begin_late()
         self.listens_on = True
         self.deadline = deadline
-        self._state = WAITING
         self.waiter = self._loop.create_future()
         return self.waiter
 
@@ -158,21 +141,25 @@ class Connection(asyncio.BufferedProtocol):
         if not self._is_awaited():
             return
         answer, limit = self.answer, f"{self.timeout:.3g} s"
-        if self._state == DONE:
+        if self._reader.stage == DONE:
             self._end()
-        elif self._state == RECEIVING:
+        elif self._reader.stage == RECEIVING:
             self._fail(
                 "incomplete_response", status=answer.status, seconds=limit, received=self.answer.received
             )
         elif not answer.sent_at:
             self._fail("send_timeout", seconds=limit)
         else:
-            self._fail("no_response", seconds=limit, detail=self._what_came())
+            self._fail("no_response", seconds=limit, detail=self._reader.what_came())
+
+    @property
+    def answer(self) -> Answer:
+        return self._reader.answer
 
     @property
     def silent(self) -> bool:
         """Whether not a byte of an answer has come."""
-        return not self._head and not self._interims and self.answer.status is None
+        return self._reader.silent
 
     def is_alive(self) -> bool:
         """Whether an idle connection is still good: the peer's FIN may be here before the loop has seen it."""
@@ -213,9 +200,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._unsent = False
-        if self._state == WAITING:  # else the answer was first, and nobody waits for one
+        if self._reader.stage == WAITING:  # else the answer was first, and nobody waits for one
             self.answer.sent_at = time.perf_counter()
-        elif self._state == DONE and self._is_awaited():
+        elif self._reader.stage == DONE and self._is_awaited():
             self._end()
             self._resume_reading()
 
@@ -223,9 +210,11 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._state == DONE:  # nobody asked for these bytes
+        if self._reader.stage == DONE:  # nobody asked for these bytes
             self.abort()
-        elif self._state == NEW:  # a banner, or a busy server's 503: the answer, once there is a question
+        elif (
+            self._reader.stage == NEW
+        ):  # a banner, or a busy server's 503: the answer, once there is a question
             self._early += self._buffer[:nbytes]
             if self._source is not None:  # else it came with the last bytes of the handshake
                 self._source.pause_reading()
@@ -257,40 +246,27 @@ class Connection(asyncio.BufferedProtocol):
             self._turns.wait(self._spent, self._go_on)
         elif self.closed:
             self._lost(self._cause)
-        elif self._state != DONE or not self._is_awaited():  # else the request is still being sent
+        elif self._reader.stage != DONE or not self._is_awaited():  # else the request is still being sent
             self._resume_reading()
 
     def _take_rest(self, seconds: float) -> None:
         """Piece after piece, for so many `seconds`; nobody asked for what comes behind the answer."""
         began, took = time.thread_time(), 0.0
-        while self._rest and took < seconds and self._state != DONE:
-            size = HEAD_PIECE if self._state == WAITING else BODY_PIECE
+        while self._rest and took < seconds and self._reader.stage != DONE:
+            size = HEAD_PIECE if self._reader.stage == WAITING else BODY_PIECE
             piece, self._rest = self._rest[:size], self._rest[size:]
             self._take(piece)
-            if self._state != DONE:
+            if self._reader.stage != DONE:
                 took = time.thread_time() - began
         self._spent += took
-        if self._state == DONE:
+        if self._reader.stage == DONE:
             self._rest = b""
-
-    def _take(self, data: bytes | memoryview) -> None:
-        if self._state == WAITING:
-            self._head += data
-        self._overhead += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:  # our own bug, which asyncio would only print
-            cause = error.__context__
-            self._fail("internal_error", detail=f"{type(cause).__name__}: {cause}")
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fault = self._fault or _PLAIN_WORDS.get(str(error)) or str(error) or "it cannot be parsed"
-        self._look()
 
     def eof_received(self) -> bool:
         """The receiver said its last word. True keeps the socket ours to close: asyncio would first send on what is
         unsent, and in 3.11 then ends the transport behind the back of an `abort()` meanwhile. TLS closes in its own way.
         """
-        unasked = self._state == DONE
+        unasked = self._reader.stage == DONE
         self._lost(None)
         if unasked and not self.encrypted:
             self.abort()  # nobody waits who would do it
@@ -307,7 +283,7 @@ class Connection(asyncio.BufferedProtocol):
 
         `reader` is what reads the socket: this, or the TLS that puts the rest off if it is more than a record or two.
         """
-        while self._state in (WAITING, RECEIVING) and len(self._rest) < 2 * BODY_CAP:
+        while self._reader.stage in (WAITING, RECEIVING) and len(self._rest) < 2 * BODY_CAP:
             try:
                 nbytes = self.sock.recv_into(memoryview(reader.get_buffer(-1))[:READ_AT_ONCE])
             except OSError:
@@ -319,99 +295,27 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 return
 
-    # --- what the parser calls
-
-    def on_message_begin(self) -> None:
-        if self._state == DONE:
-            self._fault = "more bytes after the answer"
-
-    def on_status(self, reason: bytes) -> None:
-        if self._state == WAITING:
-            self.answer.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._state != WAITING:
-            return
-        headers = self.answer.headers
-        if len(headers) < HEADERS_KEPT or name.lower() in _TELLING or 0 in value or name.endswith(b" "):
-            headers.append((name, value))
-        else:  # 25,000 small ones would be three mebibytes
-            self.answer.dropped += 1
-
-    def on_headers_complete(self) -> None:
-        if self._state != WAITING:
-            return
-        if head.is_too_large(self._head):
-            self._fail("headers_too_large", limit="100 KiB")
-            return
-        status = self._parser.get_status_code()
-        fault = self._fault_of_head(status)
-        if fault:
-            self._fail("bad_response", detail=fault)
-        elif not _is_interim(status):
-            self._begin(status)
-
-    def _begin(self, status: int) -> None:
-        answer = self.answer
-        answer.status = status
-        answer.answered_at = time.perf_counter()
-        self._overhead = 0
-        self._state = RECEIVING
-        self._take_bare_line_feeds(False)
-        if status == 101:
-            self._fail("bad_response", detail="it switches protocols (101), which was not asked for")
-
-    def on_body(self, data: bytes) -> None:
-        if self._state != RECEIVING:
-            if self._state == WAITING:
-                self._fail("bad_response", detail="an interim answer has a body")
-            return
-        answer = self.answer
-        room = BODY_CAP - answer.size
-        answer.size += len(data)
-        self._overhead -= len(data)
-        if len(data) <= room:
-            answer.body += data
-        else:
-            answer.truncated = True
-            answer.body += data[: max(room, 0)]
-
-    def on_message_complete(self) -> None:
-        if self._state == RECEIVING:
-            self._state = DONE
-            self.reusable = self._parser.should_keep_alive() and not self._last
-        elif self._state == WAITING and not self._fault:  # an interim answer
-            self._interims += 1
-            self._last = self._last or not self._parser.should_keep_alive()
-            del self._head[: head.size(self._head)]
-            self._framed = False
-            self.answer.declared = None
-            self.answer.reason = b""
-            self.answer.headers.clear()
-            self.answer.dropped = 0
-
     # --- how it goes on, and how it ends
 
-    def _look(self) -> None:
-        """After every piece: is the answer finished, impossible, too large, or does it go on?"""
-        answer = self.answer
-        if self._state == DONE:
-            self.reusable = self.reusable and not (self._fault or answer.truncated or self._rest)
+    def _take(self, data: bytes | memoryview) -> None:
+        """Let it be read, and see: is the answer finished, impossible, long enough, or does it go on?"""
+        reader = self._reader
+        reader.take(data)
+        if reader.failure:
+            code, facts = reader.failure
+            self._fail(code, **facts)
+        elif reader.stage == DONE:
+            self.reusable = reader.keeps_alive and not (reader.fault or self.answer.truncated or self._rest)
             self._end_when_sent()
-        elif self._fault:
+        elif reader.fault:
             self._refuse()
-        elif self._state == WAITING:
-            if len(self._head) > head.LIMIT:
-                self._fail("headers_too_large", limit="100 KiB")
-        elif answer.truncated:
+        elif self.answer.truncated:
             self._end_when_sent()
-        elif self._overhead > head.LIMIT + 8 * answer.size:
-            self._fail("bad_response", detail="its chunks carry far more framing than body")
 
     def _refuse(self) -> None:
         """Its first bytes are shown (R11): of what comes in drips the whole first line, if it does not take long."""
-        if self._state == RECEIVING or b"\n" in self._head or len(self._head) >= FIRST_BYTES:
-            self._fail("bad_response", detail=self._fault)
+        if self._reader.has_a_line:
+            self._fail("bad_response", detail=self._reader.fault)
         else:
             self._loop.call_later(LINE_WAIT, self.expire)
 
@@ -419,57 +323,20 @@ class Connection(asyncio.BufferedProtocol):
         if not self.closed:
             self._source.resume_reading()
 
-    def _fault_of_head(self, status: int) -> str:
-        """What is wrong with the head although llhttp let it pass; folded values are made exact on the way."""
-        answer, came = self.answer, self._head
-        if _is_interim(status):  # of a flood of them each is looked at once
-            came = came[: head.size(came)]
-        if not head.begins_with_http(came) or self._parser.get_http_version() not in _VERSIONS:
-            return "its protocol is not HTTP/1.0 or HTTP/1.1"
-        if status < 100:
-            return f"its status is {status:03d}"
-        if b"\0" in answer.reason:
-            return "its reason holds a NUL byte"
-        if head.has_double_return(came):
-            return "a line of its head ends in two carriage returns"
-        if head.has_lone_return(came):
-            return "a carriage return stands alone in its head"
-        if b"\0" in came and any(0 in value for _, value in answer.headers):
-            return "a header holds a NUL byte"
-        if b" :" in came and any(name.endswith(b" ") for name, _ in answer.headers):
-            return "a space stands before the colon of a header"
-        for name, value in answer.headers:
-            if len(name) == 14 and name.lower() == b"content-length":
-                answer.declared = head.storable(value)
-                self._framed = True
-            elif len(name) == 17 and name.lower() == b"transfer-encoding":
-                self._framed = value.lower().rpartition(b",")[2].strip() == b"chunked"
-        return self._unfold(came)
-
-    def _unfold(self, came: bytearray) -> str:
-        """llhttp drops the line ends inside folded values: take the headers from the bytes as they came."""
-        try:
-            folded = head.folded_headers(came)
-        except ValueError as error:
-            return str(error)
-        if folded:
-            self.answer.headers, self.answer.dropped = folded, 0
-        return ""
-
     def _lost(self, exc: Exception | None) -> None:
         """The connection ended; what that means depends on how far the exchange had come."""
         if not self.closed:
             self.closed, self._cause = True, exc
         if self._rest:  # came before it, and is looked at before it
             return
-        if self._state == RECEIVING:
-            if not self._framed and (exc is None or self._refused_unread(exc)):
-                self._end_when_sent()  # an answer without a length ends with its connection
+        if self._reader.stage == RECEIVING:
+            if self._reader.ends_with_its_connection and (exc is None or self._refused_unread(exc)):
+                self._end_when_sent()
             elif exc is None or isinstance(exc, OSError):
                 self._fail("body_truncated", status=self.answer.status, received=self.answer.received)
             else:
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
-        elif self._state == WAITING:
+        elif self._reader.stage == WAITING:
             if isinstance(exc, ssl.SSLError):
                 self._fail("tls_failed", detail=exc.reason or str(exc))
             elif isinstance(exc, OSError):
@@ -477,16 +344,11 @@ class Connection(asyncio.BufferedProtocol):
             elif exc is not None:
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
             else:
-                self._fail("closed_before_response", detail=self._what_came())
-        elif self._state == DONE and self._is_awaited():  # a NEW one is `_write`'s to end: it comes yet
+                self._fail("closed_before_response", detail=self._reader.what_came())
+        elif (
+            self._reader.stage == DONE and self._is_awaited()
+        ):  # a NEW one is `_write`'s to end: it comes yet
             self._end()
-
-    def _what_came(self) -> str:
-        """Of an answer that has no head yet."""
-        if self._interims:
-            return f" ({self._interims:,} interim answer{'s' if self._interims > 1 else ''} came)"
-        count = len(self._head)
-        return f" ({count:,} byte{'s' if count > 1 else ''} of one came)" if count else ""
 
     def _refused_unread(self, exc: Exception) -> bool:
         """Whether a reset is how a receiver closed that refused a request it had not read.
@@ -498,14 +360,14 @@ class Connection(asyncio.BufferedProtocol):
         return isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 400
 
     def _fail(self, code: str, **facts: object) -> None:
-        answer = self.answer
-        if self._fault and self._state == WAITING:  # whatever ended the wait for the rest of its line
-            code, facts = "bad_response", {"detail": self._fault}
+        answer, reader = self.answer, self._reader
+        if reader.fault and reader.stage == WAITING:  # whatever ended the wait for the rest of its line
+            code, facts = "bad_response", {"detail": reader.fault}
         answer.error = code
         answer.message = message(code, address=self.address, **facts)
         answer.phase = "receive" if answer.answered_at else "wait" if answer.sent_at else "send"
         if answer.status is None and code in ("bad_response", "headers_too_large"):
-            answer.first = b"".join((self._head, self._rest[:FIRST_BYTES]))[:FIRST_BYTES]
+            answer.first = reader.first_bytes(self._rest)
         self._end()
 
     def _end_when_sent(self) -> None:
@@ -515,12 +377,12 @@ class Connection(asyncio.BufferedProtocol):
         if not self._unsent or not 200 <= (self.answer.status or 0) < 300:
             self._end()
             return
-        self._state = DONE
+        self._reader.stage = DONE
         self.answer.ended_at = time.perf_counter()
         self._source.pause_reading()
 
     def _end(self) -> None:
-        self._state = DONE
+        self._reader.stage = DONE
         self.reusable = self.reusable and not self._unsent
         self.answer.ended_at = self.answer.ended_at or time.perf_counter()
         if self.waiter is not None and not self.waiter.done():
@@ -534,12 +396,3 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_awaited():
             self._fail("interrupted")
         self.abort()
-
-
-def _is_interim(status: int) -> bool:
-    return 100 <= status < 200 and status != 101
-
-
-_TELLING = {b"content-length", b"transfer-encoding", b"location", b"retry-after"}
-_VERSIONS = ("1.1", "1.0")
-_PLAIN_WORDS = {"Expected HTTP/, RTSP/ or ICE/": "it does not begin with HTTP/"}

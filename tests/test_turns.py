@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 import trustme
 
-from simulator.connection import BODY_CAP, BODY_PIECE, Connection
+from simulator.connection import BODY_PIECE, Connection
+from simulator.reader import BODY_CAP, Reader
 from simulator.tls import Records
 from simulator.turns import FREE_S, Turns
 from simulator.wire import Transport
@@ -169,14 +170,14 @@ async def test_a_machine_that_had_no_time_makes_no_answer_dear(
     faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spent: list[float] = []
-    on_body, end = Connection.on_body, Connection._end
+    on_body, end = Reader.on_body, Connection._end
 
-    def stalled(self: Connection, data: bytes) -> None:
+    def stalled(self: Reader, data: bytes) -> None:
         if self.answer.size == 2000:
             threading.Event().wait(0.05)
         on_body(self, data)
 
-    monkeypatch.setattr(Connection, "on_body", stalled)
+    monkeypatch.setattr(Reader, "on_body", stalled)
     monkeypatch.setattr(Connection, "_end", lambda self: (spent.append(self._spent), end(self)))
     outcome, _ = await ends(transport, faulty.url("/tiny-chunks?thousands=5"))
     assert (outcome.error, outcome.status_code) == (None, 200)
