@@ -41,7 +41,6 @@ class Origin(NamedTuple):
     port: int
     path: str
     target: bytes
-    netloc: bytes
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -82,15 +81,10 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> Outcome:
         """Send one request and say how it went, `timeout` seconds from dial to last byte. Raises nothing that
         the wire could cause; cancelling closes the socket. `on_late` hears of an answer after the deadline."""
-        content = await request.aread()
-        began = time.perf_counter()
-
-        def prepare() -> Sending:
-            origin = self._origin(str(request.url))
-            payload = _payload(request.method, _completed(request, origin, content), origin, content)
-            return Sending(origin, payload, owner, began, timeout, tls_verify, on_late)
-
-        return await self._outcome(prepare, began)
+        body = await request.aread()
+        headers, began = _completed(request, body), time.perf_counter()
+        what = (request.method, str(request.url), headers, body)
+        return await self._outcome(Sending(*what, owner, began, timeout, tls_verify, on_late, at_once=True))
 
     async def post(
         self,
@@ -108,25 +102,19 @@ class Transport(httpx.AsyncBaseTransport):
 
         Not `at_once` leaves together with the others of its round of the loop.
         """
-        began = time.perf_counter()
+        began, what = time.perf_counter(), ("POST", url, headers, body)
+        return await self._outcome(Sending(*what, owner, began, timeout, tls_verify, on_late, at_once))
 
-        def prepare() -> Sending:
-            origin = self._origin(url)
-            payload = _payload("POST", headers, origin, body)
-            return Sending(origin, payload, owner, began, timeout, tls_verify, on_late, at_once)
-
-        return await self._outcome(prepare, began)
-
-    async def _outcome(self, prepare: "Callable[[], Sending]", began: float) -> Outcome:
+    async def _outcome(self, send: "Sending") -> Outcome:
         outcome = Outcome(time.time())
         try:
-            await self._attempt(prepare(), outcome)
+            await self._attempt(send, outcome)
         except WireFailure as failure:
             outcome.error, outcome.message, outcome.phase = failure.code, failure.message, failure.phase
         except Exception as error:  # noqa: BLE001  (the task's edge: every end has a code)
             detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             outcome.error, outcome.message = "internal_error", message("internal_error", detail=detail)
-        outcome.duration_ms = (time.perf_counter() - began) * 1000
+        outcome.duration_ms = (time.perf_counter() - send.began) * 1000
         return outcome
 
     async def probe(self, url: str, *, timeout: float, tls_verify: bool = True) -> Outcome:
@@ -183,28 +171,30 @@ class Transport(httpx.AsyncBaseTransport):
     # --- one attempt
 
     async def _attempt(self, send: "Sending", outcome: Outcome) -> None:
+        origin = self._origin(send.url)
+        payload = _payload(send, origin)
         connection = None if send.owner in self._one_way else self._take_idle(send.key)
         reused = connection is not None
         if connection is None:
-            connection = await self._connect(outcome, send.origin, send.tls_verify, send.deadline)
-        answer = await self._exchange_on(connection, send)
+            connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
+        answer = await self._exchange_on(connection, send, payload)
         if reused and answer.error in ("reset", "closed_before_response") and connection.silent:
             # The receiver closed an idle connection just as it was used: not a failure of this delivery.
             self._one_way.add(send.owner)
             outcome.repeated = True
-            connection = await self._connect(outcome, send.origin, send.tls_verify, send.deadline)
-            answer = await self._exchange_on(connection, send)
+            connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
+            answer = await self._exchange_on(connection, send, payload)
         outcome.remote_address = connection.address
         record(outcome, answer)
 
-    async def _exchange_on(self, connection: Connection, send: "Sending") -> Answer:
+    async def _exchange_on(self, connection: Connection, send: "Sending", payload: bytes) -> Answer:
         connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
         self._busy.add(connection)
         if self._timer is None:
             self._sweep_in(TICK)
         try:
             answer = await connection.start(
-                send.payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
+                payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
             )
         except BaseException:
             self._busy.discard(connection)
@@ -339,14 +329,16 @@ class Transport(httpx.AsyncBaseTransport):
 class Sending(NamedTuple):
     """One attempt on its way: what to send where, for whom, and until when."""
 
-    origin: Origin
-    payload: bytes
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
     owner: Hashable
     began: float
     timeout: float
     tls_verify: bool
     on_late: Callable[[LateAnswer], None] | None
-    at_once: bool = True
+    at_once: bool
 
     @property
     def deadline(self) -> float:
@@ -354,7 +346,7 @@ class Sending(NamedTuple):
 
     @property
     def key(self) -> Hashable:
-        return self.owner, self.origin, self.tls_verify
+        return self.owner, self.url, self.tls_verify
 
 
 def _origin(url: httpx.URL) -> Origin:
@@ -363,32 +355,33 @@ def _origin(url: httpx.URL) -> Origin:
     if not host or not 0 < port < 65536:
         raise ValueError(f"{url} cannot be sent to")
     target = url.raw_path
-    return Origin(url.scheme, host, port, target.partition(b"?")[0].decode("ascii"), target, url.netloc)
+    return Origin(url.scheme, host, port, target.partition(b"?")[0].decode("ascii"), target)
 
 
-def _completed(request: httpx.Request, origin: Origin, content: bytes) -> list[tuple[str, str]]:
+def _completed(request: httpx.Request, body: bytes) -> list[tuple[str, str]]:
     """The request's headers as they are, and only what HTTP needs added."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
     # Transfer-Encoding is httpx's way to say that it did not know the length; it is known now.
     pairs = [pair for pair in pairs if pair[0].lower() != "transfer-encoding"]
     names = {name.lower() for name, _ in pairs}
     if "host" not in names:
-        pairs.insert(0, ("Host", origin.netloc.decode("ascii")))
+        pairs.insert(0, ("Host", request.url.netloc.decode("ascii")))
     if "accept-encoding" not in names:
         pairs.append(("accept-encoding", "identity"))
     if "content-length" not in names:
-        pairs.append(("Content-Length", str(len(content))))
+        pairs.append(("Content-Length", str(len(body))))
     return pairs
 
 
-def _payload(method: str, headers: list[tuple[str, str]], origin: Origin, content: bytes) -> bytes:
+def _payload(send: Sending, origin: Origin) -> bytes:
     """The request as bytes."""
-    lines = [f"{method} {origin.target.decode('ascii')} HTTP/1.1"]
+    headers = send.headers
+    lines = [f"{send.method} {origin.target.decode('ascii')} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers]
     head = "\r\n".join(lines)
     if head.count("\n") != len(headers) or head.count("\r") != len(headers) or "\0" in head:
         raise ValueError("a header holds a line break or NUL and cannot be sent")
-    return head.encode("latin-1") + b"\r\n\r\n" + content
+    return head.encode("latin-1") + b"\r\n\r\n" + send.body
 
 
 def _idle_limit() -> int:

@@ -6,6 +6,7 @@ Besides simulator.wire the only module that imports httpx: a plain client is wha
 """
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from simulator import garbage
 from simulator.wire import Transport
 
 WARM_UP_S = 20.0  # at most
@@ -60,7 +62,8 @@ async def client_each(url: str, body: bytes, in_flight: int) -> AsyncIterator[li
 
 @asynccontextmanager
 async def transport(url: str, body: bytes, in_flight: int) -> AsyncIterator[list[Send]]:
-    wire = Transport()
+    thresholds, wire = gc.get_threshold(), Transport()
+    garbage.spare()  # as the server does; httpx is measured as it comes
 
     async def send() -> int:
         outcome = await wire.post(url, _headers(body), body, owner=1, timeout=15)
@@ -68,6 +71,8 @@ async def transport(url: str, body: bytes, in_flight: int) -> AsyncIterator[list
 
     yield [send] * in_flight
     await wire.aclose()
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 SENDERS = {"shared_client": shared_client, "client_each": client_each, "transport": transport}

@@ -20,16 +20,13 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from console import database, firstrun, listening
-from simulator import datafolder, transaction
+from simulator import datafolder, garbage, transaction
 from simulator.datafolder import EngineLock, Taken
 from simulator.models import Activity
 from simulator.transaction import Shut, writing
 
 BAD_INPUT, ENVIRONMENT = 2, 3
 DRAIN_S = 5.0
-YOUNG = (
-    1000  # objects before Python looks for cycles among them: 1 ms; with 50,000 everything stood still for 60
-)
 EXAMPLE = "Example: python3 manage.py up --port 9000 --no-browser"
 
 
@@ -136,10 +133,7 @@ class Command(BaseCommand):
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
             # The loop and the engine's database thread share one GIL: at Python's 5 ms either could wait that long.
             sys.setswitchinterval(0.0005)
-            # What lives now lives to the end: not looking at it again keeps pages from waiting. Not after a collection:
-            # that frees 40 objects, and the loop stands still for 0.1 s while the first requests are already here.
-            gc.freeze()
-            gc.set_threshold(YOUNG, 20, 50)
+            garbage.spare()
 
         async def stopping() -> None:
             transaction.hurry()
