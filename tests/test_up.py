@@ -1,10 +1,9 @@
-"""`up`, tried as a process of its own: what it prints, refuses, leaves behind, and how it ends."""
+"""`up`, tried as a process of its own: what it prints, what it refuses, and what it leaves behind."""
 
 import contextlib
 import hashlib
 import json
 import re
-import signal
 import socket
 import sqlite3
 import stat
@@ -17,7 +16,6 @@ import pytest
 from console import listening
 from simulator.datafolder import EngineLock
 
-from .receiving import Answer, Receiver
 from .serving import Server
 from .waiting import wait_until
 
@@ -294,76 +292,6 @@ def test_e09_a_killed_one_leaves_no_lock_behind(running: Server):
     assert running.get("/readyz").status == 200
 
 
-# --- the way down
-
-
-def slow_delivery(server: Server, receiver: Receiver, delay: float) -> str:
-    """Send to a receiver that takes `delay` seconds; returns the delivery's id once the request is there."""
-    receiver.answer(Answer(delay=delay))
-    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["lead.qualified"]}).json
-    delivery = server.api("POST", f"/webhooks/{endpoint['id']}/test", {}).json
-    receiver.wait_for(1)
-    return delivery["id"]
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_e08_what_answers_in_time_is_recorded_before_it_ends(running: Server, receiver: Receiver, how: int):
-    delivery = slow_delivery(running, receiver, 1.5)
-    code, took = running.stop(how)
-    assert (code, took < 6) == (0, True)
-    running.start()
-    found = running.api("GET", f"/deliveries/{delivery}").json
-    assert found["status"] == "succeeded"
-    assert [attempt["status"] for attempt in found["attempts"]] == ["succeeded"]
-
-
-def test_e08_what_takes_longer_is_interrupted_and_sent_again(running: Server, receiver: Receiver):
-    delivery = slow_delivery(running, receiver, 9)
-    code, took = running.stop()
-    assert (code, took < 6) == (0, True)
-    receiver.answer(200)
-    running.start()
-    receiver.wait_for(2)
-    wait_until(lambda: running.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded", 5)
-    found = running.api("GET", f"/deliveries/{delivery}").json
-    assert [attempt["status"] for attempt in found["attempts"]] == ["interrupted", "succeeded"]
-
-
-def test_while_it_drains_it_is_not_ready(running: Server, receiver: Receiver):
-    slow_delivery(running, receiver, 1.5)
-    running.process.send_signal(signal.SIGTERM)
-    told = wait_until(lambda: (r := running.get("/readyz")).status == 503 and r.json["troubles"], 1)
-    assert told == ["The delivery engine is stopping."]
-    assert running.wait() == 0
-
-
-def test_one_that_still_starts_ends_as_well_and_nothing_is_half_done(make_server: Callable[..., Server]):
-    server = make_server(start=False)
-    server.start(ready=False)
-    wait_until((server.data_dir / "engine.lock").exists, 10, "the first thing that it makes")
-    code, _ = server.stop()
-    assert (code, server.output) == (0, "")
-    server.start()
-    assert server.get("/readyz").status == 200
-
-
-def test_an_idle_one_ends_at_once(running: Server):
-    code, took = running.stop()
-    assert (code, took < 1) == (0, True)
-
-
-def test_it_ends_with_half_sent_requests_and_open_sockets_around(running: Server):
-    headers = {"Authorization": f"Bearer {running.key}"}
-    with (
-        socket.create_connection(("127.0.0.1", running.port)) as half,
-        running.socket("/ws/v1/stream", additional_headers=headers),
-    ):
-        half.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n\r\n")
-        assert running.get("/healthz").status == 200
-        code, took = running.stop()
-        assert (code, took < 2) == (0, True)
-
-
 # --- a database that cannot be used
 
 
@@ -427,25 +355,3 @@ def test_a_data_folder_that_cannot_be_made_is_named(make_server: Callable[..., S
     code, line = refused(server)
     assert code == 3
     assert str(tmp_path / "file") in line and "SIM_DATA_DIR" in line
-
-
-def test_what_was_answered_while_it_was_stopped_came_in_time(server: Server, receiver: Receiver):
-    """Ctrl-Z and fg, or a machine that was suspended: the answer lies in the kernel when the deadline has passed."""
-    hook = {"url": receiver.url, "events": ["*"], "timeout": 1, "retry": {"delays": []}}
-    endpoint = server.api("POST", "/webhooks", json=hook).json["id"]
-    receiver.delay = 0.3
-    sent = [
-        server.api("POST", f"/webhooks/{endpoint}/test", json={"type": "lead.qualified"}).json
-        for _ in range(3)
-    ]
-    receiver.wait_for(3)
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        stopped = time.monotonic()
-        wait_until(lambda: time.monotonic() > stopped + 1.5, 3)
-    finally:
-        server.process.send_signal(signal.SIGCONT)
-    for one in sent:
-        path = f"/deliveries/{one['id']}"
-        wait_until(lambda path=path: server.api("GET", path).json["status"] not in ("pending", "sending"), 5)
-        assert server.api("GET", path).json["status"] == "succeeded"
