@@ -74,7 +74,7 @@ _WAITING = """
 SELECT d.id, d.failed_count, d.due_at, d.resume_at, e.retry_delays,
        (SELECT max(a.retry_after_used) FROM simulator_attempt a WHERE a.delivery_id = d.id)
 FROM simulator_delivery d JOIN simulator_endpoint e ON e.id = d.endpoint_id
-WHERE d.status = 'pending' AND d.due_at > %s AND d.due_at < %s"""
+WHERE d.status = 'pending' AND d.due_at < %s AND (d.due_at > %s OR d.resume_at > %s)"""
 _PULL_IN = """
 UPDATE simulator_delivery AS d SET seq = column1, due_at = column2, resume_at = column3
 FROM ({values}) AS v WHERE d.id = column4"""
@@ -293,7 +293,7 @@ def clock_set_back(now: datetime) -> float:
 
 def pull_in(now: datetime, scale: float) -> None:
     """The clock was set back while nobody ran: nothing waits longer than its own delay. Doing it twice is no harm."""
-    waiting: Rows = query(_WAITING, [written(now), written(HELD)])
+    waiting: Rows = query(_WAITING, [written(HELD), written(now), written(now)])
     pulled = []
     for seq, row in zip(feed.take(len(waiting)), waiting, strict=True):
         delivery, failed, due_at, resume_at, delays, asked = row

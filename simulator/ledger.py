@@ -175,9 +175,9 @@ class Ledger:
         """What a killed process left behind."""
         with writing():
             now = datetime.now(UTC)
+            results.recover(now)
             if claims.clock_set_back(now) > JUMP_S:
                 claims.pull_in(now, self._scale)
-            results.recover(now)
 
     def start_again(self, given: Waiting) -> None:
         """After a bug in the loop: keep what came back, and take everything else as cut off."""

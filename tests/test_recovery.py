@@ -1,15 +1,18 @@
 """What was under way when a process ended: found by the next one, interrupted, made again, and never counted twice."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from simulator import claims, results
 from simulator import engine as engine_module
 from simulator.claims import Claims, Room
 from simulator.engine import Engine
-from simulator.models import Delivery, Endpoint
+from simulator.ledger import Ledger
+from simulator.models import Attempt, Delivery, Endpoint
 from simulator.transaction import writing
 
 from .engines import accept, attempts, ends, fresh, in_db, sent
@@ -47,6 +50,25 @@ async def test_ten_interruptions_in_a_row_brake_a_poison_event(endpoint):
         await in_db(lambda: claimed(delivery))
         await in_db(lambda: _recover())
     assert (await fresh(delivery)).status == "failed"
+
+
+async def test_e12_a_clock_set_back_while_nobody_ran_leaves_a_manual_attempts_timetable_no_further_off(
+    endpoint: Endpoint,
+) -> None:
+    """The attempt was in flight when its process was killed: it goes back to the timetable when it fails."""
+    delivery = await sent(endpoint)
+
+    def killed_with_it_in_flight() -> None:
+        claimed(delivery)
+        later = timezone.now() + timedelta(hours=1)
+        Delivery.objects.filter(pk=delivery.pk).update(manual=True, failed_count=1, resume_at=later)
+        Attempt.objects.update(started_at=later)  # by a clock that was an hour ahead
+
+    await in_db(killed_with_it_in_flight)
+    await in_db(Ledger(Path(connection.settings_dict["NAME"]), 1.0).recover)
+    found = await fresh(delivery)
+    assert (found.status, found.manual) == ("pending", True)
+    assert found.resume_at - timezone.now() <= timedelta(seconds=endpoint.retry_delays[0])
 
 
 def _recover() -> None:

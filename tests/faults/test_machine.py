@@ -8,12 +8,13 @@ import hmac
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 import time_machine
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
@@ -28,6 +29,7 @@ from hypothesis.stateful import (
 from simulator import claims, results
 from simulator.batches import Batches
 from simulator.claims import Claim, Claims, Room
+from simulator.ledger import Ledger
 from simulator.models import Attempt, Batch, Delivery, Endpoint, Event
 from simulator.models.delivery import HELD, NotNow
 from simulator.outcome import Outcome
@@ -192,15 +194,15 @@ class Deliveries(RuleBasedStateMachine):
         self.record(self.past[one % len(self.past)], Outcome(timezone.now().timestamp(), status_code=200))
         assert self.rows() == before
 
-    @rule()
-    def crash(self) -> None:
+    @rule(meanwhile=st.sampled_from([0, 0, -3600, 86_400]))
+    def crash(self, meanwhile: float) -> None:
+        """And by how much the clock is set until the next start: nobody is there to notice."""
+        self.set_back |= meanwhile < 0
+        self.clock.shift(meanwhile)
         self.past += self.out
         self.out.clear()
         self.claims, self.batches = Claims(), Batches()
-        with writing():
-            if behind := claims.clock_set_back(timezone.now()):
-                claims.shift(-behind)
-            results.recover(timezone.now())
+        Ledger(Path(connection.settings_dict["NAME"]), 1.0).recover()
 
     # --- what time does
 
@@ -245,6 +247,7 @@ class Deliveries(RuleBasedStateMachine):
                 assert status == "pending" and row["endpoint__deleted_at"] is None, row
                 held = row["endpoint__status"] == "paused"
                 assert due_at == HELD if held else due_at <= now + LONGEST_WAIT, row
+                assert held or not row["resume_at"] or row["resume_at"] <= now + LONGEST_WAIT, row
         assert not mine, "a claim that is out, but not in the database"
 
     def attempts_are_numbered_and_end_with_a_success(self, rows: Rows) -> None:
@@ -282,6 +285,7 @@ class Deliveries(RuleBasedStateMachine):
             "endpoint__status",
             "endpoint__deleted_at",
             "due_at",
+            "resume_at",
             *SHOWN,
         )
         return {row["id"]: row for row in Delivery.objects.values(*columns)}
