@@ -155,7 +155,7 @@ def late(attempt: Attempt) -> str:
 
 def banners(troubles: Sequence[str], notices: Sequence[str] = ()) -> list[tuple[str, str]]:
     """(kind, sentence) of what a person must know before reading anything else on the page."""
-    found = [("trouble", f"{trouble[:1].upper()}{trouble[1:]}.".replace("..", ".")) for trouble in troubles]
+    found = [("trouble", trouble) for trouble in troubles]
     found += [("notice", notice) for notice in notices]
     if settings.SIM_RETRY_SCALE != 1:
         scale = f"Retry delays are multiplied by {settings.SIM_RETRY_SCALE:g} (SIM_RETRY_SCALE): not the timetable "

@@ -97,6 +97,11 @@ def test_banners_name_troubles_first_and_a_scaled_timetable() -> None:
     assert words.banners([]) == []
     assert words.banners([], ["The clock was set."]) == [("notice", "The clock was set.")]
     with override_settings(SIM_RETRY_SCALE=0.05):
-        kinds = [kind for kind, _ in words.banners(["the disk is full"])]
+        kinds = [kind for kind, _ in words.banners(["The disk is full."])]
         assert kinds == ["trouble", "scale"]
         assert "0.05" in words.banners([])[0][1]
+
+
+def test_a_banner_says_a_trouble_as_it_is_named() -> None:
+    trouble = "The database file /data/a..b/simulator.sqlite3 was deleted."
+    assert words.banners([trouble]) == [("trouble", trouble)]
