@@ -32,8 +32,9 @@ export function judge() {
 }
 
 function jump(line, column) {
-  const lines = data().value.split("\n");
-  const at = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0) + column - 1;
+  const before = data().value.split("\n").slice(0, line);
+  before.push([...before.pop()].slice(0, column - 1).join("")); // an emoji is one letter to the server, two here
+  const at = before.join("\n").length;
   data().focus();
   data().setSelectionRange(at, at + 1);
 }

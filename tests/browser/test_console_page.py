@@ -153,6 +153,10 @@ async def test_the_payload_is_judged_while_one_types_with_line_and_column(
     await expect(rows(page)).to_have_count(0)
     await page.get_by_role("button", name="Line 3, column 10").click()
     assert await page.evaluate("document.activeElement.selectionStart") == 26
+    await page.get_by_label("Data").fill('{\n  "text": "🙂", "name" "Ann"\n}')
+    await page.get_by_role("button", name="Line 2, column 23").click()
+    at = await page.evaluate("document.activeElement.value.slice(document.activeElement.selectionStart)")
+    assert at == '"Ann"\n}'
     await page.get_by_label("Data").fill('{"score":1.0}')
     await page.get_by_role("button", name="Format").click()
     await expect(page.get_by_label("Data")).to_have_value('{\n  "score": 1.0\n}')
