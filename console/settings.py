@@ -8,7 +8,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from simulator import datafolder
+from simulator import datafolder, logs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -166,4 +166,4 @@ CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_FAILURE_VIEW = "console.views.errors.form_too_old"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024 + 64 * 1024
 
-LOGGING = datafolder.logging_config(LOG_FORMAT)
+LOGGING = logs.config(LOG_FORMAT)

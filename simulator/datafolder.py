@@ -7,7 +7,6 @@ import re
 import secrets
 import time
 from pathlib import Path
-from typing import Any
 
 
 class BadKey(Exception):
@@ -138,30 +137,3 @@ def _is_taken(folder: Path) -> bool:
         return True
     finally:
         os.close(looking)
-
-
-def logging_config(format: str) -> dict[str, Any]:
-    """Django's LOGGING: one line an entry on standard error, `text` or `json`; secrets never get through."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "filters": {
-            "no_secrets": {"()": "simulator.logs.NoSecrets"},
-            "faults_only": {"()": "simulator.logs.FaultsOnly"},
-        },
-        "formatters": {
-            "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
-            "json": {"()": "simulator.logs.JsonLines"},
-        },
-        "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": format, "filters": ["no_secrets"]},
-        },
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            "simulator": {"level": "INFO"},
-            "console": {"level": "INFO"},
-            "django": {"level": "ERROR"},
-            "django.request": {"filters": ["faults_only"]},
-            "django.security": {"level": "CRITICAL"},  # what is wrong with a request is told to who made it
-        },
-    }

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from typing import Any
 
 from django.db import DatabaseError, OperationalError
 
@@ -54,3 +55,30 @@ class JsonLines(logging.Formatter):
         if record.exc_text:
             entry["traceback"] = record.exc_text
         return json.dumps(entry, ensure_ascii=False)
+
+
+def config(format: str) -> dict[str, Any]:
+    """Django's LOGGING: one line an entry on standard error, `text` or `json`; secrets never get through."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "no_secrets": {"()": "simulator.logs.NoSecrets"},
+            "faults_only": {"()": "simulator.logs.FaultsOnly"},
+        },
+        "formatters": {
+            "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+            "json": {"()": "simulator.logs.JsonLines"},
+        },
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": format, "filters": ["no_secrets"]},
+        },
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {
+            "simulator": {"level": "INFO"},
+            "console": {"level": "INFO"},
+            "django": {"level": "ERROR"},
+            "django.request": {"filters": ["faults_only"]},
+            "django.security": {"level": "CRITICAL"},  # what is wrong with a request is told to who made it
+        },
+    }

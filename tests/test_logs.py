@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError
 
-from simulator import datafolder
+from simulator import logs
 from simulator.logs import FaultsOnly, JsonLines, NoSecrets, masked
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
@@ -78,7 +78,7 @@ def test_json_is_one_object_a_line_with_the_traceback_inside():
 
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_every_entry_passes_the_mask(format: str):
-    config = datafolder.logging_config(format)
+    config = logs.config(format)
     assert config["root"]["handlers"] == ["stderr"]
     assert config["handlers"]["stderr"]["filters"] == ["no_secrets"]
     assert config["handlers"]["stderr"]["formatter"] == format
