@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 from typing import Any
 
 from django.db import DatabaseError, OperationalError
@@ -42,7 +43,14 @@ class FaultsOnly(logging.Filter):
         return raised is not None
 
 
-class JsonLines(logging.Formatter):
+class Lines(logging.Formatter):
+    """Moments as the API writes them. Django sets the time zone of this process to UTC, whatever that of its terminal."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+
+
+class JsonLines(Lines):
     """One JSON object a line, for log collectors: time, level, logger, message, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -67,7 +75,11 @@ def config(format: str) -> dict[str, Any]:
             "faults_only": {"()": "simulator.logs.FaultsOnly"},
         },
         "formatters": {
-            "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+            "text": {
+                "()": "simulator.logs.Lines",
+                "format": "{asctime} {levelname} {name}: {message}",
+                "style": "{",
+            },
             "json": {"()": "simulator.logs.JsonLines"},
         },
         "handlers": {

@@ -5,6 +5,7 @@ import json
 import logging
 import sqlite3
 from contextlib import closing
+from logging.config import DictConfigurator
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_json_is_one_object_a_line_with_the_traceback_inside():
     assert entry["message"] == "failed for whsec_…"
     assert "ValueError" in entry["traceback"]
     assert SECRET[6:] not in lines[0]
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_moment_is_in_utc_and_says_so(format: str):
+    config = logs.config(format)
+    formatter = DictConfigurator(config).configure_formatter(config["formatters"][format])
+    entry = logging.makeLogRecord({"created": 1738896900.25, "msecs": 250.0})
+    assert "2025-02-07T02:55:00.250Z" in formatter.format(entry)
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
