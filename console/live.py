@@ -69,8 +69,6 @@ class Changes:
 class ConsoleConsumer(AsyncWebsocketConsumer):
     """One tab."""
 
-    channel_layer_alias = "none"  # the doorbell is in-process
-
     async def connect(self) -> None:
         self._wish: Wish | None = None
         self._awaited: int | None = None

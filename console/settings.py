@@ -103,7 +103,6 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *more_hosts]
 
 INSTALLED_APPS = [
     "django.contrib.staticfiles",
-    "channels",
     "django_htmx",
     "ninja",
     "simulator",
@@ -127,9 +126,6 @@ TEMPLATES = [
         },
     }
 ]
-CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
-}
 
 DATABASES = {
     "default": {
