@@ -105,6 +105,11 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(idle: Server):
     assert f"port {port}" in line and "--port" in line
 
 
+def test_help_has_an_example(idle: Server):
+    assert idle.start("--help", ready=False).wait(10) == 0
+    assert "\n  python3 manage.py up --port 9000 --no-browser\n" in idle.output
+
+
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
 def test_a_port_that_is_none_is_bad_input(idle: Server, port: str):
     assert idle.start("--port", port, ready=False).wait(10) == 2

@@ -8,33 +8,37 @@ import sqlite3
 import sys
 import threading
 import webbrowser
-from argparse import ArgumentParser
 from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import CommandParser
 from django.db import DatabaseError
 
 from console import database, firstrun, listening
 from simulator import datafolder, garbage, transaction
 from simulator.datafolder import EngineLock, Taken
+from simulator.management.command import ExplainedCommand
 from simulator.models import Activity
 from simulator.transaction import Shut, writing
 
 BAD_INPUT, ENVIRONMENT = 2, 3
 DRAIN_S = 5.0
-EXAMPLE = "Example: python3 manage.py up --port 9000 --no-browser"
+EXAMPLE = """\
+Example:
+  python3 manage.py up --port 9000 --no-browser
+
+Exit code: 0 stopped by Ctrl-C or SIGTERM, 2 bad option, 3 the environment is in the way."""
 
 
-class Command(BaseCommand):
-    help = f"Start the simulator: delivery engine, API and web console. {EXAMPLE}"
-    requires_system_checks: list[str] = []
+class Command(ExplainedCommand):
+    help = "Start the simulator: delivery engine, API and web console."
+    epilog = EXAMPLE
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=_port, help="8000, or the next free one; 0 lets the system choose")
         parser.add_argument("--no-browser", action="store_true", help="do not open the console in a browser")
@@ -53,9 +57,11 @@ class Command(BaseCommand):
             try:
                 self._run(lock, bound, listening.url(bound))
             except Shut as why:
-                self._give_up(str(why))
+                self.give_up(str(why), ENVIRONMENT)
             except DatabaseError as error:
-                self._give_up(datafolder.unusable(Path(settings.DATABASES["default"]["NAME"]), error))
+                self.give_up(
+                    datafolder.unusable(Path(settings.DATABASES["default"]["NAME"]), error), ENVIRONMENT
+                )
 
     def _run(self, lock: EngineLock, bound: socket, address: str) -> None:
         with writing():
@@ -90,22 +96,23 @@ class Command(BaseCommand):
                 "and has not said yet where: it is starting, or is a send that still follows its deliveries"
             )
             where = f"at {taken.address}/" if taken.address else still
-            self._give_up(f"The simulator already runs on {folder}, {where}.")
+            self.give_up(f"The simulator already runs on {folder}, {where}.", ENVIRONMENT)
         except (listening.CannotListen, database.Unusable) as error:
-            self._give_up(str(error))
+            self.give_up(str(error), ENVIRONMENT)
         except OSError as error:
-            self._give_up(
-                f"{error.filename or folder}: {error.strerror}. Choose another folder with SIM_DATA_DIR."
+            self.give_up(
+                f"{error.filename or folder}: {error.strerror}. Choose another folder with SIM_DATA_DIR.",
+                ENVIRONMENT,
             )
 
     def _check_host(self) -> None:
         host = self._options["host"]
         if self._options["expose"]:
-            self._give_up(
+            self.give_up(
                 "--expose is not available yet: this version listens on this machine only.", BAD_INPUT
             )
         if not listening.is_local(host):
-            self._give_up(
+            self.give_up(
                 f"--host {host} would open the console to other machines. Use 127.0.0.1, localhost or ::1.",
                 BAD_INPUT,
             )
@@ -161,10 +168,6 @@ class Command(BaseCommand):
             for label, fact in facts.items():
                 self.stdout.write(f"{label:<8} {fact}")
         self.stdout.flush()
-
-    def _give_up(self, text: str, code: int = ENVIRONMENT) -> NoReturn:
-        self.stderr.write(text)
-        sys.exit(code)
 
 
 def _port(text: str) -> int:
