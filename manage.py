@@ -201,8 +201,6 @@ def refuse_a_python_without_ensurepip():
 
 def quietly(command, turn):
     """Run it without its output; if it fails, end with its last lines and what to do."""
-    import subprocess
-
     # The child keeps our turn: should we be killed, nobody else starts while it still writes into .venv.
     done = subprocess.run(
         command,

@@ -9,9 +9,6 @@ from ninja.openapi.schema import OpenAPISchema
 
 from . import activity, batches, deliveries, errors, event_types, events, signatures, webhooks
 from .gate import Key, StrictParser, admit
-from .shapes import attempt_json, delivery_json
-
-__all__ = ["api", "attempt_json", "delivery_json"]
 
 
 class Api(NinjaAPI):

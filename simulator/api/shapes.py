@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -151,17 +150,11 @@ _LAST = ("number", "status_code", "error", "duration_ms")
 def delivery_with_attempts(delivery: Delivery) -> Json:
     attempts = delivery.with_attempts()
     event = event_json(delivery.event)
-    return delivery_json(delivery) | {"attempts": attempts_json(attempts, event)}
+    return delivery_json(delivery) | {"attempts": [attempt_json(attempt, event) for attempt in attempts]}
 
 
-def attempts_json(attempts: Iterable[Attempt], event: Json) -> list[Json]:
-    """Several attempts of one event, whose `event_json` is made once."""
-    return [attempt_json(attempt, event) for attempt in attempts]
-
-
-def attempt_json(attempt: Attempt, event: Json | None = None) -> Json:
-    """`event` is the `event_json` of what was sent, where the caller has it already."""
-    event = event or event_json(attempt.delivery.event)
+def attempt_json(attempt: Attempt, event: Json) -> Json:
+    """`event` is the `event_json` of what was sent, made once for all of its attempts."""
     return {
         "id": attempt.pk,
         "number": attempt.number,

@@ -22,8 +22,6 @@ DEFAULTS = {
     "SIM_RETRY_SCALE": "1.0",
     "SIM_CONCURRENCY": "100",
     "SIM_KEEP_DAYS": "14",
-    "DATABASE_URL": "",
-    "REDIS_URL": "",
     "SECRET_KEY": "",
     "ALLOWED_HOSTS": "",
     "LOG_FORMAT": "text",

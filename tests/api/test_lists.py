@@ -10,8 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from simulator import search, sending
-from simulator.api import delivery_json
 from simulator.api.gate import api_key
+from simulator.api.shapes import delivery_json
 from simulator.models import Delivery, Endpoint
 
 pytestmark = pytest.mark.django_db
