@@ -180,7 +180,9 @@ def _text(text: str) -> HttpResponse:
 @loads_delivery
 def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
     """All of a body in one view (`?view=pretty|raw|hex`), as text to copy (`&copy`), or byte for byte (`?download`)."""
-    raw, headers = _bytes(delivery, part, _number(request))
+    number = _number(request)
+    attempt = _attempt(delivery, number)
+    raw, headers = _bytes(delivery, part, attempt)
     if "copy" in request.GET:
         return _text(bodies.copied(raw, request.GET.get("view", ""), headers=headers))
     if "download" in request.GET:
@@ -189,15 +191,13 @@ def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
         response["Content-Security-Policy"] = "sandbox; default-src 'none'"
         return response
     shown = bodies.show(raw, request.GET.get("view", ""), headers=headers, whole="whole" in request.GET)
-    number = _number(request)
-    context = {"shown": shown, "part": part, "delivery": delivery, "number": number, "bytes": len(raw)}
-    context["attempt"] = _attempt(delivery, number)
+    context = {"shown": shown, "part": part, "delivery": delivery, "attempt": attempt}
+    context |= {"number": number, "bytes": len(raw)}
     return render(request, "deliveries/_body.html", context)
 
 
-def _bytes(delivery: Delivery, part: str, number: int) -> tuple[bytes, Headers]:
+def _bytes(delivery: Delivery, part: str, attempt: Attempt | None) -> tuple[bytes, Headers]:
     """The body, and the headers that say how to read it."""
-    attempt = _attempt(delivery, number)
     if part == "request":
         return bytes(delivery.event.body), ()
     if part != "response" or attempt is None:
