@@ -9,7 +9,6 @@ its first frame says so with "reset": true.
 """
 
 import asyncio
-import hmac
 import json
 import logging
 from contextlib import suppress
@@ -20,7 +19,7 @@ from autobahn.exception import Disconnected
 from django.db import DatabaseError
 
 from simulator import feed
-from simulator.api.gate import api_key
+from simulator.api.gate import api_key, is_key
 from simulator.api.shapes import newer_deliveries
 from simulator.rows import as_json
 
@@ -83,7 +82,7 @@ def _may_enter(scope: Scope) -> bool:
     """The key in its header, and only there: an address ends up in logs and histories."""
     key, query = api_key(), scope["query_string"].decode("latin-1")
     given = list(header(scope, b"authorization"))
-    if len(given) != 1 or not hmac.compare_digest(given[0].encode(), f"Bearer {key}".encode()):
+    if len(given) != 1 or not is_key(given[0]):
         return False
     named = KEY_NAMES & {name.lower() for name in parse_qs(query, True)}
     return not named and key not in unquote(query) and key not in unquote_plus(query)
