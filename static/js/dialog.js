@@ -10,6 +10,7 @@ const edited = () => [...dialog.querySelectorAll("textarea")].some((field) => fi
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
   if (detail.target.id === "dialog-body" && !dialog.open) {
     opener = document.activeElement.id;
+    dialog.setAttribute("aria-labelledby", dialog.querySelector("h2").id);
     dialog.showModal();
     dialog.append(notices); // all else lies behind the backdrop, and can be neither read nor clicked
   }

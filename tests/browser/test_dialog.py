@@ -30,7 +30,7 @@ async def test_an_edited_body_is_thrown_away_by_close_only(
     server: Server, delivery: dict[str, Any], browser_page: Page
 ) -> None:
     page = await opened(browser_page, server, delivery)
-    body, dialog = page.get_by_label("Body"), page.locator("dialog")
+    body, dialog = page.get_by_label("Body"), page.get_by_role("dialog", name="Edit and resend")
     await body.fill("{}")
     for _ in range(3):  # a browser lets a page refuse the first of several only
         await page.keyboard.press("Escape")

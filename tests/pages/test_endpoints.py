@@ -108,6 +108,7 @@ def test_a_bad_field_is_named_and_nothing_is_saved(
     assert answer.status_code == 400 and Endpoint.objects.count() == 0
     html = answer.content.decode()
     assert f'id="e-{field}"' in html and said in html.split(f'id="e-{field}"')[1].split("</span>")[0]
+    assert f'aria-invalid="true" aria-describedby="e-{field}"' in html
     assert f'value="{GOOD["description"]}"' in html  # what was typed is kept
 
 
@@ -132,6 +133,7 @@ def test_what_is_out_of_range_is_refused_in_the_words_of_the_api(
     client: Client, db: None, field: str, typed: str, value: object, name: str
 ) -> None:
     html = client.post("/endpoints/new/", GOOD | {field: typed}).content.decode()
+    assert f'aria-invalid="true" aria-describedby="e-{field}"' in html
     said = unescape(html.split(f'id="e-{field}"')[1].split("</span>")[0])
     body = {"url": GOOD["url"], "events": ["*"], field: value}
     answer = client.post(
