@@ -22,7 +22,7 @@ from ..security import WORDS
 from .page import notice, whole_page
 
 View = Callable[..., HttpResponse]
-UNKNOWN = "There is no such delivery. It may have been pruned."
+UNKNOWN = "There is no such delivery in this data folder."
 
 
 def loads_delivery(view: View) -> View:

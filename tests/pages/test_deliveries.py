@@ -246,4 +246,4 @@ def test_an_address_that_opens_no_delivery_says_so_where_it_would_be(client: Cli
     page = client.get("/?open=dlv_nope")
     assert page.status_code == 200
     detail = page.content.decode().split('id="detail"')[1]
-    assert "There is no such delivery. It may have been pruned." in detail and "welcome" not in detail
+    assert "There is no such delivery in this data folder." in detail and "welcome" not in detail
