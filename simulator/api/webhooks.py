@@ -90,20 +90,6 @@ class RetryOut(Out):
     delays: list[float]
 
 
-class SignatureOut(Out):
-    preset: str
-    content: str
-    digest: str
-    encoding: str
-    prefix: str
-    separator: str
-    signature_header: str
-    timestamp_header: str | None
-    timestamp_prefix: str | None
-    id_header: str | None
-    key: str
-
-
 class EndpointOut(Out):
     id: str = Field(examples=["ep_0Ab1Cd2Ef3G"])
     url: str
@@ -113,7 +99,7 @@ class EndpointOut(Out):
     timeout: float
     retry: RetryOut
     headers: dict[str, str]
-    signature: SignatureOut
+    signature: signing.Profile
     extras: bool
     max_in_flight: int
     tls_verify: bool
