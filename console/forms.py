@@ -9,11 +9,11 @@ from django import forms
 
 from simulator import catalog, sending
 from simulator.api.batches import MOST
+from simulator.api.gate import MAX_BODY
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
 from simulator.models.endpoint import audience
 from simulator.transaction import writing
 
-MAX_BODY = 1024 * 1024
 GONE = "This endpoint is gone. Choose another one."
 TYPE_GONE = "There is no such event type any more. Choose another one."
 HOW_MANY = f"Copies: a whole number, 1 to {MOST:,}."

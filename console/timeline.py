@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from simulator.models import Attempt, Delivery
+from simulator.models.attempt import PHASES
 
 from .templatetags.ui import ms, seconds
 
-PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
 MINUTES = (0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14_400)
 LETTER = 2.2  # percent of the narrowest axis that a letter of a label takes
 THINNEST = 0.8  # percent: an attempt of 5 ms among waits of 32 s stays visible

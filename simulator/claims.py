@@ -18,6 +18,7 @@ from django.db.models import F
 from . import feed, ids, retry
 from .lifecycle import Standing
 from .models import Attempt, Delivery
+from .models.attempt import AUTOMATIC, MANUAL, RECOVERY
 from .models.delivery import BATCH, CLICK, HELD, NORMAL
 from .rows import Rows, as_json, change_many, query, read, written
 from .target import Headers, Target, Targets
@@ -230,7 +231,7 @@ def prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
         attempt=attempt,
         number=count + 1,
         lane=lane,
-        trigger="manual" if manual else "recovery" if recovers else "automatic",
+        trigger=MANUAL if manual else RECOVERY if recovers else AUTOMATIC,
         target=target,
         body=bytes(body),
         standing=Standing(target.delays, failed, bool(manual), read(resume_at)),

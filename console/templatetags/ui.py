@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
 from zipfile import ZipFile
 
 from django import template
@@ -94,7 +93,6 @@ def grouped(number: int) -> str:
     return f"{number:,}"
 
 
-@register.filter
 def iso(moment: datetime | None) -> str:
     """With milliseconds and Z, as the API writes it; the browser turns it into local time."""
     if moment is None:
@@ -130,8 +128,3 @@ def elapsed(moment: datetime | None) -> SafeString:
         return SafeString("")
     gone = max(0.0, (timezone.now() - moment).total_seconds())
     return format_html('<time data-since datetime="{}">{}</time>', iso(moment), seconds(gone))
-
-
-@register.filter
-def item(mapping: dict[Any, Any], key: Any) -> Any:
-    return mapping.get(key, "")

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from simulator.api import export
+from simulator.api.gate import MAX_BODY
 from simulator.api.shapes import attempt_json, delivery_json, event_json
 from simulator.decoding import Headers
 from simulator.models import Activity, Attempt, Delivery
@@ -17,7 +18,6 @@ from simulator.transaction import writing
 
 from .. import bodies, detail, panel, rows
 from ..filters import STATUSES, Filter
-from ..forms import MAX_BODY
 from ..security import WORDS
 from .page import notice, whole_page
 

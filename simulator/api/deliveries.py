@@ -11,7 +11,7 @@ from .. import search
 from ..models import Activity, Delivery
 from ..models.delivery import DeliveryQuerySet
 from ..transaction import writing
-from .delivery_schemas import DeliveryOut, DeliveryWithAttempts
+from .delivery_schemas import DeliveryOut, DeliveryWithAttempts, Status
 from .errors import not_found
 from .export import exported
 from .once import once
@@ -20,8 +20,6 @@ from .schemas import ANY_BODY, CREATES, In, Page, optional, refused
 from .shapes import Json, answer, delivery_json, delivery_with_attempts
 
 router = Router(tags=["deliveries"])
-
-Status = Literal["pending", "sending", "succeeded", "failed", "cancelled"]
 
 
 def _text(description: str) -> Any:

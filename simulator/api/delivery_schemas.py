@@ -7,6 +7,7 @@ from pydantic import Field
 from .schemas import FailureOut, Out
 
 Header = tuple[str, str]
+Status = Literal["pending", "sending", "succeeded", "failed", "cancelled"]
 
 
 class EventRef(Out):
@@ -32,7 +33,7 @@ class DeliveryOut(Out):
     seq: int
     event: EventRef
     endpoint: EndpointRef
-    status: Literal["pending", "sending", "succeeded", "failed", "cancelled"]
+    status: Status
     trigger: Literal["test", "api", "schedule", "scenario", "resend", "cli"]
     attempt_count: int
     next_attempt_at: str | None

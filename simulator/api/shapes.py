@@ -10,11 +10,11 @@ from django.http import HttpResponse
 from .. import hints
 from ..ids import encode
 from ..models import Activity, Attempt, Delivery, Endpoint, Event
+from ..models.attempt import PHASES
 from ..models.delivery import HELD, PENDING
 from ..rows import query, read, written
 from ..sending import Sent
 
-PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
 Json = dict[str, Any]
 
 

@@ -91,4 +91,4 @@ class Child:
         except subprocess.TimeoutExpired:
             code = "its output closed"
         last = self._errors.read_text(errors="replace").strip().splitlines()[-1:]
-        return Failed(f"The {self.name} ended ({code}){': ' + last[0] if last else ''}.".replace("..", "."))
+        return Failed(f"The {self.name} ended ({code}){': ' + last[0].removesuffix('.') if last else ''}.")

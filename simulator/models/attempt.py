@@ -7,6 +7,7 @@ from .delivery import Delivery
 
 SENDING, SUCCEEDED, FAILED, INTERRUPTED = "sending", "succeeded", "failed", "interrupted"
 AUTOMATIC, MANUAL, RECOVERY = "automatic", "manual", "recovery"
+PHASES = ("dns", "connect", "tls", "send", "wait", "receive")
 
 
 class Attempt(models.Model):

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from simulator.carriers import Carrier, Json, Refused, Unavailable, carrier
 from simulator.management.command import ExplainedCommand
+from simulator.models.delivery import FINISHED
 from simulator.payload import BadJSON, parse_json
 
 EXAMPLE = """\
@@ -24,7 +25,6 @@ Exit code: 0 all delivered, 1 a receiver failed, 2 bad input, 3 the environment 
 DELIVERED, FAILED, BAD_INPUT, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 MAX_COUNT = 10_000
 LOOK_S = 0.05
-FINISHED = ("succeeded", "failed", "cancelled")
 
 
 class Command(ExplainedCommand):
