@@ -7,6 +7,7 @@ import re
 import socket
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -182,6 +183,23 @@ def test_it_opens_the_browser_and_does_not_wait_for_it(make_server: Callable[...
     assert wait_until(lambda: opened.exists() and opened.read_text(), 5) == f"{server.url}\n"
     code, took = server.stop()
     assert (code, took < 2) == (0, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no thread is kept on a core")
+def test_the_browser_may_use_every_core_although_a_batch_goes_on(
+    make_server: Callable[..., Server], tmp_path: Path
+):
+    program, cores = tmp_path / "browser", tmp_path / "cores"
+    program.write_text(f"#!/bin/sh\ngrep Cpus_allowed_list: /proc/self/status > {cores}\n")
+    program.chmod(0o700)
+    server = make_server(BROWSER=f"{program} %s", DISPLAY=":0", CI="")
+    endpoint = server.api("POST", "/webhooks", {"url": f"{server.url}/receiver/x?delay=1", "events": ["*"]})
+    batch = {"type": "lead.qualified", "count": 1000, "endpoints": [endpoint.json["id"]]}
+    server.api("POST", "/events/batch", batch)
+    server.kill()
+    server.start(browser=True)
+    allowed = wait_until(lambda: cores.exists() and cores.read_text(), 5)
+    assert allowed in Path("/proc/self/status").read_text()
 
 
 @pytest.mark.parametrize(

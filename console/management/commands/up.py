@@ -5,10 +5,10 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
-import webbrowser
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -136,8 +136,7 @@ class Command(ExplainedCommand):
             except OSError:  # nobody reads it (`up | head -1`), or a full disk: no reason to stop what runs
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self._options["no_browser"] and _has_a_screen():
-                # Some browsers return only when they are closed; nobody waits for them, not even at the end.
-                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+                _open(address)
             # The loop and the engine's database thread share one GIL: at Python's 5 ms either could wait that long.
             sys.setswitchinterval(0.0005)
             garbage.spare()
@@ -178,6 +177,18 @@ def _port(text: str) -> int:
 
 
 _port.__name__ = "port"  # what argparse calls a value that it refuses
+
+
+def _open(address: str) -> None:
+    """In the browser, by a process of its own that is made before the engine's first turn.
+
+    A child has the cores of the thread that makes it, and while the engine sends in bulk it keeps ours on one.
+    """
+    command = [sys.executable, "-I", "-m", "webbrowser", address]
+    with suppress(OSError):  # no process, no page: the address stands in the terminal
+        opening = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        # Some browsers return only when they are closed; nobody waits for them, not even at the end.
+        threading.Thread(target=opening.wait, daemon=True).start()
 
 
 def _has_a_screen() -> bool:
