@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import time
+from itertools import chain
 from pathlib import Path
 
 
@@ -21,12 +22,18 @@ class Taken(Exception):
         self.address = address
 
 
+OURS = ("simulator.sqlite3*", "api_key", "secret_key", "engine.lock")
+
+
 def prepare(folder: Path) -> None:
-    """Make the folder readable by its owner only (0700), and every file made later 0600."""
+    """Make the folder readable by its owner only (0700), our files in it 0600, and every file made later.
+
+    What else lies there, should it be the folder of a project, stays as it is.
+    """
     os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    for path in folder.iterdir():
+    for path in chain.from_iterable(folder.glob(name) for name in OURS):
         if path.is_file():
             path.chmod(0o600)
 

@@ -49,6 +49,14 @@ def test_only_its_owner_can_read_it(tmp_path: Path, umask):
     assert [mode(path) for path in folder.iterdir()] == [0o600, 0o600]
 
 
+def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path: Path, umask):
+    script = tmp_path / "run.sh"
+    script.touch()
+    script.chmod(0o755)
+    datafolder.prepare(tmp_path)
+    assert mode(script) == 0o755
+
+
 def test_a_key_is_made_once_and_kept(tmp_path: Path, umask):
     first = datafolder.key(tmp_path / "data", "api_key")
     assert len(first) >= 43
