@@ -25,17 +25,18 @@ class Taken(Exception):
 OURS = ("simulator.sqlite3*", "api_key", "secret_key", "engine.lock")
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path) -> int:
     """Make the folder readable by its owner only (0700), our files in it 0600, and every file made later.
 
-    What else lies there, should it be the folder of a project, stays as it is.
+    What else lies there, should it be the folder of a project, stays as it is. Returns the umask that was.
     """
-    os.umask(0o077)
+    before = os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for path in chain.from_iterable(folder.glob(name) for name in OURS):
         if path.is_file():
             path.chmod(0o600)
+    return before
 
 
 def is_key(text: str) -> bool:

@@ -7,6 +7,7 @@ import re
 import socket
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +184,16 @@ def test_it_opens_the_browser_and_does_not_wait_for_it(make_server: Callable[...
     assert wait_until(lambda: opened.exists() and opened.read_text(), 5) == f"{server.url}\n"
     code, took = server.stop()
     assert (code, took < 2) == (0, True)
+
+
+def test_the_browser_has_the_umask_of_the_shell(make_server: Callable[..., Server], tmp_path: Path):
+    program, told = tmp_path / "browser", tmp_path / "umask"
+    program.write_text(f"#!/bin/sh\numask > {told}\n")
+    program.chmod(0o700)
+    server = make_server(start=False, BROWSER=f"{program} %s", DISPLAY=":0", CI="")
+    server.start(browser=True)
+    umask = subprocess.run(["sh", "-c", "umask"], check=True, capture_output=True, text=True).stdout
+    assert wait_until(lambda: told.exists() and told.read_text(), 5) == umask
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no thread is kept on a core")

@@ -86,7 +86,7 @@ class Command(ExplainedCommand):
         try:
             self._check_host()
             database.inspect(file)
-            datafolder.prepare(folder)
+            self._umask = datafolder.prepare(folder)
             lock.acquire()
             held.callback(lock.release)
             database.prepare(file)
@@ -136,7 +136,7 @@ class Command(ExplainedCommand):
             except OSError:  # nobody reads it (`up | head -1`), or a full disk: no reason to stop what runs
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self._options["no_browser"] and _has_a_screen():
-                _open(address)
+                _open(address, self._umask)
             # The loop and the engine's database thread share one GIL: at Python's 5 ms either could wait that long.
             sys.setswitchinterval(0.0005)
             garbage.spare()
@@ -179,14 +179,15 @@ def _port(text: str) -> int:
 _port.__name__ = "port"  # what argparse calls a value that it refuses
 
 
-def _open(address: str) -> None:
+def _open(address: str, umask: int) -> None:
     """In the browser, by a process of its own that is made before the engine's first turn.
 
     A child has the cores of the thread that makes it, and while the engine sends in bulk it keeps ours on one.
+    `umask` is that of the shell: ours would keep what is downloaded from everybody else.
     """
     command = [sys.executable, "-I", "-m", "webbrowser", address]
     with suppress(OSError):  # no process, no page: the address stands in the terminal
-        opening = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        opening = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, umask=umask)
         # Some browsers return only when they are closed; nobody waits for them, not even at the end.
         threading.Thread(target=opening.wait, daemon=True).start()
 
