@@ -18,6 +18,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-copy-from]");
   if (!button) return;
   try {
+    if (!navigator.clipboard) throw new Error("over http a browser lets only pages of localhost and 127.0.0.1 do that.");
     await navigator.clipboard.writeText(await text(button));
     button.classList.add("copied");
     say("Copied.");

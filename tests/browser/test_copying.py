@@ -29,3 +29,15 @@ async def test_the_signed_bytes_that_are_copied_give_the_signature_that_was_sent
     text = await page.evaluate("navigator.clipboard.readText()")
     made = hmac.new(endpoint["secret"].encode(), text.encode(), "sha256").hexdigest()
     assert sent.headers["x-ultrareach-signature"] == f"v1={made}"
+
+
+async def test_where_the_browser_allows_no_copying_it_is_said_why(
+    server: Server, receiver: Receiver, browser_page: Page
+) -> None:
+    page = browser_page
+    await page.add_init_script("delete Navigator.prototype.clipboard")  # as over http under another name
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
+    delivery = server.api("POST", f"/webhooks/{endpoint['id']}/test").json
+    await page.goto(f"{server.url}/?open={delivery['id']}")
+    await page.get_by_role("button", name="Copy as curl").click()
+    await expect(page.locator("#notices")).to_contain_text("only pages of localhost and 127.0.0.1")
