@@ -57,6 +57,15 @@ def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path: Path, umask):
     assert mode(script) == 0o755
 
 
+def test_a_log_that_an_ending_server_takes_away_meanwhile_is_no_fault(
+    tmp_path: Path, umask, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "simulator.sqlite3-wal").touch()
+    monkeypatch.setattr(Path, "is_file", lambda path: path.unlink() is None)
+    datafolder.prepare(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_key_is_made_once_and_kept(tmp_path: Path, umask):
     first = datafolder.key(tmp_path / "data", "api_key")
     assert len(first) >= 43
