@@ -113,6 +113,7 @@ MIDDLEWARE = [
     "simulator.api.gate.gate",
     "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "console.views.errors.wrong_method",
 ]
 ROOT_URLCONF = "console.urls"
 TEMPLATES = [

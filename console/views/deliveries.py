@@ -19,7 +19,7 @@ from simulator.transaction import writing
 from .. import bodies, detail, panel, rows
 from ..filters import STATUSES, Filter
 from ..security import WORDS
-from .page import notice, whole_page
+from .page import notice, shows_a_form, whole_page
 
 View = Callable[..., HttpResponse]
 UNKNOWN = "There is no such delivery in this data folder."
@@ -125,6 +125,7 @@ def _done(
     return _detail(request, made or delivery)
 
 
+@shows_a_form
 @loads_delivery
 def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     """The event's bytes to change, and the resending of what became of them."""
@@ -132,8 +133,10 @@ def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
     if request.method != "POST":
         text = original.decode(errors="replace")
         return render(request, "deliveries/_edit.html", {"delivery": delivery, "text": text})
+    if "raw_body" not in request.POST:
+        return notice(request, "raw_body: it is missing. Send the body's text in it.", status=400)
     # A form cannot hold other line ends than these, so an untouched body must be recognised by its text.
-    raw = request.POST.get("raw_body", "").replace("\r\n", "\n").encode(errors="replace")
+    raw = request.POST["raw_body"].replace("\r\n", "\n").encode(errors="replace")
     if raw == original.replace(b"\r\n", b"\n"):
         raw = original
     elif len(raw) > MAX_BODY:

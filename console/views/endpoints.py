@@ -23,7 +23,7 @@ from simulator.transaction import writing
 
 from .. import verifying
 from ..endpoint_form import EndpointForm
-from .page import notice, whole_page
+from .page import notice, shows_a_form, whole_page
 
 PAGE = 50
 LOOKED_AT = 2000  # deliveries, the newest ones, that a card's figures are about
@@ -121,6 +121,7 @@ def snippets(request: HttpRequest, endpoint_id: str) -> HttpResponse:
     return render(request, "snippets/_snippets.html", {"snippets": verifying.snippets(endpoint.profile)})
 
 
+@shows_a_form
 def create(request: HttpRequest) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None)
     made = _stored(form, form.register)
@@ -137,6 +138,7 @@ def create(request: HttpRequest) -> HttpResponse:
     return whole_page(request, "endpoints/created.html", context)
 
 
+@shows_a_form
 @loads_endpoint
 def edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None, endpoint=endpoint)
@@ -236,6 +238,7 @@ def _secret(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     return whole_page(request, "endpoints/secret.html", context | {"card": None})  # no card is there to renew
 
 
+@shows_a_form
 @loads_endpoint
 def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Asks first, and says what is lost: nothing but what still waits."""

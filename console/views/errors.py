@@ -1,5 +1,7 @@
 """What is answered when there is nothing to show. The API has its own words for the same (simulator/api/gate.py)."""
 
+from collections.abc import Callable
+
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.urls import is_valid_path
 from django.utils.http import escape_leading_slashes
@@ -19,6 +21,23 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
         address = request.get_full_path(force_append_slash=True)
         return HttpResponsePermanentRedirect(escape_leading_slashes(address))
     return page.not_found(request, exception)
+
+
+def wrong_method(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: a page for who opens, or reloads, what only takes what a form sends. Django's own answer is blank."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.method != "GET" or response.status_code != 405 or response.content:
+            return response
+        text = f"There is nothing to show at this address: it takes only what a form sends ({response['Allow']})."
+        said = page.notice(request, text, status=405)
+        said["Allow"] = response["Allow"]
+        return said
+
+    return answer
 
 
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:

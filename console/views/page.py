@@ -7,11 +7,13 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from simulator.api.errors import problem_of
 
 from .. import header
+
+shows_a_form = require_http_methods(["GET", "HEAD", "POST"])
 
 
 def whole_page(

@@ -162,6 +162,13 @@ def test_an_edited_body_is_a_new_event_and_an_untouched_one_the_same(htmx: Clien
     assert edited.event_id != delivery.event_id and bytes(edited.event.body) == b'{"a": no JSON}'
 
 
+def test_a_form_without_a_body_sends_nothing(htmx: Client, deliver: Make) -> None:
+    delivery = deliver()
+    answer = htmx.post(f"/deliveries/{delivery.pk}/edit/")
+    assert answer.status_code == 400 and "raw_body" in answer.content.decode()
+    assert Delivery.objects.count() == 1
+
+
 def test_a_body_is_downloaded_byte_for_byte_as_an_attachment(client: Client, attempted: Make) -> None:
     delivery = attempted(response_body=b"<script>\xff\0", response_size=10)
     answer = client.get(f"/deliveries/{delivery.pk}/body/response/?download")

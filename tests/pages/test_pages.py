@@ -35,6 +35,26 @@ def test_every_address_answers_get_or_says_that_it_wants_post(client: Client, at
         assert client.get(address).status_code in (200, 405), address
 
 
+def test_what_only_takes_forms_says_so_to_who_opens_it(client: Client, attempted: Attempted) -> None:
+    wants_post = [address for address in addresses(attempted()) if client.get(address).status_code == 405]
+    assert len(wants_post) > 5
+    for address in wants_post:
+        answer = client.get(address)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+        assert "takes only what a form sends" in answer.content.decode(), address
+
+
+def test_what_shows_a_form_takes_no_other_method(client: Client, attempted: Attempted) -> None:
+    delivery = attempted()
+    for address in (
+        "/endpoints/new/",
+        f"/endpoints/{delivery.endpoint_id}/edit/",
+        f"/deliveries/{delivery.pk}/edit/",
+    ):
+        for method in (client.put, client.delete, client.options):
+            assert method(address).status_code == 405
+
+
 def inline_parts(html: str) -> list[str]:
     """Scripts, styles and handlers that stand in the page itself: what the policy forbids."""
     found = []
