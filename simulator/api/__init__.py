@@ -12,7 +12,7 @@ from .gate import Key, StrictParser, admit
 
 
 class Api(NinjaAPI):
-    """ninja's, with a description that offers no null where a query can only hold text."""
+    """ninja's, with a description that offers no null where none is taken: in a query, and for a field left out."""
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
@@ -20,7 +20,15 @@ class Api(NinjaAPI):
             for operation in methods.values():
                 for parameter in operation["parameters"]:
                     parameter["schema"] = _without_null(parameter["schema"])
+                if "requestBody" in operation:
+                    _leave_nulls_out(operation["requestBody"]["content"]["application/json"]["schema"])
         return schema
+
+
+def _leave_nulls_out(body: dict[str, Any]) -> None:
+    """A default can be sent as it stands, so it names no field that was left out: null is refused."""
+    if "default" in body:
+        body["default"] = {name: value for name, value in body["default"].items() if value is not None}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -119,6 +119,23 @@ def test_what_a_call_says_to_a_body_it_cannot_take_is_declared(api: Server, desc
             assert str(reply.status) in declared, (method, path, reply.status)
 
 
+def test_the_body_that_stands_in_for_none_can_be_sent_as_it_is_described(
+    api: Server, description: Json, receiver: Receiver, ended: Any
+) -> None:
+    id = made(api.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}))["id"]
+    delivery = ended(made(api.api("POST", f"/webhooks/{id}/test"))["id"])
+    bodies = {
+        (method, path): operation["requestBody"]["content"]["application/json"]["schema"]
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+        if not operation.get("requestBody", {"required": True})["required"]
+    }
+    assert len(bodies) == 3
+    for (method, path), schema in bodies.items():
+        place = path.format(id=delivery["id"] if "deliveries" in path else id)
+        made(api.api(method.upper(), place.removeprefix("/api/v1"), schema["default"]))
+
+
 def test_the_description_is_openapi_3_1_with_examples_where_openapi_wants_them(description: Json) -> None:
     assert description["openapi"].startswith("3.1")
     for methods in description["paths"].values():
