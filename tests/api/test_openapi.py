@@ -144,3 +144,8 @@ def test_the_description_is_openapi_3_1_with_examples_where_openapi_wants_them(d
                 assert isinstance(parameter.get("examples", {}), dict)  # a list belongs into the schema
                 assert parameter["schema"]["type"] in ("string", "integer")
     assert description["components"]["securitySchemes"]["Key"]["scheme"] == "bearer"
+
+
+def test_the_bounds_of_a_delay_are_described_in_words_of_json_schema(description: Json) -> None:
+    delay = description["components"]["schemas"]["RetryIn"]["properties"]["delays"]["items"]
+    assert delay == {"type": "number", "minimum": 0, "maximum": 86_400}
