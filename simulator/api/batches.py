@@ -10,7 +10,7 @@ from ..transaction import writing
 from .errors import conflict, not_found
 from .events import TypeName
 from .once import once
-from .schemas import ANY_BODY, CREATES, In, Out, optional, refused
+from .schemas import CHANGES, CREATES, In, Out, optional, refused
 from .shapes import Json, answer, iso
 
 router = Router(tags=["events"])
@@ -44,7 +44,7 @@ class BatchOut(BatchAccepted):
 
 @router.post(
     "",
-    response={202: BatchAccepted, **refused(409, *ANY_BODY)},
+    response={202: BatchAccepted, **refused(409, *CHANGES)},
     operation_id="sendBatch",
     summary="Send many events",
     openapi_extra=CREATES,
@@ -68,7 +68,7 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/stop",
-    response={200: BatchOut, **refused(404, 409, *ANY_BODY)},
+    response={200: BatchOut, **refused(404, 409, *CHANGES)},
     operation_id="stopBatch",
     summary="Stop a batch",
 )

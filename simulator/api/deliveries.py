@@ -16,7 +16,7 @@ from .errors import not_found
 from .export import exported
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import ANY_BODY, CREATES, In, Page, optional, refused
+from .schemas import CHANGES, CREATES, In, Page, optional, refused
 from .shapes import Json, answer, delivery_json, delivery_with_attempts
 
 router = Router(tags=["deliveries"])
@@ -77,7 +77,7 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/retry",
-    response={202: DeliveryOut, **refused(404, 409, *ANY_BODY)},
+    response={202: DeliveryOut, **refused(404, 409, *CHANGES)},
     operation_id="retryDelivery",
     summary="Attempt now",
     openapi_extra=CREATES,
@@ -94,7 +94,7 @@ def retry(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/cancel",
-    response={200: DeliveryOut, **refused(404, 409, *ANY_BODY)},
+    response={200: DeliveryOut, **refused(404, 409, *CHANGES)},
     operation_id="cancelDelivery",
     summary="No more attempts",
 )
@@ -109,7 +109,7 @@ def cancel(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/resend",
-    response={202: DeliveryOut, **refused(404, 409, *ANY_BODY)},
+    response={202: DeliveryOut, **refused(404, 409, *CHANGES)},
     operation_id="resendDelivery",
     summary="Send once more, as a new delivery",
     openapi_extra=CREATES,

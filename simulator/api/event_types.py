@@ -14,7 +14,7 @@ from ..transaction import writing
 from .errors import conflict, not_found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, newest, opened
-from .schemas import ANY_BODY, CREATES, In, Out, Page, optional, refused
+from .schemas import CHANGES, CREATES, In, Out, Page, optional, refused
 from .shapes import Json, answer, nothing
 
 router = Router(tags=["event types"], by_alias=True)
@@ -68,7 +68,7 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
 
 @router.post(
     "",
-    response={201: TypeOut, **refused(409, *ANY_BODY)},
+    response={201: TypeOut, **refused(409, *CHANGES)},
     operation_id="createEventType",
     summary="Add an event type",
     openapi_extra=CREATES,
@@ -88,7 +88,7 @@ def create(request: HttpRequest, body: TypeIn) -> HttpResponse:
 
 @router.patch(
     "/{type}",
-    response={200: TypeOut, **refused(404, 409, *ANY_BODY)},
+    response={200: TypeOut, **refused(404, 409, *CHANGES)},
     operation_id="changeEventType",
     summary="Change an event type",
 )
@@ -102,7 +102,7 @@ def change(request: HttpRequest, type: str, body: TypePatch) -> HttpResponse:
 
 @router.delete(
     "/{type}",
-    response={204: None, **refused(404, 409, *ANY_BODY)},
+    response={204: None, **refused(404, 409, *CHANGES)},
     operation_id="deleteEventType",
     summary="Delete an event type",
 )

@@ -14,7 +14,7 @@ from .delivery_schemas import DeliveryOut
 from .errors import not_found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import ANY_BODY, CREATES, In, Out, Page, optional, refused
+from .schemas import CHANGES, CREATES, In, Out, Page, optional, refused
 from .shapes import Json, answer, delivery_json, event_json, sent_json
 
 router = Router(tags=["events"])
@@ -80,7 +80,7 @@ class SentOut(Out):
 
 @router.post(
     "",
-    response={202: SentOut, **refused(409, *ANY_BODY)},
+    response={202: SentOut, **refused(409, *CHANGES)},
     operation_id="sendEvent",
     summary="Send one event",
     openapi_extra=CREATES,

@@ -58,7 +58,8 @@ def refused(*statuses: int) -> dict[Any, Any]:
     return dict.fromkeys(sorted({400, 401, 405, 503, *statuses}), Error)
 
 
-ANY_BODY = (413, 415)  # of every call but a GET: also one that takes none may come with one
+# Of every call but a GET: another web page may have made it, and also one that takes no body may come with one.
+CHANGES = (403, 413, 415)
 CREATES = {
     "parameters": [
         {

@@ -16,7 +16,7 @@ from .errors import not_found
 from .events import ContentIn, TypeName
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import ANY_BODY, CREATES, FailureOut, In, Out, Page, optional, refused
+from .schemas import CHANGES, CREATES, FailureOut, In, Out, Page, optional, refused
 from .shapes import answer, delivery_json, endpoint_json, iso, nothing, whole
 
 router = Router(tags=["webhooks"])
@@ -135,7 +135,7 @@ class CheckOut(Out):
 
 @router.post(
     "",
-    response={201: NewEndpoint, **refused(409, *ANY_BODY)},
+    response={201: NewEndpoint, **refused(409, *CHANGES)},
     operation_id="createWebhook",
     summary="Register an endpoint",
     openapi_extra=CREATES,
@@ -163,7 +163,7 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.patch(
     "/{id}",
-    response={200: EndpointOut, **refused(404, *ANY_BODY)},
+    response={200: EndpointOut, **refused(404, *CHANGES)},
     operation_id="changeWebhook",
     summary="Change an endpoint",
 )
@@ -179,7 +179,7 @@ def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
 
 @router.delete(
     "/{id}",
-    response={204: None, **refused(404, *ANY_BODY)},
+    response={204: None, **refused(404, *CHANGES)},
     operation_id="deleteWebhook",
     summary="Delete an endpoint",
 )
@@ -203,7 +203,7 @@ def secret(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/rotate-secret",
-    response={200: RotatedOut, **refused(404, 409, *ANY_BODY)},
+    response={200: RotatedOut, **refused(404, 409, *CHANGES)},
     operation_id="rotateWebhookSecret",
     summary="Replace the secret",
     openapi_extra=CREATES,
@@ -218,7 +218,7 @@ def rotate_secret(request: HttpRequest, id: str, body: RotateIn = RotateIn()) ->
 
 @router.post(
     "/{id}/test",
-    response={202: DeliveryOut, **refused(404, 409, *ANY_BODY)},
+    response={202: DeliveryOut, **refused(404, 409, *CHANGES)},
     operation_id="testWebhook",
     summary="Send one event to this endpoint",
     openapi_extra=CREATES,
@@ -239,7 +239,7 @@ def _usual_type(id: str) -> str:
 
 @router.post(
     "/{id}/check",
-    response={200: CheckOut, **refused(404, *ANY_BODY)},
+    response={200: CheckOut, **refused(404, *CHANGES)},
     operation_id="checkWebhook",
     summary="Whether it can be reached now",
 )

@@ -311,5 +311,5 @@ def test_every_operation_of_openapi_declares_its_errors_and_has_a_name_of_its_ow
         declared = set(operation["responses"])
         assert {"400", "401", "503"} <= declared, (method, path)
         assert ("404" in declared) == ("{" in path), (method, path)
-        assert ({"413", "415"} <= declared) == (method != "get"), (method, path)
+        assert ({"403", "413", "415"} <= declared) == (method != "get"), (method, path)
         assert operation["security"] == [{"Key": []}], (method, path)

@@ -119,6 +119,15 @@ def test_what_a_call_says_to_a_body_it_cannot_take_is_declared(api: Server, desc
             assert str(reply.status) in declared, (method, path, reply.status)
 
 
+def test_what_a_call_of_another_web_page_is_told_is_declared(api: Server, description: Json) -> None:
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            headers = {"Authorization": f"Bearer {api.key}", "Origin": "http://evil.example"}
+            reply = api.request(method.upper(), path.format(id="x", type="x"), **headers)
+            assert reply.status == 403 or method == "get", (method, path)
+            assert str(reply.status) in operation["responses"], (method, path, reply.status)
+
+
 def test_the_body_that_stands_in_for_none_can_be_sent_as_it_is_described(
     api: Server, description: Json, receiver: Receiver, ended: Any
 ) -> None:
