@@ -150,7 +150,8 @@ def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) ->
 
 
 def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None = None) -> Place:
-    """Those of `which` that contain the text. That most do not is seen in the columns, ten times as fast as in the view."""
+    """Those of `which` that contain the text. That most do not is seen in the columns, ten times as fast as in the view,
+    but not behind a NUL, where LIKE ends."""
     contained, texts = _LIKED.format(which=which), [*[_anywhere(_longest(text))] * 4, _anywhere(text)]
     if few is not None:
         contained, texts = f"{_FEW} AND {contained}", [_numbers(few), *texts]
@@ -190,10 +191,10 @@ _LIKE = "text LIKE %s ESCAPE '!'"
 _LIKED = f"""
 {{which}} AND EXISTS (
   SELECT 1 FROM simulator_event e WHERE e.id = simulator_delivery.event_id AND (
-    CAST(e.body AS TEXT) LIKE %s ESCAPE '!' OR EXISTS (
+    CAST(e.body AS TEXT) LIKE %s ESCAPE '!' OR instr(e.body, x'00') OR EXISTS (
       SELECT 1 FROM simulator_attempt a WHERE a.delivery_id = simulator_delivery.id AND (
         a.request_headers LIKE %s ESCAPE '!' OR a.response_headers LIKE %s ESCAPE '!'
-        OR CAST(a.response_body AS TEXT) LIKE %s ESCAPE '!')))
+        OR CAST(a.response_body AS TEXT) LIKE %s ESCAPE '!' OR instr(a.response_body, x'00'))))
   AND EXISTS (SELECT 1 FROM simulator_searchable s WHERE s.id = simulator_delivery.id AND s.{_LIKE}))"""
 _INDEXED = """
 SELECT rowid FROM simulator_search

@@ -319,6 +319,28 @@ def test_a_text_with_nul_in_it_does_not_break_the_search_for_one_character(endpo
     assert {each.pk for each in found} >= {made[2], made[3]}
 
 
+@pytest.mark.parametrize("state", ["waiting", "ended", "indexed"])
+def test_what_stands_behind_a_nul_is_found_in_bodies_and_in_later_answers(endpoint, state):
+    delivery = accept(endpoint, b"sent\0<rest \\u0000 of it>")
+    for number, body in enumerate((b"\x1f\x8b\0\xff\0<binary>", b"<second>"), start=1):
+        delivery.attempts.create(
+            number=number,
+            started_at=delivery.created_at,
+            url=endpoint.url,
+            request_headers=[],
+            response_headers=[["x-number", f"<{number}>"]],
+            response_body=body,
+        )
+    if state != "waiting":
+        Delivery.objects.update(status="succeeded", due_at=None)
+    if state == "indexed":
+        assert searchable.index_some()
+    for part in ("sent\ufffd<", "<rest \\u0000 of it>", "<binary>", "x-number: <2>", "<second>"):
+        assert found(part) == {delivery.pk}, part
+    assert found("binary>x") == set()
+    assert words_without(delivery) == 0
+
+
 async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):
     await in_db(lambda: endpoint.change(retry_delays=[]))
     receiver.answer(Answer(500, b"first failure"), Answer(200, b"second answer"))
