@@ -60,7 +60,7 @@ def send(
     draft = _draft(content)  # before the lock: a large body takes its time
     with writing():
         if url is not None:
-            endpoints = [adhoc(url).pk]
+            endpoints = [adhoc(url, actor=trigger).pk]
         getting, skipped = _audience(content.type, endpoints)
         event, deliveries = Event.accept(**draft, endpoints=getting, trigger=trigger)
         if actor:
@@ -123,13 +123,13 @@ def checked_url(url: str, field: str = "url") -> str:
         raise BadInput(field, error.reason, error.message) from None
 
 
-def adhoc(url: str) -> Endpoint:
+def adhoc(url: str, *, actor: str = "api") -> Endpoint:
     """The endpoint behind a URL that nobody registered: the same one each time, and never paused for long."""
     endpoint = Endpoint.objects.alive().filter(origin=Endpoint.ADHOC, url=url).first()
     if endpoint is None:
         return Endpoint.register(url=url, events=["*"], origin=Endpoint.ADHOC)
     if endpoint.paused:
-        endpoint.change(actor="cli", status=ENABLED)
+        endpoint.change(actor=actor, status=ENABLED)
     return endpoint
 
 

@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from simulator import sending
 from simulator.api.shapes import sent_json
-from simulator.models import CustomType, Delivery, Endpoint, Event
+from simulator.models import Activity, CustomType, Delivery, Endpoint, Event
 from simulator.models.endpoint import PAUSED, audience
 from simulator.sending import BadInput, Content
 
@@ -85,6 +85,15 @@ def test_a_url_that_a_410_had_paused_is_sent_to_again_when_asked() -> None:
     assert again.endpoint == first.endpoint and not again.held
     first.refresh_from_db()
     assert not first.held
+
+
+@pytest.mark.parametrize("trigger", ["api", "cli"])
+def test_whoever_sends_to_a_paused_url_is_who_resumed_it(trigger: str) -> None:
+    first = sending.send(Content("lead.qualified"), to="http://localhost:1/").deliveries[0]
+    first.endpoint.pause()
+    sending.send(Content("lead.qualified"), to="http://localhost:1/", trigger=trigger)
+    noted = Activity.objects.get(action="resumed endpoint")
+    assert (noted.actor, noted.subject) == (trigger, first.endpoint_id)
 
 
 @pytest.mark.parametrize(
