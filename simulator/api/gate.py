@@ -180,16 +180,16 @@ class StrictParser(Parser):
 
 
 def _parsed(body: bytes) -> Any:
-    """The value of the body. Only `raw_body` may hold NUL: it exists for what is no decent JSON."""
+    """The value of the body. Only what is a body itself may hold NUL: `raw_body` exists for what is no decent JSON."""
     try:
         return parse_json(body)
     except BadJSON as error:
-        text = body.decode("utf-8", "replace")
-        if error.path != "raw_body" or "\\u0000" not in text:
+        text, field = body.decode("utf-8", "replace"), error.path
+        if field not in ("raw_body", "payload") or "\\u0000" not in text:
             raise
         stand_in = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
         value = parse_json(_NUL.sub(rf"\1{stand_in}", text))
-        raw = value.get("raw_body") if isinstance(value, dict) else None
-        if not isinstance(raw, str) or stand_in in json.dumps({**value, "raw_body": ""}, ensure_ascii=False):
+        raw = value.get(field) if isinstance(value, dict) else None
+        if not isinstance(raw, str) or stand_in in json.dumps({**value, field: ""}, ensure_ascii=False):
             raise
-        return {**value, "raw_body": raw.replace(stand_in, "\0")}
+        return {**value, field: raw.replace(stand_in, "\0")}

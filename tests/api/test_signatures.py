@@ -46,6 +46,25 @@ def test_what_the_receiver_got_is_valid_and_a_changed_byte_is_not(
     assert changed["message"]
 
 
+def test_what_was_sent_with_a_nul_can_be_verified_and_no_other_field_has_one(
+    api: Server, endpoint: Json, receiver: Receiver
+) -> None:
+    made(api.api("POST", f"/webhooks/{endpoint['id']}/test", {"raw_body": "a\0\\u0000b"}))
+    (request,) = receiver.wait_for(1)
+    seen = {
+        "payload": request.body.decode(),
+        "signature": request.headers["x-ultrareach-signature"],
+        "timestamp": request.headers["x-ultrareach-timestamp"],
+        "secret": endpoint["secret"],
+    }
+    verdict = made(api.api("POST", "/signatures/verify", seen))
+    assert verdict["valid"] is True
+    assert verdict["signed_content"] == f"{seen['timestamp']}.a\0\\u0000b"
+    for name in ("signature", "timestamp", "secret"):
+        refused = api.api("POST", "/signatures/verify", {**VECTOR, name: "a\0b"})
+        assert field_of(refused) == (name, "invalid_json")
+
+
 def test_a_right_signature_that_is_old_is_refused_by_its_age(api: Server) -> None:
     verdict = made(api.api("POST", "/signatures/verify", {**VECTOR, "tolerance": 300}))
     assert (verdict["valid"], verdict["reason"]) == (False, "timestamp_too_old")
