@@ -29,7 +29,7 @@ def _text(description: str) -> Any:
 TYPE = _text("Event type.")
 ENDPOINT: Any = Query(None, pattern="^ep_[0-9A-Za-z]{11}$")
 CODE = _text("404, 5xx, or a failure code.")
-Q = _text("Text in bodies and headers.")
+Q = _text("Text in bodies and headers, as far as they are searched: 524,288 characters.")
 SINCE = _text("ISO 8601, inclusive.")
 UNTIL = _text("ISO 8601, inclusive.")
 
