@@ -4,10 +4,12 @@ import json
 
 import pytest
 from django.db import connection
+from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from simulator import sending
+from simulator.api import events, paging
 from simulator.api.shapes import sent_json
 from simulator.models import Activity, CustomType, Delivery, Endpoint, Event
 from simulator.models.endpoint import PAUSED, audience
@@ -140,3 +142,20 @@ def test_sending_to_many_asks_the_database_as_often_as_to_one(
         Endpoint.register(url="http://localhost:1/", events=["lead.qualified"], status=status)
     with django_assert_num_queries(len(to_one)):
         sent_json(sending.send(Content("lead.qualified")))
+
+
+def test_a_page_of_events_ends_early_when_many_endpoints_got_each(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its JSON is written in one go, and nobody else gets a turn meanwhile."""
+    Endpoint.register(url="http://localhost:2/", events=["*"])
+    made = [sending.send(Content("lead.qualified", raw_body="")).event.pk for _ in range(5)]
+    monkeypatch.setattr(paging, "MAX_BYTES", 4 * events.DELIVERY)
+    found, cursor = [], None
+    for length in (2, 2, 1):
+        page = json.loads(events.index(HttpRequest(), 200, cursor).content)
+        assert len(page["data"]) == length
+        assert all(len(event["deliveries"]) == 2 for event in page["data"])
+        found += [event["id"] for event in page["data"]]
+        cursor = page["next_cursor"]
+    assert found == made[::-1] and cursor is None

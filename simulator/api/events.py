@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any
 
-from django.db.models import Prefetch, QuerySet
-from django.db.models.functions import Length
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Length
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import Field
@@ -18,6 +18,10 @@ from .schemas import CHANGES, CREATES, In, Out, Page, optional, refused
 from .shapes import Json, answer, delivery_json, event_json, sent_json
 
 router = Router(tags=["events"])
+
+# Bytes that a delivery counts for in a page, several times its length: what takes the time is not the copying. The page
+# of 8 MiB has some 5,000, and writing its JSON, during which nothing else runs, stays below a tenth of a second.
+DELIVERY = 1600
 
 TypeName = Annotated[str, Field(min_length=1, max_length=100, examples=["lead.qualified"])]
 
@@ -98,8 +102,10 @@ def create(request: HttpRequest, body: EventIn) -> HttpResponse:
     "", response={200: Page[EventWithDeliveries], **refused()}, operation_id="listEvents", summary="List"
 )
 def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
-    """Newest first. A page ends early when its bodies reach 8 MiB."""
-    rows: QuerySet[Event] = Event.objects.defer("body").annotate(weight=Length("body"))
+    """Newest first. A page ends early when its bodies reach 8 MiB, or its deliveries 5,000."""
+    made = Delivery.objects.filter(event=OuterRef("pk")).order_by().values("event").annotate(n=Count("pk"))
+    weight = Length("body") + DELIVERY * Coalesce(Subquery(made.values("n")), 0)
+    rows: QuerySet[Event] = Event.objects.defer("body").annotate(weight=weight)
     return answer(page(rows, limit, cursor, _with_deliveries, _weight))
 
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from .errors import invalid
 from .shapes import Json
 
-MAX_BYTES = 8 * 1024 * 1024  # of bodies in one page; a page may hold fewer rows than asked for
+MAX_BYTES = 8 * 1024 * 1024  # weighed in one page; it may hold fewer rows than asked for
 Row = TypeVar("Row", bound=Model)
 
 
