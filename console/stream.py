@@ -157,9 +157,14 @@ class Talk:
             self._sent.add(found.seq)
             self._free.clear()
             await self._send({"type": "websocket.send", "text": found.text})
-            hurried = found.newest == self._newest or found.newest - found.seq > A_LOT
-            self._newest = found.newest
-            await asyncio.sleep(HURRIED_REST_S if hurried else REST_S * (1 + doorbell.readers() / MANY))
+            await asyncio.sleep(self._rest(found))
+
+    def _rest(self, told: "Frame") -> float:
+        """Seconds: none as soon as nothing changes any more."""
+        quiet, self._newest = told.newest == self._newest, told.newest
+        if quiet:
+            return 0
+        return HURRIED_REST_S if told.newest - told.seq > A_LOT else REST_S * (1 + doorbell.readers() / MANY)
 
 
 class Frame(NamedTuple):
