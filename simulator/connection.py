@@ -43,6 +43,7 @@ class Connection(asyncio.BufferedProtocol):
         "_turns",
         "_unsent",
         "address",
+        "asked_at",
         "closed",
         "deadline",
         "encrypted",
@@ -69,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self.timeout = 0.0
         self.reusable = False
         self.closed = False
-        self.idle_since = 0.0
+        self.asked_at = self.idle_since = 0.0  # of the request that was answered last
         self.owner: object = None
         self.key: object = None
         self.on_late: Any = None
@@ -172,6 +173,11 @@ class Connection(asyncio.BufferedProtocol):
         except OSError:
             return False
         return False  # the end, or bytes nobody asked for
+
+    def waits_in_line(self, since: float) -> bool:
+        """Whether it is a new one that has got nothing since then: perhaps the receiver has not taken it yet."""
+        new = not self.idle_since and not self.listens_on
+        return new and self.answer.started_at < since and self.silent
 
     def abort(self) -> None:
         self.closed = True

@@ -28,6 +28,8 @@ TICK = 0.05
 SCARCE_FILES = 64
 READ_FIRST = 10
 """Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
+PATIENCE_S = 0.25
+"""A new connection that has got nothing for so long may stand behind another one of ours."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4
@@ -63,6 +65,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._idle_count = 0
         self._idle_limit = _idle_limit()
         self._busy: set[Connection] = set()
+        self._greeting: set[Connection] = set()  # in their TLS handshake
         self._late: Counter[Hashable] = Counter()
         self._one_way: set[Hashable] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -190,8 +193,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def _exchange_on(self, connection: Connection, send: "Sending", payload: bytes) -> Answer:
         connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
         self._busy.add(connection)
-        if self._timer is None:
-            self._sweep_in(TICK)
+        self._watch()
         try:
             answer = await connection.start(
                 payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
@@ -232,10 +234,15 @@ class Transport(httpx.AsyncBaseTransport):
             outcome.remote_address = dialled.address
         address = dialled.address or ""
         connection = Connection(sock, address, self._turns, encrypted=context is not None)
-        if context:
-            await shake_hands(connection, context, origin.host, outcome.phases, deadline)
-        else:
+        if not context:
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
+            return connection
+        self._greeting.add(connection)
+        self._watch()
+        try:
+            await shake_hands(connection, context, origin.host, outcome.phases, deadline)
+        finally:
+            self._greeting.discard(connection)
         return connection
 
     @property
@@ -259,7 +266,7 @@ class Transport(httpx.AsyncBaseTransport):
         if self._idle_count >= self._idle_limit:
             connection.abort()
             return
-        connection.idle_since = time.perf_counter()
+        connection.asked_at, connection.idle_since = connection.answer.started_at, time.perf_counter()
         self._idle.setdefault(connection.key, []).append(connection)
         self._idle_count += 1
 
@@ -268,7 +275,30 @@ class Transport(httpx.AsyncBaseTransport):
         self._idle_count -= 1
         connection.abort()
 
+    def _make_way(self, now: float) -> None:
+        """A receiver may serve one connection to its end before the next (Python's HTTPServer with HTTP/1.1 does): what
+        waits for its end waits for us, and would be taken for one that gets no answer. So while a new connection waits,
+        none to its address is kept idle, and if a request that came after it has overtaken it, none is used again.
+        """
+        waiting: dict[str, float] = {}
+        for connection in (*self._busy, *self._greeting):
+            if connection.waits_in_line(now - PATIENCE_S):
+                since = waiting.get(connection.address, now)
+                waiting[connection.address] = min(since, connection.answer.started_at)
+        if not waiting:
+            return
+        for connection in [c for stack in self._idle.values() for c in stack if c.address in waiting]:
+            self._drop(connection)
+        overtaken = {c.address for c in self._busy if c.asked_at > waiting.get(c.address, now)}
+        for connection in self._busy:
+            if connection.address in overtaken:
+                connection.key = None
+
     # --- the clock
+
+    def _watch(self) -> None:
+        if self._timer is None:
+            self._sweep_in(TICK)
 
     def _sweep_in(self, seconds: float, rounds: int = READ_FIRST) -> None:
         self._sweep_at = time.perf_counter() + seconds
@@ -286,13 +316,14 @@ class Transport(httpx.AsyncBaseTransport):
             return
         for connection in [c for c in self._busy if c.deadline <= now]:
             self._expire(connection, now)
+        self._make_way(now)
         for key, stack in list(self._idle.items()):
             while stack and (stack[0].closed or stack[0].idle_since < now - IDLE_SECONDS):
                 self._drop(stack[0])
             if not stack:
                 del self._idle[key]
         self._timer = None
-        if self._busy or self._idle:
+        if self._busy or self._idle or self._greeting:
             self._sweep_in(TICK)
 
     def _expire(self, connection: Connection, now: float) -> None:

@@ -103,6 +103,28 @@ async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
     assert 4.9 <= took <= 5.5
 
 
+async def test_a_handshake_does_not_wait_behind_an_idle_connection(
+    authority: trustme.CA, tls: Transport
+) -> None:
+    """A receiver of one thread shakes hands when the connection before has ended."""
+    context = speaks_tls(authority.issue_cert("localhost"))
+
+    def serves_one_after_the_other(listener: socket.socket) -> None:
+        for _ in range(2):
+            with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                while connection.recv(65536).endswith(b"{}"):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serves_one_after_the_other, args=(listener,))
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}/"
+        outcomes = [await tls.exchange(post(url), owner=n, timeout=2) for n in range(2)]
+        await tls.aclose()
+        await asyncio.to_thread(thread.join, 5)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+
+
 async def test_r28_https_to_a_port_of_plain_http(faulty: FaultReceiver, tls: Transport) -> None:
     async def nginx(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)

@@ -17,7 +17,7 @@ from simulator.targets import judge
 from simulator.wire import Transport
 
 from .faults.behaviours import MIB
-from .faults.receiver import FaultReceiver
+from .faults.receiver import FaultReceiver, listening
 from .waiting import until
 
 
@@ -221,6 +221,32 @@ async def test_an_idle_connection_is_closed_after_a_while_and_the_clock_stops(
     await sent(transport, faulty.url("/"))
     await until(lambda: not faulty.talks, 2, "the receiver to see the end")
     await until(lambda: transport._timer is None, 1, "the clock to stop")
+
+
+async def test_a_receiver_that_serves_one_connection_at_a_time_is_not_kept_busy_by_idle_ones(
+    transport: Transport,
+) -> None:
+    """Python's HTTPServer with protocol_version HTTP/1.1 does."""
+    turn = asyncio.Lock()
+
+    async def serves_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with turn:
+            while await reader.readuntil(b"{}"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with listening(serves_one) as port:
+        url = f"http://127.0.0.1:{port}/"
+        outcomes = [await sent(transport, url, owner="first")]
+        outcomes += await asyncio.gather(*(sent(transport, url, owner=n) for n in range(3) for _ in range(5)))
+        assert [outcome.error for outcome in outcomes] == [None] * 16
+
+
+async def test_a_receiver_that_is_slow_with_all_alike_keeps_its_connections(
+    faulty: FaultReceiver, transport: Transport
+) -> None:
+    for _ in range(2):
+        await asyncio.gather(*(sent(transport, faulty.url("/delay?s=0.4")) for _ in range(5)))
+    assert faulty.connections == 5
 
 
 async def test_an_edited_endpoint_keeps_no_connection(faulty: FaultReceiver, transport: Transport) -> None:
