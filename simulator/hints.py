@@ -102,6 +102,11 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
         )
     if status == 500 and b"t end in a slash and you have APPEND_SLASH set" in body:
         return "Django's route ends in a slash: register the URL with a slash at its end."
+    if status in (400, 501) and b"}POST" in body:
+        return (
+            "Your receiver took the end of the request before for the beginning of this one: read Content-Length bytes"
+            " of every request before you answer it, or answer with Connection: close."
+        )
     if status == 403 and any(
         value.startswith("AirTunes") for name, value in headers if name.lower() == "server"
     ):

@@ -100,6 +100,20 @@ LOCAL = "http://localhost:3000/webhook"
         ("status", {"status_code": 400, "body": b"DisallowedHost at /"}, "ALLOWED_HOSTS"),
         (
             "status",
+            {
+                "status_code": 400,
+                "body": b'Bad request syntax (&#x27;{"id":"evt_1"}POST /hook HTTP/1.1&#x27;)',
+            },
+            "read Content-Length bytes",
+        ),
+        (
+            "status",
+            {"status_code": 501, "body": b"Unsupported method (&#x27;{&quot;id&quot;:1}POST&#x27;)."},
+            "read Content-Length bytes",
+        ),
+        ("status", {"status_code": 501, "body": b"Unsupported method (&#x27;POST&#x27;)."}, "implement POST"),
+        (
+            "status",
             {"status_code": 400, "body": b"No required SSL certificate was sent"},
             "switch that demand off",
         ),
