@@ -207,6 +207,7 @@ CODES: tuple[str, ...] = tuple(FAILURES)
 LONGEST_QUOTE = (
     2048  # characters of what a receiver says in a sentence of ours; as it came it stands in its answer
 )
+UNANSWERED = "The connection kept from before had just ended with this request on it, unanswered."
 DELETED = "The endpoint was deleted during this attempt; your receiver may or may not have processed it."
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .failures import FAILURES, LONGEST_QUOTE, in_ascii
+from .failures import FAILURES, LONGEST_QUOTE, UNANSWERED, in_ascii
 from .targets import BadTarget, check_url
 
 Headers = Sequence[tuple[str, str]]
@@ -28,6 +28,11 @@ def hint_for(
         return _status_hint(status_code, headers, body, url)
     if code == "redirect":
         return _redirect_hint(headers, url, message)
+    if code == "refused" and UNANSWERED in message:
+        return (
+            "If you did not stop your receiver, it ended while it handled this request: its own output says why. Then"
+            " start it again."
+        )
     if code == "refused":
         return _refused_hint(url)
     if code == "bad_response" and body.startswith((b"\x15\x03", b"\x16\x03")):

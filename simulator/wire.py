@@ -16,7 +16,7 @@ import httpx
 from .answer import Answer
 from .connection import Connection
 from .dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
-from .failures import message
+from .failures import UNANSWERED, message
 from .outcome import LateAnswer, Outcome, record
 from .targets import judge
 from .tls import TlsContexts, shake_hands
@@ -114,6 +114,8 @@ class Transport(httpx.AsyncBaseTransport):
             await self._attempt(send, outcome)
         except WireFailure as failure:
             outcome.error, outcome.message, outcome.phase = failure.code, failure.message, failure.phase
+            if outcome.repeated:
+                outcome.message += f" {UNANSWERED}"
         except Exception as error:  # noqa: BLE001  (the task's edge: every end has a code)
             detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             outcome.error, outcome.message = "internal_error", message("internal_error", detail=detail)

@@ -14,7 +14,7 @@ from simulator.turns import Turns
 from simulator.wire import Transport
 
 from .faults.behaviours import MIB
-from .faults.ending import ends, post
+from .faults.ending import ends, hint, post
 from .faults.receiver import FaultReceiver, listening
 from .waiting import until
 
@@ -52,6 +52,28 @@ async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and
     assert [o.error for o in outcomes] == [None] * 4
     assert [o.repeated for o in outcomes] == [False, True, False, False]
     assert faulty.connections == 4  # one, its repeat, and one each since
+
+
+async def test_r32_a_receiver_that_dies_of_a_request_on_a_reused_connection_is_not_just_refused(
+    transport: Transport,
+) -> None:
+    def dies_of_the_second(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            connection.recv(65536)
+            listener.close()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    thread = threading.Thread(target=dies_of_the_second, args=(listener,))
+    thread.start()
+    (first, _), (second, _), (third, _) = [await ends(transport, url) for _ in range(3)]
+    await asyncio.to_thread(thread.join)
+    assert (first.error, second.error, third.error) == (None, "refused", "refused")
+    assert "with this request on it, unanswered" in second.message
+    assert "while it handled this request" in hint(second, url)
+    assert third.message.endswith("Nothing listens on " + url[7:-1] + ".")
 
 
 async def test_a_fresh_connection_that_dies_is_not_repeated(

@@ -96,7 +96,7 @@ class AttemptOut(Out):
     phases: PhasesOut
     remote_address: str | None
     repeated: bool = Field(
-        description="Sent again on a new connection: a kept one had been closed unanswered."
+        description="Tried once more on a new connection: a kept one had ended without an answer."
     )
     request: RequestOut
     response: ResponseOut | None
