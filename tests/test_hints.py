@@ -12,6 +12,9 @@ LOCAL = "http://localhost:3000/webhook"
     ("code", "facts", "cure"),
     [
         ("refused", {}, ":3000"),
+        ("connect_timeout", {"message": "192.168.0.9:80 did not accept …"}, "firewall that drops packets"),
+        ("connect_timeout", {"message": "127.0.0.1:80 did not accept …"}, "queue of connections is full"),
+        ("connect_timeout", {"message": "[::1]:80 did not accept …"}, "queue of connections is full"),
         ("refused", {"url": "https://example.com/"}, ":443"),
         ("refused", {"url": "http://127.0.0.1:3000/"}, "on ::1 alone, write localhost"),
         ("refused", {"url": "http://[::1]:3000/"}, "on 127.0.0.1 alone, write localhost"),
