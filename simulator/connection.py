@@ -283,6 +283,7 @@ class Connection(asyncio.BufferedProtocol):
             self.read_the_rest(self, exc)
         self.reusable = False
         self._lost(exc)
+        self._transport = None  # with TLS it knows us, and a circle of 300 KiB would wait for the collector
 
     def read_the_rest(self, reader: asyncio.BufferedProtocol, exc: Exception) -> None:
         """A write failed, but an answer (an early 413, say) may lie unread in the kernel: asyncio would drop it.

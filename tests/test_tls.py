@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import gc
 import os
 import socket
 import ssl
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import trustme
 
+from simulator.connection import Connection
 from simulator.tls import TlsContexts
 from simulator.wire import Transport
 
@@ -101,6 +103,20 @@ async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
         outcome, took = await ends(tls, f"https://127.0.0.1:{port}/", timeout=15)
     assert (outcome.error, outcome.phase) == ("tls_timeout", "tls")
     assert 4.9 <= took <= 5.5
+
+
+async def test_a_connection_that_has_ended_leaves_its_buffers_without_the_collector(
+    authority: trustme.CA, tls: Transport
+) -> None:
+    async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost")), host="localhost") as receiver:
+        gc.collect()
+        gc.disable()
+        try:
+            assert (await ends(tls, receiver.url("/unsized", "https")))[0].error is None
+            await some_turns()
+            assert [found for found in gc.get_objects() if isinstance(found, Connection)] == []
+        finally:
+            gc.enable()
 
 
 async def test_a_handshake_does_not_wait_behind_an_idle_connection(
