@@ -80,6 +80,8 @@ async def shake_hands(
     except TimeoutError:
         raise WireFailure("tls_timeout", "tls", address=connection.address, seconds=seconds(limit)) from None
     except (OSError, UnicodeError) as error:
+        # Its traceback leads to asyncio's frame, which holds it: a circle with all of TLS in it.
+        error.with_traceback(None)
         raise _tls_failure(error, host, connection.address) from error
     finally:
         phases["tls"] = (time.perf_counter() - began) * 1000

@@ -105,14 +105,15 @@ async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
     assert 4.9 <= took <= 5.5
 
 
+@pytest.mark.parametrize(("host", "code"), [("localhost", None), ("127.0.0.1", "tls_hostname")])
 async def test_a_connection_that_has_ended_leaves_its_buffers_without_the_collector(
-    authority: trustme.CA, tls: Transport
+    authority: trustme.CA, tls: Transport, host: str, code: str | None
 ) -> None:
     async with FaultReceiver(ssl=speaks_tls(authority.issue_cert("localhost")), host="localhost") as receiver:
         gc.collect()
         gc.disable()
         try:
-            assert (await ends(tls, receiver.url("/unsized", "https")))[0].error is None
+            assert (await ends(tls, receiver.url("/unsized", "https", host)))[0].error == code
             await some_turns()
             assert [found for found in gc.get_objects() if isinstance(found, Connection)] == []
         finally:
