@@ -2,10 +2,10 @@
 
 A page or a click takes a few ms of this process; while a batch is sent beside it, it takes twenty. So bulk stands still
 while somebody waits, for at most nine tenths of the time, so that nobody's polling can keep a batch from getting on.
-And while people are about it moves in small steps with rests between them: the next one who comes waits for its end.
-The rests come on top of the nine tenths; they end by themselves.
-The threads take turns sooner, too: a click passes from one to another several times, and waits each time for one that
-computes, a page being drawn beside it or what is left of a step.
+While people are about, bulk also moves in small steps with rests between them, because the next person has to wait
+until a step ends. The rests come on top of the nine tenths; they end by themselves.
+Meanwhile the threads hand over the GIL sooner, too: a click passes from one to another several times, and each time
+waits for a thread that computes, such as one that draws a page.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
 TURNS_S = 0.00002  # of the GIL; if they were always even five times as long, bulk would be 7 % slower
-REST_S = 0.024  # between two small steps, each of which takes 2 to 4: who comes finds the loop free, seven times of eight
+REST_S = 0.024  # between two small steps, each of which takes 2 to 4: a newcomer finds the loop free seven times out of eight
 
 
 class Courtesy:

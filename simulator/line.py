@@ -30,12 +30,12 @@ class Line:
         self._ended_at = 0.0
 
     def room(self) -> int:
-        """How many more may be claimed."""
+        """Return how many more claims it can take."""
         ahead = 0 if self._pace_s is None else int(self._limit * AHEAD_S / max(self._pace_s, 1e-4))
         return self._limit + ahead - self.out
 
     def add(self, claim: Claim) -> bool:
-        """Append a claim; False when its endpoint has been edited since it was made."""
+        """Append a claim; return False when its endpoint has been edited since the claim was made."""
         target = claim.target
         if target.revision < self._revision:
             return False
@@ -44,12 +44,12 @@ class Line:
         return True
 
     def renew(self, revision: int, limit: int) -> list[Claim]:
-        """Its endpoint was edited: returns what waits, made for how it was."""
+        """Take over an edit of its endpoint; return the waiting claims, which were made before it."""
         self._limit, self._revision = limit, revision
         return self.withdraw()
 
     def next(self, *, bulk: bool = True) -> Claim | None:
-        """The claim to send now, if the endpoint's limit allows one: clicks before retries before `bulk`."""
+        """Take out the claim to send now, if the endpoint's limit allows one: clicks before retries before `bulk`."""
         if self.in_flight < self._limit:
             for waiting in self._lanes if bulk else self._lanes[:BATCH]:
                 if waiting:
@@ -58,7 +58,7 @@ class Line:
         return None
 
     def ended(self, seconds: float | None) -> None:
-        """An attempt is over (None: cut off): its slot is free at the answer, not at the commit of its result."""
+        """Free the slot of an attempt that took so long (None: it was cut off): at the answer, not at its commit."""
         self.in_flight -= 1
         self._ended_at = time.monotonic()
         if seconds is None:
@@ -67,14 +67,14 @@ class Line:
         self._pace_s = known + (seconds - known) * NEWEST_WEIGHS
 
     def withdraw(self) -> list[Claim]:
-        """What waits, taken out of the line."""
+        """Take out and return all waiting claims."""
         taken = list(chain.from_iterable(self._lanes))
         for waiting in self._lanes:
             waiting.clear()
         return taken
 
     def stale(self) -> list[Claim]:
-        """The same when some of it has waited too long; the pace is unlearned with it."""
+        """Withdraw all if one of them has waited too long, and forget the pace; return what was taken out."""
         oldest = min((waiting[0].claimed_at for waiting in self._lanes if waiting), default=None)
         if oldest is None or time.monotonic() - oldest < STALE_S:
             return []
@@ -92,5 +92,5 @@ class Line:
 
     @property
     def at_rest(self) -> bool:
-        """Nothing is out, nor was a moment ago: it is like one of which nothing is known."""
+        """Nothing is out, nor was a moment ago, so that it need not be asked for its room."""
         return self.idle and time.monotonic() - self._ended_at > AT_REST_S
