@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from autobahn.exception import Disconnected
@@ -358,6 +359,16 @@ def test_so_does_an_ack_beside_the_frame_that_waits(server: Server, endpoint: di
         assert len(frame["deliveries"]) > 1
         say(client, ack=frame["seq"] + beside)
         assert "waits for an ack" in json.loads(client.recv(timeout=FAST))["error"]["message"]
+
+
+def test_a_frame_is_followed_by_a_rest_only_while_things_change():
+    talk = streams.Talk(0, Mock(), Mock())
+    begins, goes_on, is_near = (
+        streams.Frame("", seq, newest) for seq, newest in ((50, 900), (100, 950), (940, 990))
+    )
+    assert talk._rest(begins) == talk._rest(goes_on) == streams.HURRIED_REST_S
+    assert talk._rest(is_near) >= streams.REST_S
+    assert talk._rest(streams.Frame("", 990, 990)) == 0
 
 
 def test_w05_a_second_beginning_ends_the_stream(server: Server):
