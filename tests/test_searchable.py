@@ -1,12 +1,14 @@
 """Full text: what was sent and what came back is found, indexed or not."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from simulator import registration, search, searchable
@@ -339,6 +341,39 @@ def test_what_stands_behind_a_nul_is_found_in_bodies_and_in_later_answers(endpoi
         assert found(part) == {delivery.pk}, part
     assert found("binary>x") == set()
     assert words_without(delivery) == 0
+
+
+@pytest.fixture
+def before_nul() -> Iterator[None]:
+    """The tables as they were when nothing behind a NUL was searched."""
+    call_command("migrate", "simulator", "0005", verbosity=0)
+    yield
+    call_command("migrate", verbosity=0)
+
+
+def test_of_a_long_history_only_what_has_a_nul_is_indexed_anew(before_nul, endpoint):
+    """Until all of a million were indexed again, a search that finds nothing would take a minute."""
+    sent, answered, plain = (accept(endpoint, body) for body in (b"sent\0<rest>", b"{}", b"plain"))
+    for delivery, body in ((answered, b"came\0<end>"), (plain, b"nothing of it")):
+        delivery.attempts.create(
+            number=1,
+            started_at=delivery.created_at,
+            url=endpoint.url,
+            request_headers=[],
+            response_headers=[],
+            response_body=body,
+        )
+    Delivery.objects.update(status="succeeded", due_at=None)
+    assert searchable.index_some()
+    call_command("migrate", verbosity=0)
+    assert [each.pk for each in Delivery.objects.filter(indexed=True)] == [plain.pk]
+    assert searchable.index_some()
+    places = {"<rest>": {sent.pk}, "<end>": {answered.pk}, "plain": {plain.pk}}
+    assert {part: found(part) for part in places} == places
+    with writing():
+        for delivery in (sent, answered):
+            forget(decode("dlv", delivery.pk) or 0)
+    assert words_without(plain) == 0
 
 
 async def test_a_delivery_tried_again_is_found_by_its_new_answer_and_not_twice(engine, endpoint, receiver):
