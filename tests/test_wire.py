@@ -1,6 +1,7 @@
 """The transport against real sockets: what leaves, what is shared, what is refused, and how it ends."""
 
 import asyncio
+import itertools
 import socket
 import threading
 from collections.abc import AsyncGenerator
@@ -247,6 +248,25 @@ async def test_a_receiver_that_is_slow_with_all_alike_keeps_its_connections(
     for _ in range(2):
         await asyncio.gather(*(sent(transport, faulty.url("/delay?s=0.4")) for _ in range(5)))
     assert faulty.connections == 5
+
+
+async def test_a_receiver_that_is_slow_with_some_keeps_its_connections(transport: Transport) -> None:
+    takes, connections = itertools.cycle([0.05, 0.6, 0.05, 0.1, 0.4]), itertools.count()
+
+    async def slow_with_some(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        next(connections)
+        while await reader.readuntil(b"{}"):
+            await asyncio.sleep(next(takes))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with listening(slow_with_some) as port:
+
+        async def sends() -> None:
+            for _ in range(6):
+                assert (await sent(transport, f"http://127.0.0.1:{port}/")).error is None
+
+        await asyncio.gather(*(sends() for _ in range(10)))
+        assert next(connections) <= 12
 
 
 async def test_an_edited_endpoint_keeps_no_connection(faulty: FaultReceiver, transport: Transport) -> None:
