@@ -76,3 +76,20 @@ async def test_the_newest_attempt_is_followed_in_the_view_that_was_chosen(
     await expect(panel).to_contain_text("x-ultrareach-attempt2")
     await expect(panel.locator("pre.raw")).to_be_focused()
     await expect(view(panel, "raw")).to_have_attribute("aria-pressed", "true")
+
+
+async def test_what_only_a_screen_reader_sees_scrolls_within_its_pane(
+    server: Server, delivery: dict[str, Any], browser_page: Page
+) -> None:
+    """The reader goes there, and so does the browser's own search for "failed", which stands in every row."""
+    server.fill(server.api("GET", "/webhooks").json["data"][-1]["id"], 59)
+    page = browser_page
+    for address in (f"/?open={delivery['id']}", f"/deliveries/{delivery['id']}/"):
+        await page.set_viewport_size({"width": 1280, "height": 300})
+        await page.goto(server.url + address)
+        hidden = page.locator(".row .unseen, .lane .unseen").last
+        await hidden.evaluate("text => text.scrollIntoView()")
+        assert await page.evaluate("scrollY") == 0
+        await expect(page.get_by_role("link", name="Endpoints")).to_be_in_viewport()
+        await page.evaluate("scrollTo(0, 9999)")
+        assert await page.evaluate("scrollY") == 0
