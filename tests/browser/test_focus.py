@@ -119,3 +119,33 @@ async def test_an_edited_event_is_sent_and_the_focus_is_on_its_delivery(
     await expect(page.locator("dialog")).to_be_hidden()
     await expect(page.locator(".detail")).not_to_have_attribute("data-open", delivery)
     assert await page.evaluate(FOCUSED) == "detail"
+
+
+async def test_focus_and_choice_are_seen_where_the_system_chooses_the_colours(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    """It drops backgrounds and shadows, and shows borders that are transparent."""
+    chosen, other = sent(server, endpoint), sent(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={chosen}")
+    await page.emulate_media(forced_colors="active")
+    line = "each => getComputedStyle(each).outlineStyle"
+    for seen in (
+        page.get_by_role("tab", name="Timeline"),
+        page.get_by_role("navigation").get_by_text("Console"),
+        page.locator(f'[data-delivery-id="{chosen}"] > a'),
+        page.locator(".types .type", has_text="lead.qualified"),
+        page.locator(".lane.chosen a"),
+    ):
+        assert await seen.evaluate(line) == "solid", seen
+    unchosen = page.locator(f'[data-delivery-id="{other}"] > a')
+    assert await unchosen.evaluate(line) == "none"
+    side, text = await unchosen.evaluate(
+        "each => [getComputedStyle(each).borderLeftColor, getComputedStyle(each).color]"
+    )
+    assert side != text
+    focused = (
+        "getComputedStyle(document.activeElement.closest('.type') ?? document.activeElement).outlineWidth"
+    )
+    for _ in range(20):
+        await page.keyboard.press("Tab")
+        assert await page.evaluate(focused) == "3px", await page.evaluate(FOCUSED)
