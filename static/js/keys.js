@@ -44,6 +44,6 @@ document.addEventListener("keydown", (event) => {
   if (going) return go(event.key);
   if (event.key === "j" || event.key === "k") walk(event.key === "j" ? 1 : -1);
   else if (event.key === "g") (going = true), setTimeout(() => (going = false), 1500);
-  else if (event.key.length > 1 || !press(event.key)) return;
+  else if (event.key.length > 1 || event.repeat || !press(event.key)) return; // held down, it is meant once
   event.preventDefault();
 });

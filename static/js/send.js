@@ -12,6 +12,8 @@ const who = () => {
 
 // The second click of a double click is the same intention, also when the first one is long answered.
 document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
+// Nor is a key that is held down more than one.
+document.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.target.matches?.("[type=submit], input") && event.preventDefault());
 
 if (form) {
   let current = type();

@@ -8,6 +8,7 @@ from playwright.async_api import Locator, Page, expect
 from console.rows import PAGE
 from tests.receiving import Receiver
 from tests.serving import Server
+from tests.waiting import wait_until
 
 from .conftest import Complaints
 from .showing import newest_first, opened, row, rows
@@ -138,6 +139,33 @@ async def test_a_double_click_sends_once(
     [last] = fire(server, endpoint)  # whatever the double clicks made has arrived before this one
     await expect(row(page, last)).to_have_attribute("data-status", "succeeded")
     assert len(receiver.requests) == 3
+
+
+async def test_a_key_held_down_does_what_it_does_once(
+    server: Server, receiver: Receiver, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    await page.get_by_label("Endpoint", exact=True).select_option(label="Mine")
+
+    async def held_down(key: str) -> None:
+        for _ in range(3):
+            await page.keyboard.down(key)
+            await expect(page.locator(".htmx-request")).to_have_count(0)  # long answered when it repeats
+        await page.keyboard.up(key)
+
+    await page.get_by_role("button", name="Send test event").focus()
+    await held_down("Enter")
+    await page.get_by_label("Copies").focus()
+    await held_down("Enter")
+    await expect(rows(page)).to_have_count(2)
+    await rows(page).first.get_by_role("link").click()
+    await expect(page.locator(".detail")).to_be_visible()
+    await held_down("r")
+    [last] = fire(server, endpoint)
+    wait_until(
+        lambda: server.api("GET", f"/deliveries/{last}").json["status"] == "succeeded", what="the last one"
+    )
+    assert len(receiver.requests) == 4
 
 
 async def test_the_payload_is_judged_while_one_types_with_line_and_column(
