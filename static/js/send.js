@@ -1,4 +1,6 @@
 // Sending: one click one event, a draft kept for each type, and beforehand who gets it.
+import { parse } from "./rows.js";
+
 const form = document.getElementById("send");
 const drafts = new Map();
 
@@ -64,6 +66,13 @@ if (form) {
   // What is said of the last one is none of the next one's; the token beside it stays.
   const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());
   form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());
+  // That it waits is true until its endpoint is resumed, here or elsewhere.
+  document.addEventListener("live:frame", ({ detail: frame }) => {
+    for (const line of document.querySelectorAll("#outcome .held[data-sent]")) {
+      const row = frame.rows.find(({ id }) => id === line.dataset.sent);
+      if (row && parse(row.html).dataset.state !== "held") line.remove();
+    }
+  });
   document.addEventListener("htmx:afterSwap", () => {
     const sent = document.querySelector("#outcome [data-sent]:not([data-told])");
     if (!sent) return;

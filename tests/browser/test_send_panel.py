@@ -221,3 +221,21 @@ async def test_a_card_shows_at_once_what_its_buttons_have_changed(server: Server
     await expect(secrets).to_have_count(1)
     await card.get_by_role("button", name="Rotate secret").click()
     await expect(secrets).to_have_count(2)
+
+
+async def test_that_an_event_waits_is_said_until_its_endpoint_is_resumed(
+    server: Server, browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    chosen = await page.get_by_label("Endpoint", exact=True).input_value()
+    server.api("PATCH", f"/webhooks/{chosen}", {"status": "paused"})
+    await expect(page.locator("#audience")).to_contain_text("it waits until you resume")
+    await page.get_by_role("button", name="Send test event").click()
+    said = page.locator("#outcome")
+    await expect(said).to_contain_text("Not sent yet: it waits")
+    server.api("PATCH", f"/webhooks/{chosen}", {"description": "Mine"})
+    await expect(page.locator("#audience")).to_contain_text("Mine")
+    await expect(said).to_contain_text("Not sent yet: it waits")
+    await page.get_by_role("button", name="Resume endpoint").click()
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "succeeded")
+    await expect(said).not_to_contain_text("Not sent yet")
