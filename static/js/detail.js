@@ -90,6 +90,7 @@ function ask(id, attempt = 0) {
 
 function load(id, attempt = 0, event = null) {
   ask(id, attempt);
+  pane.classList.toggle("leaving", id !== article()?.dataset.open);
   const path = `/deliveries/${id}/detail/${attempt ? `?attempt=${attempt}` : ""}`;
   htmx.ajax("GET", path, { source: pane, event, target: pane, swap: "innerHTML" });
 }

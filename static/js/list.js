@@ -139,6 +139,9 @@ if (box) {
     rows().dataset.query = detail.query;
     reload();
   });
+  document.addEventListener("htmx:beforeRequest", ({ detail: { elt, requestConfig } }) => {
+    if (elt === filter) box.classList.toggle("leaving", requestConfig.triggeringEvent?.type !== "reload");
+  });
   document.addEventListener("htmx:afterRequest", ({ detail }) => detail.elt === filter && (unanswered = !detail.successful));
   document.addEventListener("htmx:responseError", ({ detail }) => detail.elt === filter && ((missed = true), tell()));
   document.addEventListener("live:open", () => unanswered && reload());

@@ -216,3 +216,29 @@ async def test_stop_takes_the_focus_from_nobody_and_is_said_once(server: Server,
     await let_in(page, let_go, "/stop/")
     await expect(page.get_by_label("Data")).to_be_focused()
     assert await line.evaluate("line => line.isConnected")
+
+
+async def test_what_is_waited_for_is_seen_to_come(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    """What stands there until then pales, but not when the page by itself asks for it anew."""
+    second, first = sent(server, endpoint), sent(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={first}")
+    for address, place, ask in (
+        ("**/detail/", page.locator("#detail > *"), row(page, second).click),
+        ("**/rows/**", page.locator("#list"), lambda: page.get_by_label("Filter by text").fill("lead")),
+    ):
+        given, let_go = await held(page, address)
+        await expect(place).to_have_css("opacity", "1")
+        await ask()
+        await given.wait()
+        await expect(place).to_have_css("opacity", "0.5")
+        await let_in(page, let_go, address.strip("*"))
+        await expect(place).to_have_css("opacity", "1")
+
+    given, let_go = await held(page, "**/rows/**")
+    await page.evaluate("document.getElementById('filter').dispatchEvent(new Event('reload'))")
+    await given.wait()
+    await page.wait_for_timeout(200)
+    await expect(page.locator("#list")).to_have_css("opacity", "1")
+    let_go.set()
