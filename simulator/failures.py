@@ -107,7 +107,7 @@ _LIST = (
         "No answer in time",
         "{address} took the request but gave no answer within {seconds}{detail}.",
         "Answer 2xx at once and do the work afterwards (queue, background task), or raise the endpoint's"
-        " timeout. Of the request read Content-Length bytes: who reads on waits for more.",
+        " timeout. Read no more than Content-Length bytes of the request: a handler that reads on waits in vain.",
         "The deadline passed before the headers of an answer were complete.",
     ),
     Failure(

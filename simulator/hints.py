@@ -37,8 +37,8 @@ def hint_for(
         return _refused_hint(url)
     if code == "connect_timeout" and message.startswith(("127.", "[::1]")):
         return (
-            "No firewall is between: your receiver's queue of connections is full. It stands still (at a breakpoint?), or"
-            " takes few at once: let it go on, serve in threads, or lower the endpoint's max_in_flight."
+            "No firewall is in between: your receiver's queue of connections is full. It is halted (at a breakpoint?), or"
+            " accepts few at once: let it go on, serve in threads, or lower the endpoint's max_in_flight."
         )
     if code == "bad_response" and body.startswith((b"\x15\x03", b"\x16\x03")):
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."

@@ -79,7 +79,7 @@ class WebhookPatch(Settings):
 
 class RotateIn(In):
     overlap_seconds: int = Field(
-        default=86_400, ge=0, le=2_592_000, description="How long the old secret signs along."
+        default=86_400, ge=0, le=2_592_000, description="How long the old secret also signs."
     )
 
 

@@ -78,13 +78,14 @@ def test_a_cut_body_says_how_much_is_missing(attempted: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"), [(7200.0, "2 h 0 min; 1 h 0 min"), (1e300, "over 30 years; 1 h 0 min")]
+    ("asked", "words"),
+    [(7200.0, "2 h 0 min; the wait is 1 h 0 min"), (1e300, "over 30 years; the wait is 1 h 0 min")],
 )
 def test_a_retry_after_says_what_was_asked_and_what_is_waited(
     attempted: Make, asked: float, words: str
 ) -> None:
     said = {"status_code": 503, "error": "status", "retry_after_asked": asked, "retry_after_used": 3600.0}
-    assert f"Retry-After asked for {words} are waited." in shown(attempted("pending", **said))
+    assert f"Retry-After asked for {words}." in shown(attempted("pending", **said))
 
 
 def response(html: str) -> str:

@@ -249,9 +249,9 @@ def test_rotation_shows_the_new_secret_and_until_when_the_old_one_signs(
     old = endpoint.current_secret()
     html = htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "3600"}).content.decode()
     assert endpoint.current_secret() != old and endpoint.current_secret() in html
-    assert "signs along until" in html and len(endpoint.valid_secrets()) == 2
+    assert "also signs until" in html and len(endpoint.valid_secrets()) == 2
     card = htmx.get("/endpoints/").content.decode()
-    assert f"whsec_…{old[-4:]}" in card and "signs along until" in card
+    assert f"whsec_…{old[-4:]}" in card and "also signs until" in card
     htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "0"})
     assert len(endpoint.valid_secrets()) == 1
     assert htmx.post(f"/endpoints/{endpoint.pk}/rotate/", {"overlap": "1e9"}).status_code == 400
