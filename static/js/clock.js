@@ -32,4 +32,11 @@ function tick(root = document) {
 
 localize(document);
 document.addEventListener("htmx:load", (event) => localize(event.detail.elt));
-setInterval(() => document.hidden || tick(), still.matches ? 1000 : 100);
+let day = new Date().toDateString();
+setInterval(() => {
+  if (document.hidden) return;
+  const today = new Date().toDateString();
+  if (today === day) return tick();
+  day = today; // what happened yesterday says so
+  localize(document);
+}, still.matches ? 1000 : 100);

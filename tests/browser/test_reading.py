@@ -1,5 +1,6 @@
 """What somebody is reading stays as it is while the delivery goes on: view, scroll, focus and tab."""
 
+import re
 from typing import Any
 
 import pytest
@@ -93,3 +94,15 @@ async def test_what_only_a_screen_reader_sees_scrolls_within_its_pane(
         await expect(page.get_by_role("link", name="Endpoints")).to_be_in_viewport()
         await page.evaluate("scrollTo(0, 9999)")
         assert await page.evaluate("scrollY") == 0
+
+
+async def test_what_is_of_yesterday_says_so_after_midnight(
+    server: Server, delivery: dict[str, Any], browser_page: Page
+) -> None:
+    page = browser_page
+    await page.clock.install()
+    await page.goto(server.url)
+    at = page.locator(".row .at").first
+    await expect(at).to_have_text(re.compile(r"^[\d:]{8}$"))
+    await page.clock.fast_forward("24:00:00")
+    await expect(at).to_have_text(re.compile(r"^\D+ \d+ [\d:]{8}$"))
