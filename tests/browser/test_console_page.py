@@ -399,6 +399,19 @@ async def test_a_body_in_hex_is_read_without_scrolling_sideways(
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+async def test_every_phase_of_an_attempt_has_its_bar(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    [delivery] = fire(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    phases = page.locator(".waterfall .phase")
+    await expect(phases.last).to_be_visible()
+    drawn = "bars => bars.map(bar => bar.getBoundingClientRect().width > 0)"
+    assert await phases.evaluate_all(drawn) == [True] * await page.locator(".waterfall li").count()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 async def test_a_long_description_breaks_no_pane(
     server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
 ) -> None:

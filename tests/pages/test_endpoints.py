@@ -310,6 +310,15 @@ def test_a_name_that_turns_the_direction_of_writing_turns_no_other(
         assert isolated in htmx.get(page).content.decode(), page
 
 
+def test_a_card_keeps_apart_what_was_sent_and_what_is_pending(
+    htmx: Client, endpoint: Endpoint, attempted: Callable[..., Delivery], deliver: Callable[..., Delivery]
+) -> None:
+    attempted("succeeded", status_code=200)
+    deliver()
+    html = htmx.get("/endpoints/").content.decode()
+    assert "100 % succeeded</a> · <a" in html and "1 pending</a>" in html
+
+
 def test_the_card_shows_what_a_test_event_and_a_rotation_have_changed(
     htmx: Client, endpoint: Endpoint
 ) -> None:
