@@ -7,6 +7,12 @@ from playwright.async_api import Locator, Page, expect
 from tests.serving import Server
 
 
+def fire(server: Server, endpoint: dict[str, Any], count: int = 1, **body: Any) -> list[str]:
+    """Send that many events from outside; the ids of their deliveries, oldest first."""
+    path = f"/webhooks/{endpoint['id']}/test"
+    return [server.api("POST", path, {"type": "lead.qualified", **body}).json["id"] for _ in range(count)]
+
+
 def newest_first(server: Server, endpoint: dict[str, Any] | None = None) -> list[str]:
     """The ids of all deliveries, or of all to one endpoint."""
     found: list[str] = []

@@ -11,18 +11,12 @@ from tests.serving import Server
 from tests.waiting import wait_until
 
 from .conftest import Complaints
-from .showing import newest_first, opened, row, rows
+from .showing import fire, newest_first, opened, row, rows
 
 
 @pytest.fixture
 def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
     return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
-
-
-def fire(server: Server, endpoint: dict[str, Any], count: int = 1, **body: Any) -> list[str]:
-    """Send that many events from outside; the ids of their deliveries, oldest first."""
-    path = f"/webhooks/{endpoint['id']}/test"
-    return [server.api("POST", path, {"type": "lead.qualified", **body}).json["id"] for _ in range(count)]
 
 
 def pill(page: Page) -> Locator:
@@ -382,66 +376,6 @@ async def test_whoever_changes_their_mind_quickly_is_told_where_the_last_choice_
     for one in [*options, *options, endpoint["id"]]:
         await choice.select_option(one, no_wait_after=True)
     await expect(page.locator("#audience")).to_contain_text(endpoint["url"])
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_a_body_in_hex_is_read_without_scrolling_sideways(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
-) -> None:
-    await browser_page.set_viewport_size({"width": width, "height": 800})
-    [delivery] = fire(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
-    await page.get_by_role("tab", name="Request").click()
-    await page.locator("#panel-request").get_by_role("button", name="hex").click()
-    shown = page.locator("#panel-request pre.hex")
-    await expect(shown).to_contain_text('{"id":"e')
-    assert await shown.evaluate("pre => pre.scrollWidth <= pre.clientWidth")
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_every_phase_of_an_attempt_has_its_bar(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
-) -> None:
-    await browser_page.set_viewport_size({"width": width, "height": 800})
-    [delivery] = fire(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
-    phases = page.locator(".waterfall .phase")
-    await expect(phases.last).to_be_visible()
-    drawn = "bars => bars.map(bar => bar.getBoundingClientRect().width > 0)"
-    assert await phases.evaluate_all(drawn) == [True] * await page.locator(".waterfall li").count()
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_a_long_description_breaks_no_pane(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
-) -> None:
-    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": "A rather long description " * 6})
-    await browser_page.set_viewport_size({"width": width, "height": 800})
-    page = await opened(browser_page, f"{server.url}/?endpoint={endpoint['id']}")
-    if width == 390:
-        await page.get_by_role("button", name="Deliveries").click()
-    await expect(page.get_by_label("Filter by endpoint")).to_be_visible()
-    beyond = "pane => [...pane.querySelectorAll('.filter *')].filter(one => one.getBoundingClientRect().right > pane.getBoundingClientRect().right).length"
-    assert await page.locator(".pane.list").evaluate(beyond) == 0
-    assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth")
-
-
-async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list(
-    server: Server, endpoint: dict[str, Any], browser_page: Page
-) -> None:
-    [delivery] = fire(server, endpoint)
-    await browser_page.set_viewport_size({"width": 1000, "height": 800})
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
-    pressed = page.locator("[data-show][aria-pressed=true]")
-    await expect(pressed).to_have_text(["Deliveries"])
-    await page.get_by_role("button", name="Send", exact=True).click()
-    await expect(pressed).to_have_text(["Send"])
-    await page.get_by_role("button", name="Deliveries").click()
-    await row(page, delivery).locator("a").click()
-    await expect(pressed).to_have_text(["Deliveries"])
-    await page.set_viewport_size({"width": 390, "height": 800})
-    await expect(pressed).to_have_text(["Detail"])
-    await expect(page.locator("#detail [data-open]")).to_be_visible()
 
 
 async def test_a_filter_chosen_while_the_server_is_down_holds_as_soon_as_it_is_back(

@@ -1,0 +1,76 @@
+"""The console on a phone, beside a desktop's and in between: everything is there, and nothing sticks out."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.receiving import Receiver
+from tests.serving import Server
+
+from .showing import fire, opened, row
+
+
+@pytest.fixture
+def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
+    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_body_in_hex_is_read_without_scrolling_sideways(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    [delivery] = fire(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    await page.get_by_role("tab", name="Request").click()
+    await page.locator("#panel-request").get_by_role("button", name="hex").click()
+    shown = page.locator("#panel-request pre.hex")
+    await expect(shown).to_contain_text('{"id":"e')
+    assert await shown.evaluate("pre => pre.scrollWidth <= pre.clientWidth")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_every_phase_of_an_attempt_has_its_bar(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    [delivery] = fire(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    phases = page.locator(".waterfall .phase")
+    await expect(phases.last).to_be_visible()
+    drawn = "bars => bars.map(bar => bar.getBoundingClientRect().width > 0)"
+    assert await phases.evaluate_all(drawn) == [True] * await page.locator(".waterfall li").count()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_long_description_breaks_no_pane(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": "A rather long description " * 6})
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?endpoint={endpoint['id']}")
+    if width == 390:
+        await page.get_by_role("button", name="Deliveries").click()
+    await expect(page.get_by_label("Filter by endpoint")).to_be_visible()
+    beyond = "pane => [...pane.querySelectorAll('.filter *')].filter(one => one.getBoundingClientRect().right > pane.getBoundingClientRect().right).length"
+    assert await page.locator(".pane.list").evaluate(beyond) == 0
+    assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth")
+
+
+async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    [delivery] = fire(server, endpoint)
+    await browser_page.set_viewport_size({"width": 1000, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    pressed = page.locator("[data-show][aria-pressed=true]")
+    await expect(pressed).to_have_text(["Deliveries"])
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(pressed).to_have_text(["Send"])
+    await page.get_by_role("button", name="Deliveries").click()
+    await row(page, delivery).locator("a").click()
+    await expect(pressed).to_have_text(["Deliveries"])
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await expect(pressed).to_have_text(["Detail"])
+    await expect(page.locator("#detail [data-open]")).to_be_visible()
