@@ -70,7 +70,8 @@ class Connection(asyncio.BufferedProtocol):
         self.timeout = 0.0
         self.reusable = False
         self.closed = False
-        self.asked_at = self.idle_since = 0.0  # of the request that was answered last
+        self.asked_at = 0.0  # when the request that was answered last was sent
+        self.idle_since = 0.0
         self.owner: object = None
         self.key: object = None
         self.on_late: Any = None
@@ -218,9 +219,8 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._reader.stage == DONE:  # nobody asked for these bytes
             self.abort()
-        elif (
-            self._reader.stage == NEW
-        ):  # a banner, or a busy server's 503: the answer, once there is a question
+        elif self._reader.stage == NEW:
+            # a banner, or a busy server's 503: the answer, once there is a question
             self._early += self._buffer[:nbytes]
             if self._source is not None:  # else it came with the last bytes of the handshake
                 self._source.pause_reading()
@@ -352,10 +352,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._fail("internal_error", detail=f"{type(exc).__name__}: {exc}")
             else:
                 self._fail("closed_before_response", detail=self._reader.what_came())
-        elif (
-            self._reader.stage == DONE and self._is_awaited()
-        ):  # a NEW one is `_write`'s to end: it comes yet
-            self._end()
+        elif self._reader.stage == DONE and self._is_awaited():
+            self._end()  # a NEW one is `_write`'s to end: it comes yet
 
     def _refused_unread(self, exc: Exception) -> bool:
         """Whether a reset is how a receiver closed that refused a request it had not read.
