@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -24,14 +24,15 @@ from django.db import DatabaseError, connection
 
 from . import batches, claims, feed, ids, shortcut, transaction
 from . import targets as allowed
-from .claims import FOR_CLICKS, Claim, Room
+from .claims import Claim
 from .courtesy import Courtesy
 from .ledger import Ledger, Turn, Waiting
 from .line import Line
+from .lines import Lines
 from .models.delivery import BATCH, CLICK
 from .outcome import LateAnswer, Outcome, internal_error
 from .results import Result
-from .surroundings import OneCore, OpenFiles, Replaced
+from .surroundings import OneCore, Replaced
 from .upkeep import Upkeep
 from .wire import Transport
 
@@ -45,7 +46,6 @@ STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it go
 GATHER_S = 0.02  # results wait this long for company before they are committed
 GATHER_RESULTS = 80
 ASIDE_S = 0.001  # and no longer: the loop may stand still for a turn that waits for the same lock
-OTHERS_KEEP = 10
 BULK_S = 1.0  # so long after the last event of a batch the process still counts as sending in bulk
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
@@ -102,24 +102,18 @@ class Engine:
         scale: float | None = None,
         transport: Transport | None = None,
     ):
-        self._concurrency = settings.SIM_CONCURRENCY if concurrency is None else concurrency
-        # One endpoint never gets it all: a tenth, ten at most, is left to the others when it hangs.
-        self._share = self._concurrency - min(OTHERS_KEEP, self._concurrency // 10)
         self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
         self._transport = transport or Transport(guard=partial(allowed.judge, own_listeners=listeners))
         self._database = ThreadPoolExecutor(1, "engine-database")
         self._courtesy = Courtesy(lambda: self._bell.set())
-        self._lines: defaultdict[int, Line] = defaultdict(Line)
-        self._out: set[Claim] = set()  # claimed and not recorded yet: what counts against the concurrency
-        self._in_flight = 0
+        limit = settings.SIM_CONCURRENCY if concurrency is None else concurrency
+        self._lines = Lines(limit, lambda: self._transport.in_use)
         self._next = Waiting()
         self._gathering: asyncio.TimerHandle | None = None
         self._asked: set[Future[Any]] = set()  # by other threads, who wait for it
         self._abandoning: Counter[int] = Counter()  # endpoints that were deleted and still have something out
         self._serving = self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
-        self._files = OpenFiles()
-        self._starved = False  # the last turn had no descriptor to give
         self._core = OneCore()
         self._upkeep = Upkeep(self._courtesy, self._in_database)
         self._bulk_at = -BULK_S
@@ -127,8 +121,9 @@ class Engine:
     def troubles(self) -> list[str]:
         if trouble := self._trouble or _unwritable(transaction.refused()):
             return [trouble]
-        if not self._out and not self._files.free():
-            limit = f"The limit of open files (ulimit -n {self._files.limit}) leaves none to send with"
+        files = self._lines.files
+        if not self._lines.out and not files.free():
+            limit = f"The limit of open files (ulimit -n {files.limit}) leaves none to send with"
             return [f"{limit}: close pages and streams that are open here, or start again with a higher one."]
         return ["The delivery engine is stopping."] if self._stopping else []
 
@@ -174,8 +169,7 @@ class Engine:
         shortcut.lead(None)
         with contextlib.suppress(DatabaseError):  # the next start recovers what could not be written now
             await self._in_database(self._ledger.settle)
-            unsent = [claim for line in self._lines.values() for claim in line.withdraw()]
-            await self._in_database(partial(self._ledger.close, self._next, unsent))
+            await self._in_database(partial(self._ledger.close, self._next, self._lines.withdraw()))
         await self._transport.aclose()
         self._core.keep(False)
         self._database.shutdown()
@@ -183,7 +177,7 @@ class Engine:
 
     async def drain(self) -> None:
         """Return when nothing unfinished is left, but what a paused endpoint holds."""
-        while await self._in_database(claims.unfinished) or self._out:
+        while await self._in_database(claims.unfinished) or self._lines.out:
             await asyncio.shield(self._turned)
 
     async def _live(self) -> None:
@@ -193,8 +187,7 @@ class Engine:
             try:
                 if stumbled:
                     await self._in_database(partial(self._ledger.start_again, self._next))
-                    self._lines.clear()
-                    self._out.clear()
+                    self._lines.start_again()
                     self._next = Waiting()
                     self._trouble = None
                 await self._serve()
@@ -209,7 +202,7 @@ class Engine:
         async with asyncio.TaskGroup() as self._attempts:
             self._serving, self._ledger.taking = True, not self._stopping
             try:
-                while not (self._stopping and not self._out):
+                while not (self._stopping and not self._lines.out):
                     await self._turn()
                     self._turned.set_result(None)
                     self._turned = self.loop.create_future()
@@ -225,7 +218,7 @@ class Engine:
                 self._next.released += line.withdraw()
                 for slot in line.attempts:
                     slot.cancel()
-                if line.idle and not any(claim.target.id == number for claim in self._out):
+                if line.idle and not any(claim.target.id == number for claim in self._lines.out):
                     self._lines.pop(number, None)
                     self._ledger.forget(number)
                     return
@@ -270,7 +263,7 @@ class Engine:
             raise
         self._trouble = None
         self._ledger.taking = not self._stopping
-        self._out.difference_update(given.ended())
+        self._lines.out.difference_update(given.ended())
         self._line_up(turn.claims)
         if any(claim.lane == BATCH for claim in turn.claims):
             self._bulk_at = time.monotonic()
@@ -293,8 +286,7 @@ class Engine:
     def _line_up(self, claims: list[Claim]) -> None:
         """Start what was claimed, by a turn or where it was stored, as far as the limits allow it."""
         for claim in claims:
-            self._out.add(claim)
-            if not self._lines[claim.target.id].add(claim):
+            if not self._lines.add(claim):
                 self._give_back([claim])
         for number in {claim.target.id for claim in claims} if self._serving else ():
             self._pump(self._lines[number])
@@ -319,7 +311,10 @@ class Engine:
         await asyncio.sleep(POLL_S)
 
     def _step(self, given: Waiting) -> Callable[[], Turn]:
-        return self._ledger.turn(given, self._room(given), self._bulk(), self._out)
+        room = self._lines.room(len(given.ended()))
+        if self._stopping:
+            room.free = room.clicks = 0
+        return self._ledger.turn(given, room, self._bulk(), self._lines.out)
 
     def _bulk(self) -> int:
         """How many events of a batch this turn may make: while people are about a few, and not in every turn."""
@@ -333,17 +328,6 @@ class Engine:
     def _bulk_waits(self) -> bool:
         return self._courtesy.asked and not self._stopping
 
-    def _room(self, given: Waiting) -> Room:
-        busy = {number: line for number, line in self._lines.items() if not line.at_rest}
-        endpoints = {number: line.room() for number, line in busy.items()}
-        shares = {number: self._share - line.out for number, line in busy.items()}
-        left = self._concurrency - len(self._out) + len(given.ended())
-        beyond = sum(max(0, -share) for share in shares.values())  # clicks, out of those kept for them
-        free, clicks = (0, 0) if self._stopping else (left + beyond, left + FOR_CLICKS)
-        files = self._files.free() - len(self._out) + self._transport.in_use
-        self._starved = files <= 0
-        return Room(min(free, files), min(clicks, files), endpoints, shares, self._share)
-
     async def _rest(self, next_due: datetime | None) -> None:
         """Until something is due, has come back, or was nudged, or a poll finds that somebody has written."""
         began = time.monotonic()
@@ -355,7 +339,9 @@ class Engine:
                 async with asyncio.timeout(wait):
                     await self._bell.wait()
             except TimeoutError:
-                quiet = not (self._out or self._upkeep.to_index or self._starved or transaction.refused())
+                quiet = not (
+                    self._lines.out or self._upkeep.to_index or self._lines.starved or transaction.refused()
+                )
                 if quiet and wait == POLL_S and time.monotonic() - began < LOOK_S and self._ledger.untouched:
                     continue
             self._bell.clear()
@@ -380,8 +366,7 @@ class Engine:
 
     def _pump(self, line: Line) -> None:
         """Start what the endpoint's limit allows."""
-        while claim := line.next(bulk=not self._bulk_waits):
-            self._in_flight += 1
+        while claim := self._lines.next(line, bulk=not self._bulk_waits):
             slot = self._attempts.create_task(self._attempt(claim, line))
             line.attempts[slot] = claim
             slot.add_done_callback(partial(self._left, line))
@@ -393,11 +378,9 @@ class Engine:
         while claim:
             line.attempts[slot] = claim
             outcome = await self._send(claim)
-            line.ended(outcome.duration_ms / 1000)
-            self._in_flight -= 1
+            self._lines.ended(line, outcome.duration_ms / 1000)
             result = Result(claim, outcome)
-            claim = line.next(bulk=not self._bulk_waits)
-            self._in_flight += claim is not None
+            claim = self._lines.next(line, bulk=not self._bulk_waits)
             self._gather(result)
 
     def _gather(self, result: Result) -> None:
@@ -405,7 +388,7 @@ class Engine:
         self._next.results.append(result)
         if self._bulk_waits and result.claim.lane == BATCH:
             return
-        if not self._in_flight or len(self._next.results) >= GATHER_RESULTS:
+        if not self._lines.in_flight or len(self._next.results) >= GATHER_RESULTS:
             self._bell.set()
         elif not self._gathering:
             self._gathering = self.loop.call_later(GATHER_S, self._bell.set)
@@ -414,8 +397,7 @@ class Engine:
         """A slot has ended. Cancelled, perhaps before its first step, it leaves its claim behind."""
         claim = line.attempts.pop(slot)
         if slot.cancelled():
-            line.ended(None)
-            self._in_flight -= 1
+            self._lines.ended(line, None)
             self._next.abandoned.append(claim)
 
     async def _send(self, claim: Claim) -> Outcome:

@@ -193,7 +193,7 @@ async def test_e25_without_a_descriptor_to_send_with_it_waits_and_says_so(
     engine, endpoint, receiver, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as exhausted:
-        exhausted.setattr(engine._files, "free", lambda: 0)
+        exhausted.setattr(engine._lines.files, "free", lambda: 0)
         delivery = await sent(endpoint, trigger="api")
         await asyncio.shield(engine._turned)
         (trouble,) = engine.troubles()
@@ -263,7 +263,7 @@ async def test_a_slot_that_is_cancelled_before_its_first_step_leaves_its_claim_t
         "interrupted",
         "succeeded",
     ]
-    assert engine._in_flight == 0 and not engine._out
+    assert engine._lines.in_flight == 0 and not engine._lines.out
 
 
 async def test_after_a_deletion_nothing_is_sent_although_a_claim_was_on_its_way(engine, endpoint, receiver):
@@ -281,7 +281,7 @@ async def test_after_a_deletion_nothing_is_sent_although_a_claim_was_on_its_way(
         for _ in range(5):
             engine._bell.set()
             await asyncio.shield(engine._turned)
-        assert len(receiver.requests) == sent and engine._in_flight == 0
+        assert len(receiver.requests) == sent and engine._lines.in_flight == 0
         assert number not in engine._lines and number not in engine._ledger._targets._known
 
 
