@@ -101,9 +101,11 @@ class Engine:
         concurrency: int | None = None,
         scale: float | None = None,
         transport: Transport | None = None,
+        ledger: Callable[[Path, float], Ledger] = Ledger,
     ):
         self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
         self._transport = transport or Transport(guard=partial(allowed.judge, own_listeners=listeners))
+        self._new_ledger = ledger
         self._database = ThreadPoolExecutor(1, "engine-database")
         self._courtesy = Courtesy(lambda: self._bell.set())
         limit = settings.SIM_CONCURRENCY if concurrency is None else concurrency
@@ -143,7 +145,7 @@ class Engine:
         self._turned = self.loop.create_future()
         self._nudge = feed.on_due(partial(self.loop.call_soon_threadsafe, self._bell.set))
         self._edit = feed.on_edit(lambda *facts: self.loop.call_soon_threadsafe(self._renew, *facts))
-        self._ledger = Ledger(Path(connection.settings_dict["NAME"]), self._scale)
+        self._ledger = self._new_ledger(Path(connection.settings_dict["NAME"]), self._scale)
         await self._in_database(self._ledger.recover)
         self._trouble = None
         self._life = self.loop.create_task(self._live(), name="engine")

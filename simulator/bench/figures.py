@@ -11,6 +11,8 @@ RATIOS = {  # by CPU: processor time of the sending process, which a busy neighb
     "ratio_client_each": ("deliveries_per_s", "bare_httpx_client_each_per_s"),
     "ratio_cpu": ("bare_httpx_cpu_us", "cpu_us"),
     "share_of_transport": ("deliveries_per_s", "transport_per_s"),
+    "persistence": ("engine_keeps_per_s", "engine_forgets_per_s"),
+    "persistence_cpu": ("engine_forgets_cpu_us", "engine_keeps_cpu_us"),
     "transport_1000_to_10": ("transport_1000_per_s", "transport_per_s"),
     "transport_share_of_slow": ("transport_slow_per_s", "slow_possible_per_s"),
 }

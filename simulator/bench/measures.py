@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ SENDERS = {  # what the product is compared with: (sender, in flight, port of th
     "transport_1000_per_s": ("transport", 1000, "bulk"),
     "transport_slow_per_s": ("transport", SLOW_IN_FLIGHT, "slow"),
 }
+ENGINES = {"engine_forgets_per_s": False, "engine_keeps_per_s": True}  # whether it keeps what comes back
 STREAMS, WATCHED_PER_S = 20, 1000
 RETRY_S = 3.0
 PAGES = {"console": "/", "rows": "/deliveries/rows/"}
@@ -62,6 +63,7 @@ class Bench:
         self._plan, self._folder, self._say = plan, folder, say
         self._server = Server(folder / "first", settings_module)
         self._history_server = Server(folder / "history", settings_module)
+        self._engine_server = Server(folder / "engine", settings_module)
         self._delivered = 0
 
     def run(self) -> Report:
@@ -74,10 +76,12 @@ class Bench:
         report: Report = {"date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "machine": machine()}
         report |= {"plan": plan.name, "rounds": plan.rounds}
         with ExitStack() as held:
-            for server in (self._server, self._history_server):
+            for server in (self._server, self._history_server, self._engine_server):
                 held.callback(server.stop)
             self._say("Starting the server in a temporary folder")
             report["first_start_s"] = round(self._server.start(), 2)
+            self._engine_server.start()  # for its database: the engine is measured without a server
+            self._engine_server.stop()
             self._open(held)
             self._say("Idle: clicks, pages, CPU")
             report |= self._idle()
@@ -98,6 +102,7 @@ class Bench:
         ports = self._sink.hear("bulk", PATIENCE_S)
         self._urls = {name: f"http://127.0.0.1:{port}/webhook" for name, port in ports.items()}
         self._senders = self._child(held, "bare sender", "simulator.bench.bare")
+        self._engine = self._child(held, "engine", "simulator.bench.persistence", env=self._engine_server.env)
         self._viewer = self._watch_with(held, 1)
         self._bulk, self._timed = (self._register(self._urls[name]) for name in ("bulk", "timed"))
         few = max(100, self._plan.events // 10)
@@ -106,8 +111,9 @@ class Bench:
         self._click()
         self._server.settle()
 
-    def _child(self, held: ExitStack, name: str, *command: str) -> Child:
-        child = Child(name, *command, env=self._server.env, errors=self._folder / f"{command[0]}.txt")
+    def _child(self, held: ExitStack, name: str, *command: str, env: Mapping[str, str] = {}) -> Child:
+        errors = self._folder / f"{command[0]}.txt"
+        child = Child(name, *command, env=env or self._server.env, errors=errors)
         held.callback(child.end)
         return child
 
@@ -196,7 +202,9 @@ class Bench:
         found: defaultdict[str, list[float]] = defaultdict(list)
         body = catalog.envelope("evt_00000000000", TYPE, datetime.now(UTC), catalog.sample(TYPE)).decode()
         for number in range(self._plan.rounds):
-            self._say(f"Round {number + 1} of {self._plan.rounds}: {self._events} events, then bare httpx")
+            self._say(
+                f"Round {number + 1} of {self._plan.rounds}: {self._events} events, then bare httpx and the engine alone"
+            )
             speed = self._deliver(self._events)
             self._delivered += self._events
             found["deliveries_per_s"].append(speed.told)
@@ -210,6 +218,11 @@ class Bench:
                 heard = self._senders.hear("per_s", PATIENCE_S)
                 found[name].append(heard["per_s"])
                 found[name.replace("_per_s", "_cpu_us")].append(heard["cpu_us"])
+            for name, keeps in ENGINES.items():
+                self._engine.say(url=self._urls["bulk"], count=self._events, keeps=keeps)
+                heard = self._engine.hear("engine_per_s", PATIENCE_S)
+                found[name].append(heard["engine_per_s"])
+                found[name.replace("_per_s", "_cpu_us")].append(heard["engine_cpu_us"])
         return {"events_per_round": self._events, **compared(found)}
 
     def _under_load(self, report: Report) -> Report:
