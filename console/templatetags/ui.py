@@ -52,9 +52,11 @@ def icon(name: str, classes: str = "") -> SafeString:
 
 @register.filter
 def ms(value: float | None) -> str:
-    """8.4 → "8 ms", 0.31 → "0.3 ms", 12400 → "12.4 s"."""
+    """8.4 → "8 ms", 0.31 → "0.3 ms", 0.042 → "0.04 ms", 12400 → "12.4 s"."""
     if value is None:
         return ""
+    if value < 0.1:
+        return f"{value:.1g} ms"
     if value < 1:
         return f"{value:.1f} ms"
     return f"{value:.0f} ms" if value < 1000 else seconds(value / 1000)

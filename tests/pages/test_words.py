@@ -6,6 +6,7 @@ import pytest
 from django.test import override_settings
 
 from console import words
+from console.templatetags.ui import ms
 from simulator.models import Delivery
 
 Make = Callable[..., Delivery]
@@ -105,3 +106,19 @@ def test_banners_name_troubles_first_and_a_scaled_timetable() -> None:
 def test_a_banner_says_a_trouble_as_it_is_named() -> None:
     trouble = "The database file /data/a..b/simulator.sqlite3 was deleted."
     assert words.banners([trouble]) == [("trouble", trouble)]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, ""),
+        (0.0, "0 ms"),
+        (0.004, "0.004 ms"),
+        (0.042, "0.04 ms"),
+        (0.31, "0.3 ms"),
+        (8.4, "8 ms"),
+        (12400, "12.4 s"),
+    ],
+)
+def test_a_phase_of_some_microseconds_is_not_said_to_have_taken_none(value: float | None, words: str) -> None:
+    assert ms(value) == words
