@@ -7,6 +7,7 @@ Standard library only, and readable by any Python 3.6, so that an old one gets a
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 
@@ -77,6 +78,10 @@ def run(command):
 
 
 def run_django(argv):
+    if argv[1:2] == [
+        "up"
+    ]:  # ended before it runs is ended as well, and half of its start is importing Django
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
     if ROOT not in sys.path:  # PYTHONSAFEPATH
         sys.path.insert(0, ROOT)

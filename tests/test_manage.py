@@ -138,3 +138,13 @@ def test_up_goes_on_though_nobody_reads_where_it_runs(
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[1].count(b"Traceback") == 0
     assert process.returncode == 0
+
+
+def test_sigterm_while_up_still_imports_django_is_a_clean_end(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "django.py").write_text(
+        "import threading; print('importing', flush=True); threading.Event().wait(10)"
+    )
+    process = command("up", PYTHONPATH=str(tmp_path))
+    assert process.stdout is not None and process.stdout.readline() == b"importing\n"
+    process.send_signal(signal.SIGTERM)
+    assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 0)
