@@ -3,6 +3,7 @@
 import errno
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -65,8 +66,11 @@ def _read(path: Path) -> None:
         reader.close()
 
 
-def prepare(path: Path) -> None:
-    """Bring the schema up to date when it is not. Raises Unusable, also for one from a newer version."""
+def prepare(path: Path, say: Callable[[str], object]) -> None:
+    """Bring the schema up to date when it is not, and `say` so of one that may hold a long history.
+
+    Raises Unusable, also for one from a newer version.
+    """
     try:
         loader = MigrationLoader(connection)
         applied, known = set(loader.applied_migrations), set(loader.disk_migrations)
@@ -76,6 +80,8 @@ def prepare(path: Path) -> None:
                 "Update the simulator, or choose another folder with SIM_DATA_DIR."
             )
         if known - applied:
+            if applied:
+                say("Updating the database, which may take a minute…")
             call_command("migrate", verbosity=0, interactive=False)
     except DatabaseError as error:
         raise Unusable(datafolder.unusable(path, error)) from None

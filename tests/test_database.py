@@ -126,17 +126,19 @@ def applied(path: Path) -> list[Any]:
 
 
 def test_a_new_file_gets_its_tables_once_and_a_newer_one_is_refused(elsewhere: Path) -> None:
-    prepare(elsewhere)
+    said: list[str] = []
+    prepare(elsewhere, said.append)
     made = applied(elsewhere)
     assert ("simulator", "0001_initial") in {migration[:2] for migration in made}
-    prepare(elsewhere)
+    prepare(elsewhere, said.append)
     assert applied(elsewhere) == made
+    assert said == []  # there was nothing that takes a while
 
     connection.cursor().execute(
         "INSERT INTO django_migrations (app, name, applied) VALUES ('simulator', '9999_later', '2030-01-01')"
     )
     with pytest.raises(Unusable, match="9999_later.* Update the simulator") as refused:
-        prepare(elsewhere)
+        prepare(elsewhere, print)
     assert str(elsewhere) in str(refused.value)
 
 
@@ -144,4 +146,4 @@ def test_a_file_that_somebody_else_holds_is_said_to_be_locked(elsewhere: Path) -
     with contextlib.closing(sqlite3.connect(elsewhere, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Unusable, match="database is locked.*End the program that holds it"):
-            prepare(elsewhere)
+            prepare(elsewhere, print)

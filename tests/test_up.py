@@ -18,7 +18,7 @@ import pytest
 from console import listening
 from simulator.datafolder import EngineLock
 
-from .serving import Server
+from .serving import ROOT, Server
 from .waiting import wait_until
 
 ADDRESS = re.compile(
@@ -74,6 +74,23 @@ def test_for_scripts_it_prints_the_same_as_json(idle: Server):
     idle.start("--json", ready=False)
     line = wait_until(lambda: idle.output.endswith("\n") and idle.output, 10, "the line")
     assert set(json.loads(line)) == {"console", "api_key", "data", "sqlite"}
+
+
+def test_a_database_of_an_older_version_is_said_to_be_updated_before_it_is(running: Server):
+    running.stop()
+    older = [*running.command, "migrate", "simulator", "0005", "--verbosity", "0"]
+    subprocess.run(older, cwd=ROOT, env=running.env, check=True)
+    printed = len(running.output)
+    with contextlib.closing(sqlite3.connect(database(running), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        running.start("--json", ready=False)
+        told = wait_until(lambda: running.errors.endswith("\n") and running.errors, 10, "the line")
+        assert told == "Updating the database, which may take a minute…\n"
+        assert running.output[printed:] == ""
+    line = wait_until(lambda: running.output.endswith("\n") and running.output[printed:], 10, "the address")
+    assert set(json.loads(line)) == {"console", "api_key", "data", "sqlite"}
+    running.restart()
+    assert running.errors == told
 
 
 def test_a_key_of_ones_own_is_used(make_server: Callable[..., Server]):

@@ -89,7 +89,7 @@ class Command(ExplainedCommand):
             self._umask = datafolder.prepare(folder)
             lock.acquire()
             held.callback(lock.release)
-            database.prepare(file)
+            database.prepare(file, lambda text: print(text, file=sys.stderr, flush=True))
             return lock, held.enter_context(listening.bind(self._options["host"], self._options["port"]))
         except Taken as taken:
             still = (
