@@ -1,5 +1,6 @@
 """`manage.py bench` as a user runs it: it measures, says so in the promised shape, and leaves nothing behind."""
 
+import gc
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from urllib.parse import urlencode
 import pytest
 from rich.console import Console
 
-from simulator.bench import history
+from simulator.bench import bare, history
 from simulator.bench.figures import in_ms, percentile
 from simulator.bench.goals import GOALS, Goal, show
 from simulator.bench.processes import Child, Failed
@@ -257,6 +258,15 @@ def test_a_helper_process_ends_with_its_parent(module: str, tmp_path: Path):
     )
     helper.stdin.close()  # as the kernel does when the parent is gone, however it went
     assert helper.wait(10) == 0
+
+
+async def test_a_measure_of_the_transport_that_fails_leaves_the_collector_as_it_was():
+    before = gc.get_threshold()
+    with pytest.raises(TimeoutError):
+        async with bare.transport("http://127.0.0.1:1/", b"{}", 1):
+            assert gc.get_threshold() != before
+            raise TimeoutError
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
 def test_a_process_that_ends_is_a_failure_in_one_line(tmp_path: Path):

@@ -69,10 +69,12 @@ async def transport(url: str, body: bytes, in_flight: int) -> AsyncIterator[list
         outcome = await wire.post(url, _headers(body), body, owner=1, timeout=15)
         return outcome.status_code or 0
 
-    yield [send] * in_flight
-    await wire.aclose()
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
+    try:
+        yield [send] * in_flight
+    finally:
+        await wire.aclose()
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 SENDERS = {"shared_client": shared_client, "client_each": client_each, "transport": transport}
