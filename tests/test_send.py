@@ -156,14 +156,19 @@ def test_when_only_paused_endpoints_would_get_it_that_is_the_reason(
         assert "is paused" in done.stderr and "subscribes" not in done.stderr
 
 
-def test_no_wait_leaves_the_rest_to_the_next_engine(
+def test_no_wait_leaves_the_rest_to_the_next_engine_and_says_so_when_there_is_none(
     send: Callable[..., Run], receiver: Receiver, make_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    done = send("lead.qualified", "--to", receiver.url, "--no-wait")
-    assert done.returncode == 0
+    later = "the next `python3 manage.py up` sends it"
+    left = [send("lead.qualified", "--to", receiver.url, "--no-wait", *json) for json in ([], ["--json"])]
+    assert [done.returncode for done in left] == [0, 0]
+    assert left[0].stdout.count(later) == 1
+    assert [each["kind"] for each in lines(left[1])] == ["event", "left"] and later in left[1].stdout
     assert receiver.requests == []
-    make_server(folder=tmp_path)
-    receiver.wait_for(1)
+    server = make_server(folder=tmp_path)
+    receiver.wait_for(2)
+    served = send("lead.qualified", "--to", receiver.url, "--no-wait", server=server)
+    assert (served.returncode, later in served.stdout) == (0, False)
 
 
 @pytest.mark.parametrize(

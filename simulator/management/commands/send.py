@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from simulator.carriers import Carrier, Json, Refused, Unavailable, carrier
+from simulator.carriers import Alone, Carrier, Json, Refused, Unavailable, carrier
 from simulator.management.command import ExplainedCommand
 from simulator.models.delivery import FINISHED
 from simulator.payload import BadJSON, parse_json
@@ -74,7 +74,11 @@ class Command(ExplainedCommand):
         report.several = len(deliveries) > 1
         if not deliveries:
             raise Refused(_nobody(body["type"], {skipped["reason"] for skipped in sent["skipped"]}))
-        return DELIVERED if options["no_wait"] else _follow(by, deliveries, report)
+        if options["no_wait"]:
+            if isinstance(by, Alone):
+                report.left()
+            return DELIVERED
+        return _follow(by, deliveries, report)
 
 
 def _nobody(type: str, reasons: set[str]) -> str:
@@ -108,6 +112,15 @@ class Report:
                 self._out.write(
                     f"{event['type']} {event['id']} skipped {skipped['endpoint']}: {skipped['reason']}"
                 )
+
+    def left(self) -> None:
+        """Nobody is there who would send it."""
+        text = (
+            "Nothing has left yet, for the simulator does not run: the next `python3 manage.py up` sends it."
+        )
+        if self._json:
+            return self._line({"kind": "left", "message": text})
+        self._out.write(text)
 
     def attempt(self, delivery: Json, attempt: Json) -> None:
         if self._json:
