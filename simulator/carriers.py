@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 
 from . import datafolder, sending
+from .api.errors import error_json, problem_of
 from .api.gate import MAX_BODY, api_key
 from .api.shapes import delivery_with_attempts, sent_json
 from .datafolder import EngineLock, Taken
@@ -29,11 +30,19 @@ START_S = 10.0  # how long a server may take from its lock to its address
 PATIENCE_S = 30.0
 
 
-class Refused(Exception):
+class NotDone(Exception):
+    """The text is for people, and so is that of `error`, if the API has one: see `error_json`."""
+
+    def __init__(self, text: str, error: Json | None = None) -> None:
+        super().__init__(text)
+        self.error = error
+
+
+class Refused(NotDone):
     """What was asked for is wrong; the text says what."""
 
 
-class Unavailable(Exception):
+class Unavailable(NotDone):
     """It cannot be carried out on this machine now; the text says why."""
 
 
@@ -123,7 +132,7 @@ def _told(error: urllib.error.HTTPError) -> Exception:
         return Unavailable("The running server has another API key. Is SIM_API_KEY the same here and there?")
     field = told["details"].get("field")
     text = told["message"] if field is None or field in told["message"] else f"{field}: {told['message']}"
-    return Refused(text) if error.code < 500 else Unavailable(text)
+    return (Refused if error.code < 500 else Unavailable)(text, told)
 
 
 class Alone:
@@ -142,9 +151,10 @@ class Alone:
                     actor="cli",
                 )
         except sending.BadInput as error:
-            raise Refused(error.message) from None
+            raise Refused(error.message, error_json(problem_of(error))) from None
         except BadOverride as error:
-            raise Refused(f"{error.field}: {error.message}") from None
+            text = f"{error.field}: {error.message}"
+            raise Refused(text, error_json(problem_of(error))) from None
         return sent_json(sent)
 
     def delivery(self, id: str) -> Json:

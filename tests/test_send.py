@@ -211,6 +211,28 @@ def test_bad_input_is_exit_2_through_a_server_too(send: Callable[..., Run], serv
         assert word in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "code", "details"),
+    [
+        (["lead.qualfied"], "INVALID_PARAMETER", {"field": "type", "reason": "unknown_event_type"}),
+        (["lead.qualified", "--set", "triggers.0=1"], "INVALID_PARAMETER", {"field": "overrides.triggers.0"}),
+        (["lead.qualified"], "INVALID_PARAMETER", {}),
+        (["lead.qualified", "--data", "{"], "INVALID_PARAMETER", {}),
+        (["lead.qualified", "--count", "0"], "INVALID_PARAMETER", {}),
+    ],
+)
+def test_with_json_bad_input_is_the_error_that_the_api_gives_with_a_server_and_without(
+    send: Callable[..., Run], server: Server, args: list[str], code: str, details: dict[str, Any]
+) -> None:
+    for done in (send(*args, "--json"), send(*args, "--json", server=server)):
+        assert done.returncode == 2
+        error = lines(done)[-1]["error"]
+        assert (error["type"], error["code"]) == ("validation_error", code)
+        assert error["message"] and error["message"] in done.stderr
+        assert error["details"].items() >= details.items()
+        assert error.keys() == {"type", "code", "message", "details", "request_id"}
+
+
 @pytest.mark.parametrize("served", [False, True])
 def test_data_of_up_to_a_mebibyte_is_sent_whoever_carries_it_out(
     send: Callable[..., Run], server: Server, receiver: Receiver, tmp_path: Path, served: bool
@@ -239,6 +261,11 @@ def test_an_environment_in_the_way_is_exit_3(
     done = send("lead.qualified", "--to", "http://localhost:1/", SIM_DATA_DIR=str(folder))
     assert done.returncode == 3 and str(database) in done.stderr
     assert database.read_bytes() == b"no database " * 1000
+    done = send("lead.qualified", "--to", "http://localhost:1/", "--json", SIM_DATA_DIR=str(folder))
+    assert done.returncode == 3
+    [told] = lines(done)
+    error = told["error"]
+    assert (error["type"], error["message"] + "\n") == ("server_error", done.stderr)
 
 
 def test_a_proxy_in_the_shell_sees_nothing(

@@ -127,6 +127,25 @@ def test_bad_input_is_told_in_words_with_exit_code_2(
     assert told.out == ""
 
 
+@pytest.mark.parametrize(
+    "arguments", [[*options(), "no/such/file"], [*options(secret=""), __file__], [*options()]]
+)
+def test_with_json_bad_input_is_an_error_as_the_api_gives_it_too(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*arguments, "--json") == 2
+    told = capsys.readouterr()
+    error = json.loads(told.out)["error"]
+    assert error["message"] in told.err
+    assert error == {
+        "type": "validation_error",
+        "code": "INVALID_PARAMETER",
+        "message": error["message"],
+        "details": {},
+        "request_id": None,
+    }
+
+
 def test_standard_input_is_read_byte_for_byte(tmp_path: Path) -> None:
     body = b'\xef\xbb\xbf{"a":"\xff\x00"}\r\n\x1a'
     right = "v1=" + hmac.new(SECRET.encode(), LONG_AGO.encode() + b"." + body, "sha256").hexdigest()

@@ -107,15 +107,19 @@ def from_json(error: BadJSON) -> Problem:
     return Problem(400, "INVALID_JSON", f"{error.message}{place}", details=details)
 
 
-def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """The envelope of the contract."""
-    error = {
+def error_json(problem: Problem, request_id: str | None = None) -> dict[str, Any]:
+    """What stands in the envelope of the contract."""
+    return {
         "type": _TYPES.get(problem.status, "validation_error" if problem.status < 500 else "server_error"),
         "code": problem.code,
         "message": problem.message,
         "details": problem.details,
-        "request_id": request.META.get(REQUEST_ID),
+        "request_id": request_id,
     }
+
+
+def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
+    error = error_json(problem, request.META.get(REQUEST_ID))
     content = json.dumps({"error": error}, ensure_ascii=False).encode("utf-8", "backslashreplace")
     return HttpResponse(
         content, status=problem.status, content_type="application/json", headers=problem.headers

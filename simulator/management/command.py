@@ -1,9 +1,14 @@
-"""What our commands have in common: a help that ends with examples, and an end in one sentence."""
+"""What our commands have in common: a help that ends with examples, and an end in one sentence, for scripts as JSON too."""
 
 import argparse
+import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
+
+# Of an exit code, as the API would say it; an end by Ctrl-C is no error.
+_ERRORS = {2: ("validation_error", "INVALID_PARAMETER"), 3: ("server_error", "ENVIRONMENT")}
 
 
 class ExplainedCommand(BaseCommand):
@@ -11,15 +16,42 @@ class ExplainedCommand(BaseCommand):
 
     epilog: str
     requires_system_checks = ()
+    _for_scripts = False
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self._for_scripts = "--json" in argv  # before argparse, which may have something against the others
+        super().run_from_argv(argv)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(
+        parser = super().create_parser(
             prog_name, subcommand, epilog=self.epilog, formatter_class=_Formatter, **kwargs
         )
+        refuse = parser.error
 
-    def give_up(self, text: str, code: int) -> NoReturn:
+        def error(message: str) -> None:
+            self._tell(message, 2)
+            refuse(message)
+
+        parser.error = error  # type: ignore[method-assign]
+        return parser
+
+    def give_up(self, text: str, code: int, error: Mapping[str, Any] | None = None) -> NoReturn:
+        """End with that sentence on standard error; with --json there is an error of the API on standard output, too."""
+        self._tell(text, code, error)
         self.stderr.write(text)
         raise SystemExit(code)
+
+    def _tell(self, text: str, code: int, error: Mapping[str, Any] | None = None) -> None:
+        if self._for_scripts and code in _ERRORS:
+            kind, name = _ERRORS[code]
+            made: dict[str, Any] = {
+                "type": kind,
+                "code": name,
+                "message": text,
+                "details": {},
+                "request_id": None,
+            }
+            self.stdout.write(json.dumps({"error": error or made}))
 
 
 class _Formatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):

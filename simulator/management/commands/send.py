@@ -56,9 +56,9 @@ class Command(ExplainedCommand):
             with carrier(delivers=not options["no_wait"]) as by:
                 code = self._send(by, body, options)
         except Refused as error:
-            self.give_up(str(error), BAD_INPUT)
+            self.give_up(str(error), BAD_INPUT, error.error)
         except Unavailable as error:
-            self.give_up(str(error), ENVIRONMENT)
+            self.give_up(str(error), ENVIRONMENT, error.error)
         except KeyboardInterrupt:
             self.give_up("Stopped following. What is not delivered yet stays queued.", INTERRUPTED)
         raise SystemExit(code)
