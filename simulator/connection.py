@@ -50,6 +50,7 @@ class Connection(asyncio.BufferedProtocol):
         "idle_since",
         "key",
         "listens_on",
+        "made_at",
         "on_late",
         "owner",
         "reusable",
@@ -70,6 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self.timeout = 0.0
         self.reusable = False
         self.closed = False
+        self.made_at = time.perf_counter()
         self.asked_at = 0.0  # when the request that was answered last was sent
         self.idle_since = 0.0
         self.owner: object = None

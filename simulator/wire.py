@@ -280,8 +280,8 @@ class Transport(httpx.AsyncBaseTransport):
     def _make_way(self, now: float) -> None:
         """A receiver may serve one connection to its end before the next (Python's HTTPServer with HTTP/1.1 does): what
         waits for its end waits for us, and would be taken for one that gets no answer. So while a new connection waits,
-        none to its address is kept idle, and one that has overtaken it is not used again. Where two have, the receiver
-        serves several at a time and is only slow with this one: then all stay.
+        none to its address is kept idle, and one that has overtaken it is not used again. Where two have, or one that
+        came later, the receiver serves several at a time and is only slow with this one: then all stay.
         """
         waiting: dict[str, float] = {}
         for connection in (*self._busy, *self._greeting):
@@ -293,9 +293,11 @@ class Transport(httpx.AsyncBaseTransport):
         idle = [c for stack in self._idle.values() for c in stack if c.address in waiting]
         overtook = [c for c in (*idle, *self._busy) if c.asked_at > waiting.get(c.address, now)]
         times = Counter(connection.address for connection in overtook)
-        for connection in [c for c in idle if times[c.address] < 2]:
+        several = {address for address, count in times.items() if count > 1}
+        several |= {c.address for c in overtook if c.made_at > waiting[c.address]}
+        for connection in [c for c in idle if c.address not in several]:
             self._drop(connection)
-        for connection in [c for c in overtook if times[c.address] < 2]:
+        for connection in [c for c in overtook if c.address not in several]:
             connection.key = None
 
     # --- the clock

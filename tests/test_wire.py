@@ -269,6 +269,26 @@ async def test_a_receiver_that_is_slow_with_some_keeps_its_connections(transport
         assert next(connections) <= 12
 
 
+async def test_a_receiver_that_hangs_with_one_endpoint_keeps_the_only_connection_of_another(
+    transport: Transport,
+) -> None:
+    connections = itertools.count()
+
+    async def hangs_with_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        next(connections)
+        while b"/hangs" not in await reader.readuntil(b"{}"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+
+    async with listening(hangs_with_one) as port:
+        url = f"http://127.0.0.1:{port}"
+        hung = asyncio.ensure_future(sent(transport, f"{url}/hangs", owner="hung", timeout=1.5))
+        while not hung.done():
+            assert (await sent(transport, url)).error is None
+        assert hung.result().error == "no_response"
+        assert next(connections) <= 3  # its first, one that came after who hangs, and that one's own
+
+
 async def test_an_edited_endpoint_keeps_no_connection(faulty: FaultReceiver, transport: Transport) -> None:
     await sent(transport, faulty.url("/"))
     await sent(transport, faulty.url("/"), owner="another")
