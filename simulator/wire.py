@@ -30,6 +30,8 @@ READ_FIRST = 10
 """Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
 PATIENCE_S = 0.25
 """A new connection that has got nothing for so long may stand behind another one of ours."""
+ONE_WAY_S = 300.0
+"""No connection is used again to a receiver that let a used one die: for so long, for it may just have been restarted."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4
@@ -67,7 +69,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._busy: set[Connection] = set()
         self._greeting: set[Connection] = set()  # in their TLS handshake
         self._late: Counter[Hashable] = Counter()
-        self._one_way: set[Hashable] = set()
+        self._one_way: dict[Hashable, float] = {}  # whose connections are used once, and until when
         self._timer: asyncio.TimerHandle | None = None
         self._sweep_at = 0.0
 
@@ -156,7 +158,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     def forget(self, owner: Hashable) -> None:
         """The endpoint changed or is gone: close its idle connections, let the busy ones end with their use."""
-        self._one_way.discard(owner)
+        self._one_way.pop(owner, None)
         for connection in [c for stack in self._idle.values() for c in stack if c.owner == owner]:
             self._drop(connection)
         for connection in self._busy:
@@ -178,14 +180,14 @@ class Transport(httpx.AsyncBaseTransport):
     async def _attempt(self, send: "Sending", outcome: Outcome) -> None:
         origin = self._origin(send.url)
         payload = _payload(send, origin)
-        connection = None if send.owner in self._one_way else self._take_idle(send.key)
+        connection = None if self._is_one_way(send.owner) else self._take_idle(send.key)
         reused = connection is not None
         if connection is None:
             connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
         answer = await self._exchange_on(connection, send, payload)
         if reused and answer.error in ("reset", "closed_before_response") and connection.silent:
             # The receiver closed an idle connection just as it was used: not a failure of this delivery.
-            self._one_way.add(send.owner)
+            self._one_way[send.owner] = time.perf_counter() + ONE_WAY_S
             outcome.repeated = True
             connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
             answer = await self._exchange_on(connection, send, payload)
@@ -207,7 +209,7 @@ class Transport(httpx.AsyncBaseTransport):
         if connection.listens_on:
             return answer
         self._busy.discard(connection)
-        if connection.reusable and connection.key is not None and send.owner not in self._one_way:
+        if connection.reusable and connection.key is not None and not self._is_one_way(send.owner):
             self._put_idle(connection)
         else:
             connection.abort()
@@ -253,6 +255,9 @@ class Transport(httpx.AsyncBaseTransport):
         return len(self._busy) - self._late.total()
 
     # --- connections at rest
+
+    def _is_one_way(self, owner: Hashable) -> bool:
+        return self._one_way.get(owner, 0.0) > time.perf_counter()
 
     def _take_idle(self, key: Hashable) -> Connection | None:
         stack = self._idle.get(key)

@@ -1,6 +1,7 @@
 """A connection over its life: used again, found dead, spoken on too early, answered before it was read."""
 
 import asyncio
+import itertools
 import select
 import socket
 import threading
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from simulator import wire
 from simulator.connection import LINE_WAIT, Connection
 from simulator.outcome import Outcome
 from simulator.turns import Turns
@@ -52,6 +54,33 @@ async def test_r32_a_reused_connection_that_dies_unanswered_is_repeated_once_and
     assert [o.error for o in outcomes] == [None] * 4
     assert [o.repeated for o in outcomes] == [False, True, False, False]
     assert faulty.connections == 4  # one, its repeat, and one each since
+
+
+async def test_r32_a_receiver_that_let_one_reused_connection_die_gets_another_chance_after_a_while(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "ONE_WAY_S", 0.3)
+    came: list[int] = []  # the connection of each request
+    connections = itertools.count()
+
+    async def lets_the_first_die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(connections)
+        while await reader.readuntil(b"{}"):
+            came.append(number)
+            if came == [0, 0]:
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with listening(lets_the_first_die) as port:
+        url = f"http://127.0.0.1:{port}/"
+        outcomes = [(await ends(transport, url))[0] for _ in range(4)]
+        assert [o.repeated for o in outcomes] == [False, True, False, False]
+        assert came == [0, 0, 1, 2, 3]
+        async with asyncio.timeout(5):
+            while came[-1] != came[-2]:
+                outcomes.append((await ends(transport, url))[0])
+        assert [o for o in outcomes if o.error] == []
+        assert len(came) == len(outcomes) + 1
 
 
 async def test_r32_a_receiver_that_dies_of_a_request_on_a_reused_connection_is_not_just_refused(
