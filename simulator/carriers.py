@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 import time
 import urllib.error
@@ -13,10 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.core.management import call_command
 from django.db import DatabaseError, connection
 
-from . import datafolder, sending
+from . import database, datafolder, sending
 from .api.errors import error_json, problem_of
 from .api.gate import MAX_BODY, api_key
 from .api.shapes import delivery_with_attempts, sent_json
@@ -165,13 +165,14 @@ class Alone:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """With the data folder ready and nobody else on it. Raises Taken and Unavailable."""
-    lock = EngineLock(folder)
+    lock, file = EngineLock(folder), _file()
     with _usable():
         datafolder.prepare(folder)
         lock.acquire()
     try:
         with _usable():
-            call_command("migrate", verbosity=0, interactive=False)
+            database.inspect(file)
+            database.prepare(file, lambda text: print(text, file=sys.stderr, flush=True))
         yield
     finally:
         connection.close()
@@ -183,12 +184,17 @@ def _usable() -> Iterator[None]:
     """What keeps folder or database from being used is said in a line."""
     try:
         yield
+    except database.Unusable as error:
+        raise Unavailable(str(error)) from None
     except OSError as error:
         where = error.filename or settings.SIM_DATA_DIR
         raise Unavailable(f"{where}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
     except DatabaseError as error:
-        file = Path(str(settings.DATABASES["default"]["NAME"]))
-        raise Unavailable(datafolder.unusable(file, error)) from None
+        raise Unavailable(datafolder.unusable(_file(), error)) from None
+
+
+def _file() -> Path:
+    return Path(str(settings.DATABASES["default"]["NAME"]))
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from console import database
-from console.database import Unusable, inspect, prepare
+from simulator import database
+from simulator.database import Unusable, inspect, prepare
 
 ROW = b"a row of some length, so that there are pages to damage"
 

@@ -1,8 +1,10 @@
 """`send` as a user runs it: a process of its own, with a server and without."""
 
+import contextlib
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -266,6 +268,38 @@ def test_an_environment_in_the_way_is_exit_3(
     [told] = lines(done)
     error = told["error"]
     assert (error["type"], error["message"] + "\n") == ("server_error", done.stderr)
+
+
+def make_newer(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as writer:
+        writer.execute(
+            "INSERT INTO django_migrations (app, name, applied) VALUES ('simulator', '9999_later', '2030-01-01')"
+        )
+        writer.commit()
+
+
+def damage(file: Path) -> None:
+    damaged = bytearray(file.read_bytes())
+    damaged[8192:40_960] = b"\xa5" * 32_768
+    file.write_bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cure"),
+    [(make_newer, "Update the simulator"), (damage, "move it away")],
+)
+def test_a_database_that_a_server_would_refuse_is_refused(
+    send: Callable[..., Run], tmp_path: Path, spoil: Callable[[Path], None], cure: str
+) -> None:
+    args = ("lead.qualified", "--to", "http://localhost:1/", "--no-wait")
+    assert send(*args).returncode == 0
+    file = tmp_path / "data" / "simulator.sqlite3"
+    spoil(file)
+    before = file.read_bytes()
+    done = send(*args)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert str(file) in done.stderr and cure in done.stderr
+    assert file.read_bytes() == before
 
 
 def test_a_proxy_in_the_shell_sees_nothing(

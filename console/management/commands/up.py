@@ -18,8 +18,8 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
 
-from console import database, firstrun, listening
-from simulator import datafolder, garbage, transaction
+from console import firstrun, listening
+from simulator import database, datafolder, garbage, transaction
 from simulator.datafolder import EngineLock, Taken
 from simulator.management.command import ExplainedCommand
 from simulator.models import Activity

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 
-from simulator import datafolder
+from . import datafolder
 
 QUICK_CHECK_BYTES = 16 * 1024 * 1024  # 0.2 s; a larger file is only looked into
 
