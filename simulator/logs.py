@@ -22,10 +22,18 @@ class NoSecrets(logging.Filter):
     """Masks secrets in the entry, also inside its arguments and traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = masked(record.getMessage()), None
+        record.msg, record.args = masked(_message(record)), None
         if record.exc_info and not record.exc_text:
             record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
         return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Arguments that do not fit stand behind it: raised in a filter, their fault would reach who logs."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  (whatever the __str__ of an argument does)
+        return f"{record.msg} {record.args!r:.1000}"
 
 
 class FaultsOnly(logging.Filter):

@@ -66,6 +66,11 @@ def test_arguments_and_tracebacks_are_masked_too():
     assert SECRET[6:] not in text
 
 
+def test_arguments_that_do_not_fit_harm_nobody_and_are_masked_too():
+    text = logged(logging.Formatter("%(message)s"), lambda logger: logger.warning("%d things", SECRET))
+    assert text == "%d things ('whsec_…',)\n"
+
+
 def test_json_is_one_object_a_line_with_the_traceback_inside():
     lines = logged(JsonLines(), fail).splitlines()
     assert len(lines) == 1
