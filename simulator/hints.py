@@ -101,6 +101,11 @@ _WANTS_TLS = re.compile(
     rb"|speaking plain HTTP to an SSL|combination of host and port requires TLS",
     re.IGNORECASE,
 )
+# /accounts/login/, Devise's /users/sign_in, ASP.NET's /LogOn; neither /author/1 nor /sessions-webhook.
+_LOGIN = re.compile(
+    r"(?<![a-z])(log|sign)[-_]?(in|on)(?![a-z])|(?<![\w-])(o?auth2?|authenticate|authorize|sso|sessions?)(?![\w-])",
+    re.IGNORECASE,
+)
 # What the receiver itself says of it; our header's name is on every page of a debugger.
 _NAMES_SIGNATURE = re.compile(rb"(?<!ultrareach[-_])signature", re.IGNORECASE)
 
@@ -207,7 +212,7 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return f"The redirect adds a slash: register the URL with a slash at its end ({ours._replace(path=theirs.path).geturl()})."
     if same_server and ours.path == theirs.path + "/":
         return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
-    if re.search(r"log-?in|sign-?in|auth|session", theirs.path, re.IGNORECASE):
+    if _LOGIN.search(theirs.path) and not _LOGIN.search(ours.path):
         return (
             "The redirect leads to a login page: let this route through without a session; verify signatures."
         )
