@@ -143,6 +143,11 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if status == 400 and b"No required SSL certificate" in body:  # nginx
         return _TLS_CURES["CERTIFICATE_REQUIRED"]
+    if status == 401 and not _NAMES_SIGNATURE.search(body) and (login := _login_asked(headers)):
+        return (
+            f"The receiver demands a login here (WWW-Authenticate: {login}): let webhooks in without one and verify the"
+            " signature, or give the endpoint an Authorization header."
+        )
     if status == 400 and b"DisallowedHost" in body:
         return "Django refused the Host header: add the URL's host to ALLOWED_HOSTS of your receiver."
     if status in (400, 403) and _NAMES_SIGNATURE.search(body):
@@ -157,6 +162,13 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 404 and not url.endswith("/") and "?" not in url:
         return "No route at this path: compare the path with your receiver's routes, also the final slash."
     return _STATUS_HINTS.get(status) or _class_hint(status)
+
+
+def _login_asked(headers: Headers) -> str:
+    """The scheme of a WWW-Authenticate that no signature of ours could satisfy, else ""."""
+    asked = (value for name, value in headers if name.lower() == "www-authenticate")
+    found = (re.match(r"\s*(Basic|Bearer|Digest|Negotiate|NTLM)\b", value, re.IGNORECASE) for value in asked)
+    return next((match[1] for match in found if match), "")
 
 
 _STATUS_HINTS = {

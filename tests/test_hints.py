@@ -79,6 +79,26 @@ LOCAL = "http://localhost:3000/webhook"
         ),
         ("status", {"status_code": 500, "body": b"<td>APPEND_SLASH</td><td>True</td>"}, "stack trace"),
         ("status", {"status_code": 401}, "signature is right"),
+        (
+            "status",
+            {"status_code": 401, "headers": [("WWW-Authenticate", 'Basic realm="dev"')]},
+            "demands a login here (WWW-Authenticate: Basic)",
+        ),
+        (
+            "status",
+            {"status_code": 401, "headers": [("www-authenticate", "Bearer")], "body": b"Not authenticated"},
+            "an Authorization header",
+        ),
+        (
+            "status",
+            {"status_code": 401, "headers": [("WWW-Authenticate", "Bearer")], "body": b"Bad signature"},
+            "signature is right",
+        ),
+        (
+            "status",
+            {"status_code": 401, "headers": [("WWW-Authenticate", "Signature")]},
+            "signature is right",
+        ),
         ("status", {"status_code": 404}, "final slash"),
         ("status", {"status_code": 405, "headers": [("Allow", "GET, HEAD")]}, "it allows GET, HEAD"),
         ("status", {"status_code": 405}, "POST"),
