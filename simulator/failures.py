@@ -215,6 +215,7 @@ TLS_REASONS = {
     "CERTIFICATE_REQUIRED": "the receiver demands a client certificate",
     "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": "it speaks no version of TLS that we do",
     "UNRECOGNIZED_NAME": "the receiver does not know the host name of the URL",
+    "NO_APPLICATION_PROTOCOL": "the receiver does not take HTTP/1.1",
     "HANDSHAKE_FAILURE": "the receiver found no common ground",
 }
 """What OpenSSL calls it (a pattern) → in words."""

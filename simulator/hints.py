@@ -44,6 +44,11 @@ def hint_for(
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if code == "bad_response" and status_code == 101:
         return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
+    if code == "bad_response" and _SETTINGS.match(body):
+        return (
+            "This port speaks HTTP/2 alone, and deliveries are HTTP/1.1: let your receiver accept HTTP/1.1, too, or"
+            " register the port where it does."
+        )
     if code == "bad_response" and status_code is None and body.startswith(b"HTTP/1."):
         return _head_hint(message)
     if code == "bad_response" and status_code is not None:
@@ -94,6 +99,9 @@ _UNANSWERED = {
 }
 # glibc and musl, each in its own words.
 _NO_RESOLVER = re.compile(r"Temporary failure|Try again|Non-recoverable")
+
+# The frame with which every server of HTTP/2 begins (RFC 9113 §3.4), whatever it was sent.
+_SETTINGS = re.compile(rb"\x00.{2}\x04\x00\x00{4}", re.DOTALL)
 
 # nginx, Go, Apache and Tomcat, each in its own words.
 _WANTS_TLS = re.compile(
@@ -256,6 +264,9 @@ _TLS_CURES = {
     "UNRECOGNIZED_NAME": (
         "Your receiver has no certificate or server block for that host name: add one, or use a name it has."
     ),
+    "NO_APPLICATION_PROTOCOL": (
+        "Your receiver speaks HTTP/2 alone on this port: let it offer HTTP/1.1, too (in Node allowHTTP1: true)."
+    ),
     "HANDSHAKE_FAILURE": (
         "No cipher or certificate type in common: give your receiver an RSA or ECDSA certificate and the usual"
         " ciphers. A demand for a client certificate can end like this, too; the simulator offers none."
@@ -267,7 +278,7 @@ def _tls_hint(message: str) -> str:
     for reason, cure in _TLS_CURES.items():
         if re.search(reason, message):
             return cure
-    if "ALERT" in message:
+    if "ALERT_" in message:
         return "This port speaks TLS, but your receiver broke the connection off: its own log says why."
     return FAILURES["tls_failed"].hint
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 import time
 from typing import Any
@@ -151,6 +152,12 @@ _VERIFY_CODES = {9: "tls_expired", 10: "tls_expired", 62: "tls_hostname", 64: "t
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
 
 
+def _reason(error: ssl.SSLError) -> str:
+    """OpenSSL's name of it; Python does not know them all, and has then only the words the name is made of."""
+    words = re.sub(r"^\[\w+\] | \(_ssl\.c:\d+\)$", "", str(error))
+    return error.reason or words.upper().replace(" ", "_")
+
+
 def _tls_failure(error: Exception, host: str, address: str) -> WireFailure:
     if isinstance(error, ssl.SSLCertVerificationError):
         code = _VERIFY_CODES.get(error.verify_code, "tls_untrusted")
@@ -159,7 +166,7 @@ def _tls_failure(error: Exception, host: str, address: str) -> WireFailure:
         detail = "the receiver ended the handshake (ALERT_CLOSE_NOTIFY)"
         return WireFailure("tls_failed", "tls", address=address, detail=detail)
     if isinstance(error, ssl.SSLError) and error.reason not in _NOT_TLS:
-        return WireFailure("tls_failed", "tls", address=address, detail=error.reason or str(error))
+        return WireFailure("tls_failed", "tls", address=address, detail=_reason(error))
     if isinstance(error, ssl.SSLError):
         return WireFailure("tls_failed", "tls", address=address, detail="this port does not speak TLS")
     detail = "the connection ended during the handshake; perhaps this port does not speak TLS"

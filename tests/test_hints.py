@@ -181,6 +181,9 @@ LOCAL = "http://localhost:3000/webhook"
         ("bad_response", {"status_code": 101}, "upgrade"),
         ("bad_response", {"body": b"HTTP/1.1 200 OK\r\nno colon"}, "correct what the message names"),
         ("bad_response", {"body": b"HTTP/1.1 2", "message": "… Duplicate Content-Length."}, "one of the two"),
+        ("bad_response", {"body": bytes.fromhex("000006040000000000 000300000064")}, "speaks HTTP/2 alone"),
+        ("bad_response", {"body": bytes.fromhex("000000040000000000 0000080700")}, "speaks HTTP/2 alone"),
+        ("bad_response", {"body": b"J\0\0\0\n8.0.33"}, "port of an HTTP server"),
         ("bad_response", {"body": b"SSH-2.0-OpenSSH_9.6"}, "port of an HTTP server"),
         ("bad_response", {"body": b"okHTTP/1.0 200 OK"}, "before its status line"),
         (

@@ -186,6 +186,19 @@ async def test_r28_a_tls_alert_in_answer_to_http_is_recognised(transport: Transp
     assert f"use https in the URL ({url.replace('http', 'https')})" in hint(outcome, url)
 
 
+async def test_a_port_that_speaks_http_2_alone_is_told_from_one_of_plain_http(tls: Transport) -> None:
+    async def no_application_protocol(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(65536)
+        writer.write(b"\x15\x03\x03\x00\x02\x02\x78")
+
+    async with listening(no_application_protocol) as port:
+        url = f"https://localhost:{port}/"
+        outcome, _ = await ends(tls, url)
+    assert outcome.error == "tls_failed"
+    assert "the receiver does not take HTTP/1.1 (TLSV1_ALERT_NO_APPLICATION_PROTOCOL)." in outcome.message
+    assert "HTTP/2 alone" in hint(outcome, url)
+
+
 async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
     authority: trustme.CA, tls: Transport
 ) -> None:
