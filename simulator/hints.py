@@ -24,6 +24,8 @@ def hint_for(
 
     `last` says that its delivery has ended with it.
     """
+    if status_code not in (None, 410) and _asks_built_in(url, status_code):
+        return f"Nothing to fix: the URL asks the built-in receiver for it (status={status_code})."
     if code == "status" and status_code is not None:
         return _status_hint(status_code, headers, body, url)
     if code == "redirect":
@@ -120,9 +122,7 @@ _NAMES_SIGNATURE = re.compile(rb"(?<!ultrareach[-_])signature", re.IGNORECASE)
 
 def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 500 and b'"FAIL_FIRST"' in body:
-        return (
-            "Nothing to fix: the built-in receiver fails on purpose here (fail_first). A retry will succeed."
-        )
+        return _fail_first_hint(body)
     if status == 500 and b"t end in a slash and you have APPEND_SLASH set" in body:
         return "Django's route ends in a slash: register the URL with a slash at its end."
     if status in (400, 501) and b"}POST" in body:
@@ -170,6 +170,20 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 404 and not url.endswith("/") and "?" not in url:
         return "No route at this path: compare the path with your receiver's routes, also the final slash."
     return _STATUS_HINTS.get(status) or _class_hint(status)
+
+
+def _fail_first_hint(body: bytes) -> str:
+    asked = re.search(rb"first (\d+) attempts", body)
+    first = int(asked[1]) if asked else 1
+    when = "A retry" if first < 2 else f"Attempt {first + 1}"
+    return f"Nothing to fix: the built-in receiver fails on purpose here (fail_first). {when} will succeed."
+
+
+def _asks_built_in(url: str, status: int | None) -> bool:
+    parts = _split(url)
+    return bool(
+        parts and parts.path.startswith("/receiver/") and f"status={status}" in parts.query.split("&")
+    )
 
 
 def _login_asked(headers: Headers) -> str:

@@ -229,3 +229,21 @@ def test_the_flaky_receiver_is_not_blamed_for_what_it_does_on_purpose() -> None:
     body = b'{"error": {"code": "FAIL_FIRST"}}'
     assert "on purpose" in hint_for("status", status_code=500, body=body)
     assert "on purpose" not in hint_for("status", status_code=500, body=b"Traceback")
+
+
+@pytest.mark.parametrize(("first", "promise"), [(1, "A retry"), (2, "Attempt 3"), (9, "Attempt 10")])
+def test_the_flaky_receiver_promises_success_for_the_attempt_that_will_have_it(
+    first: int, promise: str
+) -> None:
+    body = b'{"code": "FAIL_FIRST", "message": "Fails the first %d attempts, as the URL asks."}' % first
+    assert f"{promise} will succeed." in hint_for("status", status_code=500, body=body)
+
+
+def test_a_status_that_the_url_asks_the_built_in_receiver_for_is_nothing_to_fix() -> None:
+    asks = "http://127.0.0.1:8000/receiver/ok?delay=1&status=503"
+    assert "Nothing to fix" in hint_for("status", status_code=503, url=asks)
+    assert "Nothing to fix" in hint_for("redirect", status_code=302, url=asks.replace("503", "302"))
+    assert "Nothing to fix" not in hint_for("status", status_code=500, url=asks)
+    assert "Nothing to fix" not in hint_for(
+        "status", status_code=503, url="http://localhost:3000/hook?status=503"
+    )
