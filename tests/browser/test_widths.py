@@ -74,3 +74,13 @@ async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list
     await page.set_viewport_size({"width": 390, "height": 800})
     await expect(pressed).to_have_text(["Detail"])
     await expect(page.locator("#detail [data-open]")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_the_link_home_has_a_name_at_every_width(
+    server: Server, browser_page: Page, width: int
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    page = await opened(browser_page, server.url)
+    home = page.get_by_role("banner").get_by_role("link", name="Webhook Simulator")
+    await expect(home).to_be_visible()
