@@ -84,3 +84,15 @@ async def test_the_link_home_has_a_name_at_every_width(
     page = await opened(browser_page, server.url)
     home = page.get_by_role("banner").get_by_role("link", name="Webhook Simulator")
     await expect(home).to_be_visible()
+
+
+async def test_the_keys_are_told_at_twice_the_size(server: Server, browser_page: Page) -> None:
+    await browser_page.set_viewport_size({"width": 640, "height": 400})
+    page = await opened(browser_page, server.url)
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    await page.keyboard.press("Escape")
+    for width in (640, 480, 479):
+        await page.set_viewport_size({"width": width, "height": 400})
+        await page.locator("[data-live] span").evaluate("word => word.textContent = 'reconnecting'")
+        assert await page.locator(".top").evaluate("top => top.scrollWidth <= innerWidth")
