@@ -23,4 +23,5 @@ if (panes) {
   document.addEventListener("address:back", ({ detail }) => detail.open && show("open"));
   narrow.addEventListener("change", () => show(panes.dataset.pane));
   if (document.querySelector("#detail :is([data-open], .missing)")) show("open");
+  else if (document.querySelector("#list .rows").dataset.query) show("list"); // a link to what is filtered
 }

@@ -96,3 +96,15 @@ async def test_the_keys_are_told_at_twice_the_size(server: Server, browser_page:
         await page.set_viewport_size({"width": width, "height": 400})
         await page.locator("[data-live] span").evaluate("word => word.textContent = 'reconnecting'")
         assert await page.locator(".top").evaluate("top => top.scrollWidth <= innerWidth")
+
+
+async def test_on_a_phone_a_link_to_what_is_filtered_shows_the_list(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    [delivery] = fire(server, endpoint)
+    await browser_page.set_viewport_size({"width": 390, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?endpoint={endpoint['id']}")
+    await expect(row(page, delivery)).to_be_visible()
+    await expect(page.locator("[data-show][aria-pressed=true]")).to_have_text(["Deliveries"])
+    await page.goto(server.url)
+    await expect(page.locator("[data-show][aria-pressed=true]")).to_have_text(["Send"])
