@@ -3,6 +3,7 @@ import { note } from "./address.js";
 import { localize } from "./clock.js";
 import { isPaused, rewind, togglePause, watch } from "./live.js";
 import { MOST, beyond, find, insert, mark, parse, renew, rows, trim } from "./rows.js";
+import { say } from "./said.js";
 
 const ASKED = 200;
 const box = document.getElementById("list");
@@ -85,6 +86,7 @@ function apply(frame) {
 }
 
 function tell() {
+  if (pill.hidden && (missed || held.size)) say("New deliveries wait above the list.");
   pill.hidden = !missed && held.size === 0;
   pill.firstElementChild.textContent = missed ? "Newest" : `${held.size} new`;
 }

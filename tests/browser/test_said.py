@@ -217,3 +217,17 @@ async def test_what_waited_while_paused_is_no_news_after_what_was_done_meanwhile
     await page.get_by_role("button", name="Resume", exact=True).click()
     await expect(page.locator("#batch")).to_have_text("Last batch: 2 sent")
     assert [line for line in await page.evaluate("spoken") if "3 sent" in line] == []
+
+
+async def test_that_deliveries_wait_behind_the_pill_is_said_once_however_many_come(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
+) -> None:
+    receiver.answer(200)
+    id = server.api("POST", f"/webhooks/{endpoint['id']}/test", {}).json["id"]
+    page = await listening(browser_page, f"{server.url}/?open={id}")
+    pill = page.locator(".pill")
+    assert await pill.get_attribute("aria-live") is None
+    for number in (1, 2, 3):
+        server.api("POST", f"/webhooks/{endpoint['id']}/test", {})
+        await expect(pill).to_contain_text(f"{number} new")
+    assert (await page.evaluate("spoken")).count("New deliveries wait above the list.") == 1
