@@ -91,6 +91,12 @@ function tell() {
   pill.firstElementChild.textContent = missed ? "Newest" : `${held.size} new`;
 }
 
+function tellFound() {
+  const found = rows().querySelectorAll("[data-delivery-id]").length;
+  const more = rows().querySelector(".older:not([hidden])") ? " or more" : "";
+  say(found ? `${found}${more} ${found === 1 && !more ? "delivery" : "deliveries"}.` : box.querySelector(".empty h3").textContent);
+}
+
 export function follow() {
   if (missed) reload();
   else for (const fresh of held.values()) insert(fresh);
@@ -131,6 +137,7 @@ if (box) {
     mark();
     watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
     note(detail.requestConfig.triggeringEvent);
+    if (["input", "change", "submit"].includes(detail.requestConfig.triggeringEvent?.type)) tellFound();
   });
   document.addEventListener("address:back", ({ detail }) => {
     reading = Boolean(detail.open);

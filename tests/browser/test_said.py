@@ -231,3 +231,18 @@ async def test_that_deliveries_wait_behind_the_pill_is_said_once_however_many_co
         server.api("POST", f"/webhooks/{endpoint['id']}/test", {})
         await expect(pill).to_contain_text(f"{number} new")
     assert (await page.evaluate("spoken")).count("New deliveries wait above the list.") == 1
+
+
+async def test_how_much_a_filter_finds_is_said(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"})
+    page = await listening(browser_page, server.url)
+    await expect(page.locator(".rows [data-delivery-id]")).to_have_count(1)
+    said = page.locator("#said")
+    await page.get_by_label("Filter by text").fill("nothing of the kind")
+    await expect(said).to_have_text("Nothing matches this filter")
+    await page.get_by_label("Filter by text").fill("")
+    await expect(said).to_have_text("1 delivery.")
+    await page.get_by_label("Filter by status").select_option("cancelled")
+    await expect(said).to_have_text("Nothing matches this filter")
