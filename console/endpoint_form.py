@@ -34,6 +34,10 @@ LABELS = {
     "tls_verify": "Check the TLS certificate",
 }
 
+LONG_RETRY = "Retry delays: Must have at most 50 entries, and 1,000 characters."
+LONG_HEADERS = "Headers: Must have at most 50 lines, and 100,000 characters."
+UNOFFERED = "Choose one of the offered signatures."
+
 
 class EndpointForm(forms.Form):
     """`conflicts` holds (label, what is stored now, what was typed) when somebody else saved in between."""
@@ -49,10 +53,12 @@ class EndpointForm(forms.Form):
         }
     )
     timeout = forms.CharField(required=False)
-    retry = forms.CharField(required=False, max_length=1000)
+    retry = forms.CharField(required=False, max_length=1000, error_messages={"max_length": LONG_RETRY})
     max_in_flight = forms.CharField(required=False)
-    headers = forms.CharField(required=False, max_length=100_000, strip=False)
-    signature = forms.CharField()
+    headers = forms.CharField(
+        required=False, max_length=100_000, strip=False, error_messages={"max_length": LONG_HEADERS}
+    )
+    signature = forms.CharField(error_messages={"required": UNOFFERED})
     extras = forms.BooleanField(required=False)
     tls_verify = forms.BooleanField(required=False)
 
@@ -96,7 +102,7 @@ class EndpointForm(forms.Form):
         preset: str = self.cleaned_data["signature"]
         kept = self.endpoint.signature["preset"] if self.endpoint else None
         if preset not in signing.PRESETS and preset != kept:
-            raise forms.ValidationError("Choose one of the offered signatures.")
+            raise forms.ValidationError(UNOFFERED)
         return preset
 
     def clean(self) -> dict[str, Any]:
@@ -113,7 +119,10 @@ class EndpointForm(forms.Form):
         try:
             self.columns = registration.checked(given, self.endpoint)
         except BadInput as error:
-            self.add_error(error.field.partition(".")[0], error.message)
+            name, _, which = error.field.partition(".")
+            self.add_error(
+                name, f"{which}: {error.message}" if name == "headers" and which else error.message
+            )
         return cleaned
 
     def _judge(self, name: str, given: dict[str, Any]) -> None:

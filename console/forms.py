@@ -16,6 +16,7 @@ from simulator.transaction import writing
 
 GONE = "This endpoint is gone. Choose another one."
 TYPE_GONE = "There is no such event type any more. Choose another one."
+EXPIRED = "This form had expired. Press {} again."
 HOW_MANY = f"Copies: a whole number, 1 to {MOST:,}."
 
 
@@ -53,10 +54,15 @@ def judged(text: str) -> dict[str, Any]:
     return {"data": data, "size": size}
 
 
+def said_of(missing: str, too_long: str = "") -> dict[str, str]:
+    """A text field's errors, where Django's words would name neither the field nor what to do."""
+    return {"required": missing, "max_length": too_long or missing}
+
+
 class SendForm(forms.Form):
-    token = forms.CharField(max_length=100)
-    endpoint = forms.CharField(max_length=40)
-    type = forms.CharField(max_length=100)
+    token = forms.CharField(max_length=100, error_messages=said_of(EXPIRED.format("Send test event")))
+    endpoint = forms.CharField(max_length=40, error_messages=said_of("Choose an endpoint.", GONE))
+    type = forms.CharField(max_length=100, error_messages=said_of("Choose an event type.", TYPE_GONE))
     copies = forms.IntegerField(
         required=False,
         min_value=1,
@@ -138,9 +144,7 @@ class SendForm(forms.Form):
 class ReceiverForm(forms.Form):
     """One field: where your receiver listens."""
 
-    token = forms.CharField(
-        max_length=100, error_messages={"required": "This form had expired. Press Add again."}
-    )
+    token = forms.CharField(max_length=100, error_messages=said_of(EXPIRED.format("Add")))
     url = forms.CharField(error_messages={"required": "Enter the URL of your receiver."})
 
     def clean_url(self) -> str:

@@ -16,6 +16,7 @@ from ..models.delivery import NotNow
 from ..payload import BadJSON, BadOverride
 from ..search import BadFilter
 from ..sending import BadInput
+from .shapes import whole
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,26 @@ _REASONS = {
     "less_than": "out_of_range",
     "finite_number": "out_of_range",
 }
-_PLAIN = {
+# What pydantic calls it → what is said of it; the values are those of pydantic's context.
+_WORDS = {
     "missing": "This field is required.",
     "extra_forbidden": "There is no such field.",
-    "model_type": "Input should be an object.",
-    "dict_type": "Input should be an object.",
+    "model_type": "Must be an object.",
+    "dict_type": "Must be an object.",
+    "list_type": "Must be a list.",
+    "string_type": "Must be a text.",
+    "bool_type": "Must be true or false.",
+    "int_type": "Must be a whole number.",
+    "float_type": "Must be a number.",
+    "finite_number": "Must be a finite number.",
+    "literal_error": "Must be {expected}.",
+    "string_pattern_mismatch": "Must have the form '{pattern}'.",
+    "string_too_long": "Must have at most {max_length:,} characters.",
+    "string_too_short": "Must have {min_length:,} or more characters.",
+    "too_long": "Must have at most {max_length:,} entries.",
+    "too_short": "Must have {min_length:,} or more entries.",
+    "greater_than_equal": "Must be at least {ge:,}.",
+    "less_than_equal": "Must be at most {le:,}.",
 }
 
 
@@ -200,8 +216,14 @@ def _of_field(error: dict[str, Any]) -> dict[str, str]:
 
 
 def words(error: Mapping[str, Any]) -> str:
-    """What pydantic has against one value, as a sentence; the pages say the same at their fields."""
-    return _PLAIN.get(error["type"]) or f"{str(error['msg']).replace(' after validation', '').rstrip('.')}."
+    """How a value that is wrong must be, as a sentence; the pages say the same at their fields."""
+    said = _WORDS.get(error["type"])
+    if said is None:
+        return f"{error['msg']}."  # a validator's own words
+    bounds = (error.get("ctx") or {}).items()
+    return said.format_map(
+        {name: whole(value) if isinstance(value, float) else value for name, value in bounds}
+    )
 
 
 def install(api: NinjaAPI) -> None:

@@ -35,6 +35,44 @@ def test_a_locked_database_is_a_503_that_says_when_to_try_again(make_server) -> 
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "field", "reason", "said"),
+    [
+        ("/webhooks", {"max_in_flight": "5"}, "max_in_flight", "invalid_type", "Must be a whole number."),
+        ("/webhooks", {"timeout": 121}, "timeout", "out_of_range", "Must be at most 120."),
+        ("/webhooks", {"timeout": 0.01}, "timeout", "out_of_range", "Must be at least 0.1."),
+        (
+            "/webhooks",
+            {"retry": {"delays": [86_401]}},
+            "retry.delays.0",
+            "out_of_range",
+            "Must be at most 86,400.",
+        ),
+        ("/webhooks", {"retry": 5}, "retry", "invalid_type", "Must be an object."),
+        ("/webhooks", {"retry": {"delays": 5}}, "retry.delays", "invalid_type", "Must be a list."),
+        ("/webhooks", {"events": []}, "events", "too_short", "Must have 1 or more entries."),
+        ("/webhooks", {"headers": {"{x}": 5}}, "headers.{x}", "invalid_type", "Must be a text."),
+        ("/webhooks", {"status": "off"}, "status", "invalid_choice", "Must be 'enabled' or 'paused'."),
+        (
+            "/webhooks",
+            {"description": "x" * 1001},
+            "description",
+            "too_long",
+            "Must have at most 1,000 characters.",
+        ),
+        ("/webhooks", {"extras": 1}, "extras", "invalid_type", "Must be true or false."),
+        ("/events", {"type": ""}, "type", "too_short", "Must have 1 or more characters."),
+        ("/events", {"trigger": "me"}, "trigger", "invalid_format", "Must have the form '^(api|cli)$'."),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_how_it_must_be(
+    server: Server, path: str, body: dict[str, object], field: str, reason: str, said: str
+) -> None:
+    known = {"url": f"{server.url}/receiver/ok", "events": ["*"]} if path == "/webhooks" else {"type": "a"}
+    error = refused(server.api("POST", path, known | body), 400)
+    assert (error["message"], error["details"]) == (f"{field}: {said}", {"field": field, "reason": reason})
+
+
+@pytest.mark.parametrize(
     ("error", "status", "code"),
     [
         (OperationalError("database is locked"), 503, "DATABASE_LOCKED"),

@@ -71,6 +71,25 @@ def test_what_waits_for_a_paused_endpoint_is_not_called_sent(htmx: Client, endpo
     assert "it waits, because <b><bdi>Mine</bdi></b> is paused" in said and "Sent." not in said
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("token", "", "Press Send test event again"),
+        ("token", "x" * 101, "Press Send test event again"),
+        ("endpoint", "", "Choose an endpoint."),
+        ("endpoint", "x" * 41, "Choose another one."),
+        ("type", "", "Choose an event type."),
+        ("type", "x" * 101, "Choose another one."),
+    ],
+)
+def test_what_a_form_lacks_is_named(
+    htmx: Client, endpoint: Endpoint, field: str, typed: str, said: str
+) -> None:
+    answer = htmx.post("/send/", form(endpoint) | {field: typed})
+    assert answer.status_code == 400 and Event.objects.count() == 0
+    assert said in answer.content.decode().split(f'data-field="{field}"')[1].split("</p>")[0]
+
+
 def test_of_several_each_says_where_it_went(htmx: Client, endpoint: Endpoint) -> None:
     Endpoint.register(url="http://localhost:3001/", events=["*"], description="Other")
     said = htmx.post("/send/", form("everyone")).content.decode()
