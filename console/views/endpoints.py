@@ -216,7 +216,9 @@ def check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 @require_POST
 @loads_endpoint
 def secret(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
-    """The secret in plain, for whoever pressed the button."""
+    """The secret in plain, for whoever pressed the button, and a note that somebody did."""
+    with writing():
+        Activity.note("console", "revealed secret", endpoint.pk)
     return _secret(request, {"secret": endpoint.current_secret()})
 
 

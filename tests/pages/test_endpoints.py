@@ -247,6 +247,14 @@ def test_the_secret_comes_only_by_post_and_is_never_stored(htmx: Client, endpoin
     assert endpoint.current_secret() in answer.content.decode()
 
 
+def test_who_had_the_secret_shown_stands_in_the_activity_without_it(htmx: Client, endpoint: Endpoint) -> None:
+    htmx.get(f"/endpoints/{endpoint.pk}/secret/")
+    assert not Activity.objects.filter(action="revealed secret").exists()
+    htmx.post(f"/endpoints/{endpoint.pk}/secret/")
+    entry = Activity.objects.get(action="revealed secret")
+    assert (entry.actor, entry.subject, entry.detail) == ("console", endpoint.pk, "")
+
+
 def test_rotation_shows_the_new_secret_and_until_when_the_old_one_signs(
     htmx: Client, endpoint: Endpoint
 ) -> None:
