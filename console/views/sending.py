@@ -6,6 +6,7 @@ from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from simulator.models import Batch, Endpoint
 from simulator.models.event_type import known_types, sample_of
@@ -93,10 +94,19 @@ def who(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def endpoints(request: HttpRequest) -> HttpResponse:
-    """The choice of endpoints as they are now. One that is gone stays chosen: no other gets what was meant for it."""
+    """The choice of endpoints as they are now. One that is gone stays chosen: no other gets what was meant for it.
+
+    `waits` is a batch that the page calls held; the answer triggers `batch:goes-on` there when it no longer is.
+    """
     chosen, choices = request.GET.get("endpoint", ""), panel.choices()
     gone = chosen != panel.EVERYONE and chosen not in [each.pk for each in choices["endpoints"]]
-    return render(request, "send/_endpoint.html", {**choices, "chosen": chosen, "gone": gone, "oob": True})
+    response = render(
+        request, "send/_endpoint.html", {**choices, "chosen": chosen, "gone": gone, "oob": True}
+    )
+    batch = Batch.objects.filter(pk=request.GET.get("waits", "")).first()
+    if batch and not batch.held_by():
+        trigger_client_event(response, "batch:goes-on", {"id": batch.pk})
+    return response
 
 
 @require_POST

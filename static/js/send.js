@@ -52,8 +52,11 @@ if (form) {
   // Somebody changed an endpoint: the choice is renewed, and with it who gets it. Asked for by the pane, which stays.
   const pane = form.closest("[data-renew]");
   const chosen = () => form.elements.endpoint.value;
-  const renew = () =>
-    htmx.ajax("GET", pane.dataset.renew, { source: pane, target: pane, swap: "none", values: { endpoint: chosen() } });
+  const waiting = () => document.querySelector("#outcome .held[data-started]");
+  function renew() {
+    const values = { endpoint: chosen(), waits: waiting()?.dataset.started ?? "" };
+    htmx.ajax("GET", pane.dataset.renew, { source: pane, target: pane, swap: "none", values });
+  }
   document.addEventListener("live:frame", ({ detail: frame }) => {
     const known = document.getElementById("endpoint-field").dataset.edition;
     if (frame.endpoints !== null && frame.endpoints !== known) renew();
@@ -66,8 +69,11 @@ if (form) {
   // What is said of the last one is none of the next one's; the token beside it stays.
   const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());
   form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());
-  // That it waits is true until its endpoint is resumed, here or elsewhere.
+  // That it waits is true until its endpoint is resumed, here or elsewhere, or it is stopped.
+  const goesOn = (id) => document.querySelector(`#outcome .held[data-started="${id}"]`)?.remove();
+  document.addEventListener("batch:goes-on", ({ detail }) => goesOn(detail.id));
   document.addEventListener("live:frame", ({ detail: frame }) => {
+    goesOn(/data-ended="(\w+)"/.exec(frame.batch)?.[1]);
     for (const line of document.querySelectorAll("#outcome .held[data-sent]")) {
       const row = frame.rows.find(({ id }) => id === line.dataset.sent);
       if (row && parse(row.html).dataset.state !== "held") line.remove();

@@ -143,8 +143,40 @@ async def test_a_batch_waits_for_its_paused_endpoint_in_words_and_goes_on_when_i
     await page.screenshot(path=screens / "batch-held-390.png")
     server.api("PATCH", f"/webhooks/{chosen}", {"status": "enabled", "max_in_flight": 1})
     await expect(line(page)).not_to_contain_text("paused")
+    await expect(page.locator("#outcome p")).to_have_count(0)
     assert await button.evaluate("one => one.isConnected || !document.querySelector('#batch button')")
     await expect(line(page)).to_have_text("Last batch: 300 sent", timeout=LONG_S * 1000)
+
+
+async def test_it_is_said_to_wait_only_as_long_as_it_does_also_behind_another_batch(
+    server: Server, browser_page: Page
+) -> None:
+    page, said = await opened(browser_page, server.url), browser_page.locator("#outcome")
+    flaky, built_in = (each["id"] for each in server.api("GET", "/webhooks").json["data"])
+    server.api("PATCH", f"/webhooks/{built_in}", {"status": "paused"})
+    await expect(page.locator("#audience")).to_contain_text("it waits until you resume")
+    await burst(page, 300)
+    await expect(said).to_contain_text("Not sent yet: it waits, because Built-in receiver is paused.")
+    server.api("PATCH", f"/webhooks/{flaky}", {"url": f"{server.url}/receiver/slow?delay=5"})
+    other = {"type": "message.received", "count": 50_000, "endpoints": [flaky]}
+    server.api("POST", "/events/batch", other)
+    await expect(line(page)).to_contain_text("of 50,000 sent +1 more")
+    await expect(said).to_contain_text("Not sent yet")
+    server.api("PATCH", f"/webhooks/{built_in}", {"status": "enabled", "max_in_flight": 1})
+    await expect(said.locator("p")).to_have_count(0)
+
+
+async def test_one_that_is_stopped_before_anything_left_is_not_said_to_wait(
+    server: Server, browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    for endpoint in server.api("GET", "/webhooks").json["data"]:
+        server.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"})
+    await burst(page, 300)
+    await expect(page.locator("#outcome")).to_contain_text("Not sent yet")
+    await stop(page).click()
+    await expect(line(page)).to_contain_text("Stopped: 0 of 300 sent")
+    await expect(page.locator("#outcome p")).to_have_count(0)
 
 
 async def test_a_number_that_is_no_number_of_copies_is_said_at_the_field(

@@ -108,6 +108,17 @@ def test_a_batch_that_nothing_leaves_of_says_whom_it_waits_for(htmx: Client, end
     assert why not in batches.render()
 
 
+def test_the_choice_of_endpoints_tells_of_a_batch_whether_it_still_waits(
+    htmx: Client, batch: Batch, endpoint: Endpoint
+) -> None:
+    address = f"/send/endpoints/?endpoint={endpoint.pk}&waits={batch.pk}"
+    endpoint.pause()
+    assert "HX-Trigger" not in htmx.get(address)
+    endpoint.resume()
+    assert batch.pk in htmx.get(address)["HX-Trigger"]
+    assert "HX-Trigger" not in htmx.get("/send/endpoints/?waits=nonsense")
+
+
 def test_so_does_one_whose_last_deliveries_are_held(batch: Batch, deliver: Make, endpoint: Endpoint) -> None:
     other = Endpoint.register(url="http://localhost:3001/", events=["*"], description="Other")
     Batch.objects.update(endpoints=None, count=2)
