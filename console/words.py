@@ -120,8 +120,7 @@ def outcome(attempt: Attempt) -> str:
     if attempt.status == "interrupted":
         return interruption(attempt)
     if attempt.error in (None, "status"):
-        time = took(attempt)
-        return f"Your receiver answered {attempt.status_code}{'' if time is None else f' after {ms(time)}'}."
+        return f"Your receiver answered {attempt.status_code}{_after(attempt)}."
     what = attempt.error_message or FAILURES[attempt.error].title + "."
     return f"{what} {late(attempt)}".rstrip()
 
@@ -129,6 +128,14 @@ def outcome(attempt: Attempt) -> str:
 def took(attempt: Attempt) -> float | None:
     """Milliseconds of the exchange with the receiver; `duration_ms` counts our own waiting between its phases, too."""
     return sum(filter(None, attempt.phases.values())) or attempt.duration_ms
+
+
+def _after(attempt: Attempt) -> str:
+    """The receiver's own time, and beside it the attempt's where that reads otherwise: it is what the list shows."""
+    its, whole = ms(took(attempt)), ms(attempt.duration_ms)
+    if its == whole:
+        return f" after {its}" if its else ""
+    return f" after {its}; with our own work the attempt took {whole}"
 
 
 def interruption(attempt: Attempt) -> str:
