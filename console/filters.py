@@ -59,8 +59,10 @@ class Filter:
             found.append(("endpoint", self.endpoint))
         return found
 
-    def endpoint_name(self) -> str:
-        """As the list of choices calls it; also one that is not listed, for its history."""
+    def unlisted(self, endpoints: Sequence[Endpoint]) -> str:
+        """What the chosen endpoint is called when it is none of these, but has a history; "" when it is one of them."""
+        if not self.endpoint or self.endpoint in [each.pk for each in endpoints]:
+            return ""
         endpoint = Endpoint.objects.filter(pk=self.endpoint).first()
         return f"{endpoint or self.endpoint}{' (deleted)' if endpoint and endpoint.deleted_at else ''}"
 

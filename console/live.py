@@ -1,6 +1,6 @@
 """The console page's own socket: what changed since its seq, as the HTML that the page itself would load.
 
-The page says {"subscribe": {"round", "since", "filter", "open", "attempt"}}; frames carry that round, each is answered
+The page says {"subscribe": {"round", "since", "filter", "open", "attempt", …}}; frames carry that round, each is answered
 by {"ack": seq}, and the next one is read only then. Nothing is queued for a tab, so one that never reads costs nothing,
 and after a reconnect the same question is asked again from the last seq.
 """
@@ -47,7 +47,7 @@ class Misuse(Exception):
 @dataclass(slots=True)
 class Wish:
     """What one page shows. `filter` is None for a page without a list; `attempt` 0 is the newest; `seen` is the seq
-    at which the open detail was rendered: the list may have gone on while it was on its way."""
+    at which the open detail was rendered, `revision` its endpoint's: both may have gone on while it was on its way."""
 
     round: int
     since: int
@@ -55,6 +55,7 @@ class Wish:
     open: str | None
     attempt: int
     seen: int
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             raise Misuse
         if "subscribe" in said:
             self._wish, self._awaited = _wish(said["subscribe"]), None
-            self._told = {"open": (self._wish.open, self._wish.attempt, self._wish.seen)}
+            had = (self._wish.seen, self._wish.revision)
+            self._told = {"open": (self._wish.open, self._wish.attempt, had)}
         elif _whole(said["ack"]) == self._awaited and self._wish:
             self._wish.since, self._awaited = said["ack"], None
         self._bell.ring()
@@ -154,7 +156,7 @@ def _parsed(text: str | None) -> dict[str, Any]:
 
 
 def _wish(said: Any) -> Wish:
-    if not isinstance(said, dict) or set(said) != {"round", "since", "filter", "open", "attempt", "seen"}:
+    if not isinstance(said, dict) or set(said) != set(Wish.__slots__):
         raise Misuse
     for name in ("filter", "open"):
         if not isinstance(said[name], str | None):
@@ -163,8 +165,9 @@ def _wish(said: Any) -> Wish:
         filter = None if said["filter"] is None else Filter.of(QueryDict(said["filter"]))
     except Exception as error:  # QueryDict has several ways to say no
         raise Misuse from error
-    round, since, attempt, seen = (_whole(said[name]) for name in ("round", "since", "attempt", "seen"))
-    return Wish(round, since, filter, said["open"] or None, attempt, seen)
+    round, since, attempt = (_whole(said[name]) for name in ("round", "since", "attempt"))
+    had = (_whole(said[name]) for name in ("seen", "revision"))
+    return Wish(round, since, filter, said["open"] or None, attempt, *had)
 
 
 def _whole(number: Any) -> int:
@@ -256,15 +259,15 @@ def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | No
 
 
 def _opened(wish: Wish, told: dict[str, Any]) -> dict[str, Any]:
-    """The open delivery's detail, when it changed; `large` says that the page must fetch it."""
+    """The open delivery's detail, when it or its endpoint changed; `large` says that the page must fetch it."""
     found = {"open": wish.open, "detail": None, "large": False}
     if wish.open is None:
         return found
-    seq = Delivery.objects.filter(pk=wish.open).values_list("seq", flat=True).first()
-    open, attempt, had = told["open"]
-    if seq is None or (open, attempt) == (wish.open, wish.attempt) and seq <= had:
+    now = Delivery.objects.filter(pk=wish.open).values_list("seq", "endpoint__revision").first()
+    open, attempt, (seq, revision) = told["open"]
+    if now is None or (open, attempt) == (wish.open, wish.attempt) and now[0] <= seq and now[1] <= revision:
         return found
-    told["open"] = (wish.open, wish.attempt, seq)
+    told["open"] = (wish.open, wish.attempt, now)
     html = detail.render(wish.open, wish.attempt) or ""
     large = _weight(html) > DETAIL_BYTES
     return {"open": wish.open, "detail": None if large else html, "large": large}

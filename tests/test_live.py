@@ -47,10 +47,11 @@ class Page:
         open: str | None = None,
         attempt: int = 0,
         seen: int | None = None,
+        revision: int = 10**6,  # newer than any
     ) -> "Page":
         self.round += 1
         wish = {"round": self.round, "since": since, "filter": filter, "open": open, "attempt": attempt}
-        wish["seen"] = since if seen is None else seen
+        wish |= {"seen": since if seen is None else seen, "revision": revision}
         self.client.send(json.dumps({"subscribe": wish}))
         return self
 
@@ -215,9 +216,9 @@ def test_every_change_of_an_endpoint_is_told_although_no_delivery_changes(
         '{"ack":-1}',
         '{"ack":1,"subscribe":{}}',
         '{"subscribe":{}}',
-        '{"subscribe":{"round":1,"since":1.5,"filter":"","open":null,"attempt":0,"seen":0}}',
-        '{"subscribe":{"round":1,"since":1,"filter":7,"open":null,"attempt":0,"seen":0}}',
-        '{"subscribe":{"round":1,"since":1,"filter":"","open":null,"attempt":9223372036854775808,"seen":0}}',
+        '{"subscribe":{"round":1,"since":1.5,"filter":"","open":null,"attempt":0,"seen":0,"revision":0}}',
+        '{"subscribe":{"round":1,"since":1,"filter":7,"open":null,"attempt":0,"seen":0,"revision":0}}',
+        '{"subscribe":{"round":1,"since":1,"filter":"","open":null,"attempt":9223372036854775808,"seen":0,"revision":0}}',
         b"\x00\x01",
         "[" * 10_000,
     ],
@@ -270,6 +271,23 @@ def test_a_detail_fetched_before_the_list_went_on_is_brought_up_to_date(
     assert 'data-status="succeeded"' in live.take()["detail"]
 
 
+def test_the_open_detail_comes_anew_when_its_endpoint_is_edited_and_only_then(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver
+) -> None:
+    delivery = send_test(server, endpoint)
+    ended(server, delivery)
+    live = page(server).show(now(server), open=delivery, revision=1)
+    assert live.take()["detail"] is None
+    other = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
+    assert live.take()["detail"] is None
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": "Renamed"})
+    live.take_until(lambda: "Renamed" in (live.frames[-1]["detail"] or ""))
+    server.api("PATCH", f"/webhooks/{other['id']}", {"description": "Another"})
+    assert live.take()["detail"] is None
+    missed = page(server).show(now(server), open=delivery, revision=1)  # edited while this one was away
+    assert "Renamed" in missed.take()["detail"]
+
+
 class Tab(live.ConsoleConsumer):
     """One that has subscribed. What it is to send next fails."""
 
@@ -277,7 +295,7 @@ class Tab(live.ConsoleConsumer):
         super().__init__()
         self.fault = fault
         self.closed: list[int] = []
-        self._wish, self._awaited, self._told = live.Wish(1, 0, None, None, 0, 0), None, {}
+        self._wish, self._awaited, self._told = live.Wish(1, 0, None, None, 0, 0, 0), None, {}
 
         async def frame(*_: object) -> tuple[int, str]:
             return 1, "{}"

@@ -14,6 +14,7 @@ from simulator.api.shapes import attempt_json, delivery_json, event_json
 from simulator.decoding import Headers
 from simulator.models import Activity, Attempt, Delivery
 from simulator.models.delivery import NotNow
+from simulator.models.endpoint import edition
 from simulator.transaction import writing
 
 from .. import bodies, detail, panel, rows
@@ -50,17 +51,19 @@ def index(request: HttpRequest, template: str) -> HttpResponse:
 
 def console(request: HttpRequest, said: Mapping[str, object] = {}, status: int = 200) -> HttpResponse:
     """The whole page; `said` is what became of a form that came without a script, and whose fields stay as typed."""
-    context = {**_list(request), **panel.context(request.POST), **_opened(request), **said}
-    asked = context["filter"]
-    if asked.endpoint and asked.endpoint not in [each.pk for each in context["endpoints"]]:
-        context["unlisted"] = asked.endpoint_name()
+    listed = _list(request)  # first, as its edition goes for all that is read here
+    context = {**panel.context(request.POST), **_opened(request), **listed, **said}
+    context["unlisted"] = context["filter"].unlisted(context["endpoints"])
     return whole_page(request, "console/index.html", context, status)
 
 
 def _list(request: HttpRequest) -> dict[str, Any]:
+    """`edition` is from before the rows, so that no change of a name falls between page and socket."""
+    now = edition()
     filter = Filter.of(request.GET)
     page = rows.page(filter, request.GET.get("cursor", ""))
     return {
+        "edition": str(now),
         "filter": filter,
         "page": page,
         "query": filter.query_string(),

@@ -16,6 +16,7 @@ from simulator.transaction import writing
 
 from .. import batches, forms, panel, verifying
 from ..bodies import indented
+from ..filters import Filter
 from ..forms import pretty
 from .deliveries import console
 from .page import notice
@@ -94,15 +95,17 @@ def who(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def endpoints(request: HttpRequest) -> HttpResponse:
-    """The choice of endpoints as they are now. One that is gone stays chosen: no other gets what was meant for it.
+    """The choices of endpoints as they are now, to send to and (`filter`) in the list. One that is gone stays chosen:
+    no other gets what was meant for it.
 
     `waits` is a batch that the page calls held; the answer triggers `batch:goes-on` there when it no longer is.
     """
     chosen, choices = request.GET.get("endpoint", ""), panel.choices()
     gone = chosen != panel.EVERYONE and chosen not in [each.pk for each in choices["endpoints"]]
-    response = render(
-        request, "send/_endpoint.html", {**choices, "chosen": chosen, "gone": gone, "oob": True}
-    )
+    context = {**choices, "chosen": chosen, "gone": gone, "oob": True}
+    context["filter"] = asked = Filter.of({"endpoint": request.GET.get("filter", "")})
+    context["unlisted"] = asked.unlisted(choices["endpoints"])
+    response = render(request, "send/_endpoints.html", context)
     batch = Batch.objects.filter(pk=request.GET.get("waits", "")).first()
     if batch and not batch.held_by():
         trigger_client_event(response, "batch:goes-on", {"id": batch.pk})

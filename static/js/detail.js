@@ -102,9 +102,9 @@ function renew() {
 }
 
 function opened(event) {
-  const { open, chosen, seq } = article().dataset;
+  const { open, chosen, seq, revision } = article().dataset;
   ask(open, chosen);
-  watch({ open, attempt: Number(chosen), seen: Number(seq) }); // the list may be further than what was just fetched
+  watch({ open, attempt: Number(chosen), seen: Number(seq), revision: Number(revision) }); // the list may be further than what was just fetched
   document.dispatchEvent(new CustomEvent("delivery:opened", { detail: open }));
   note(event);
 }

@@ -19,14 +19,20 @@ let reading = Boolean(document.querySelector("#detail [data-open]")); // somebod
 const isHeld = () => reading || box.scrollTop > 8 || box.contains(document.activeElement);
 
 // Too much happened to be told one by one while somebody reads: what stands here is asked for, the rest waits.
-async function refresh() {
-  missed = again = true;
+function refresh() {
+  missed = true;
   tell();
+  lookAtAll();
+}
+
+async function lookAtAll() {
+  again = true;
   if (looking) return;
   looking = true;
   while (again) {
     again = false;
-    await look([...rows().querySelectorAll("[data-delivery-id]")].map((row) => row.dataset.deliveryId));
+    const here = [...rows().querySelectorAll("[data-delivery-id]")].map((row) => row.dataset.deliveryId);
+    await look(missed ? here : [...here, ...held.keys()]);
   }
   looking = false;
 }
@@ -39,10 +45,17 @@ async function look(ids) {
     holder.innerHTML = await answer.text();
     localize(holder);
     for (const fresh of holder.children) {
-      const row = find(fresh.dataset.deliveryId);
+      const row = find(fresh.dataset.deliveryId) ?? held.get(fresh.dataset.deliveryId);
       if (row) renew(row, fresh);
     }
   }
+}
+
+// An endpoint was edited, and may have another name: no delivery changed for that.
+function rename({ endpoints }) {
+  if (endpoints === null || endpoints === rows().dataset.edition) return;
+  rows().dataset.edition = endpoints;
+  lookAtAll();
 }
 
 // Older rows were loaded: the newest make room, and come back behind the pill. What happened to the older ones while
@@ -119,7 +132,7 @@ function open(id, event = null) {
 if (box) {
   watch({ since: Number(rows().dataset.seq), filter: rows().dataset.query });
   mark();
-  document.addEventListener("live:frame", ({ detail }) => apply(detail));
+  document.addEventListener("live:frame", ({ detail }) => (apply(detail), rename(detail)));
   document.addEventListener("delivery:opened", ({ detail }) => mark(detail));
   document.addEventListener("delivery:closed", () => {
     reading = false;

@@ -3,7 +3,7 @@
 const QUICKEST = 250;
 const SLOWEST = 5000;
 
-const wish = { since: 0, filter: null, open: null, attempt: 0, seen: 0 };
+const wish = { since: 0, filter: null, open: null, attempt: 0, seen: 0, revision: 0 };
 const badge = document.querySelector("[data-live]");
 let socket = null;
 let pause = QUICKEST;

@@ -52,17 +52,20 @@ if (form) {
   // Somebody changed an endpoint: the choice is renewed, and with it who gets it. Asked for by the pane, which stays.
   const pane = form.closest("[data-renew]");
   const chosen = () => form.elements.endpoint.value;
+  const filtered = () => document.getElementById("filter-endpoint");
   const waiting = () => document.querySelector("#outcome .held[data-started]");
   function renew() {
-    const values = { endpoint: chosen(), waits: waiting()?.dataset.started ?? "" };
+    const values = { endpoint: chosen(), filter: filtered().value, waits: waiting()?.dataset.started ?? "" };
     htmx.ajax("GET", pane.dataset.renew, { source: pane, target: pane, swap: "none", values });
   }
   document.addEventListener("live:frame", ({ detail: frame }) => {
-    const known = document.getElementById("endpoint-field").dataset.edition;
-    if (frame.endpoints !== null && frame.endpoints !== known) renew();
+    const old = ({ dataset }) => dataset.edition !== frame.endpoints;
+    if (frame.endpoints !== null && [document.getElementById("endpoint-field"), filtered()].some(old)) renew();
   });
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    if (detail.target !== pane || detail.requestConfig.parameters.endpoint === chosen()) return;
+    if (detail.target !== pane) return;
+    const { endpoint, filter } = detail.requestConfig.parameters;
+    if (endpoint === chosen() && filter === filtered().value) return;
     detail.shouldSwap = false; // another one was chosen meanwhile
     renew();
   });

@@ -214,6 +214,18 @@ def test_an_endpoint_that_is_gone_stays_chosen(htmx: Client, endpoint: Endpoint)
     assert html.index("Other") < html.index("Deleted")
 
 
+def test_the_list_is_offered_the_endpoints_as_they_are_now_and_keeps_its_choice(
+    htmx: Client, endpoint: Endpoint
+) -> None:
+    endpoint.change(description="Renamed")
+    chosen = f'<option value="{endpoint.pk}" selected>Renamed'
+    address = f"/send/endpoints/?endpoint=everyone&filter={endpoint.pk}"
+    filter = htmx.get(address).content.decode().split('id="filter-endpoint"')[1]
+    assert f"{chosen}</option>" in filter
+    endpoint.remove()
+    assert f"{chosen} (deleted)</option>" in htmx.get(address).content.decode()
+
+
 def test_a_paused_endpoint_is_announced(
     htmx: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
 ) -> None:
