@@ -11,6 +11,9 @@ from . import batches
 from .forms import new_token, pretty
 
 EVERYONE = "everyone"
+BESIDE = (
+    20  # event types that stand beside each other; more of them are a list that opens, with search by letters
+)
 YOURS = "http://localhost:3000/webhook"
 
 
@@ -24,6 +27,7 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
     return {
         **given,
         "types": types,
+        "many_types": len(types) > BESIDE,
         "sample": typed["data"] if "data" in typed else pretty(sample_of(type)),
         "copies": typed.get("copies", "1"),
         "token": new_token(),

@@ -239,3 +239,24 @@ async def test_that_an_event_waits_is_said_until_its_endpoint_is_resumed(
     await page.get_by_role("button", name="Resume endpoint").click()
     await expect(page.locator(".detail")).to_have_attribute("data-status", "succeeded")
     await expect(said).not_to_contain_text("Not sent yet")
+
+
+async def test_of_many_event_types_one_is_chosen_by_its_letters_and_has_its_own_sample(
+    server: Server, browser_page: Page
+) -> None:
+    for number in range(20):
+        server.api("POST", "/event-types", {"type": f"team.{number}", "example": {"number": number}})
+    page = await opened(browser_page, server.url)
+    choice, data = page.get_by_label("Event type", exact=True), page.get_by_label("Data")
+    await expect(choice).to_have_value("lead.qualified")
+    await choice.focus()
+    await page.keyboard.type("team.17")
+    await expect(choice).to_have_value("team.17")
+    await expect(data).to_have_value('{\n  "number": 17\n}')
+    await data.fill('{"mine": true}')
+    await choice.select_option("team.3")
+    await expect(data).to_have_value('{\n  "number": 3\n}')
+    await choice.select_option("team.17")
+    await expect(data).to_have_value('{"mine": true}')
+    await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator(".rows .type")).to_have_text(["team.17"])

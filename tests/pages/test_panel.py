@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from console import panel
-from simulator.models import Delivery, Endpoint, Event
+from simulator.models import CustomType, Delivery, Endpoint, Event
 
 from .test_pages import is_whole
 from .test_sending import form
@@ -17,6 +17,18 @@ def test_at_first_everything_is_filled_in(endpoint: Endpoint) -> None:
     assert (shown["chosen"], shown["getting"]) == (endpoint.pk, [endpoint])
     assert (shown["type"], shown["copies"]) == ("lead.qualified", "1")
     assert shown["sample"].startswith("{") and shown["token"]
+
+
+@pytest.mark.parametrize("count", [16, 17])
+def test_many_event_types_are_one_choice_that_keeps_what_was_chosen(
+    client: Client, endpoint: Endpoint, count: int
+) -> None:
+    CustomType.objects.bulk_create([CustomType(type=f"team.{number}") for number in range(count)])
+    html = client.post("/send/", form(endpoint, type="team.15", data="{")).content.decode()
+    assert html.count('type="radio" name="type"') == (20 if count == 16 else 0)
+    assert ("<option selected>team.15</option>" in html.split('id="send"')[1]) == (count == 17)
+    assert client.post("/send/", form(endpoint, type="team.15")).status_code == 302
+    assert Delivery.objects.get().type == "team.15"
 
 
 def test_without_an_endpoint_it_is_for_everyone_who_subscribes(db: None) -> None:
