@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
+from tests.waiting import wait_until
 
 from .showing import fire, opened, row
 
@@ -108,3 +109,36 @@ async def test_on_a_phone_a_link_to_what_is_filtered_shows_the_list(
     await expect(page.locator("[data-show][aria-pressed=true]")).to_have_text(["Deliveries"])
     await page.goto(server.url)
     await expect(page.locator("[data-show][aria-pressed=true]")).to_have_text(["Send"])
+
+
+# What is hit is asked of the page: what a neighbour covers, or a box cuts off, does not count.
+TARGETS = """
+root => [...root.querySelectorAll('a:not(.skip), button, summary, select')].filter(one => one.checkVisibility()).filter(one => {
+  one.scrollIntoView({ block: 'center' });
+  const { left, right, top, bottom } = one.getClientRects()[0];
+  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+  const hit = (dx, dy) => one.contains(document.elementFromPoint(x + dx, y + dy));
+  return !(hit(0, -11) && hit(0, 11) && hit(-11, 0) && hit(11, 0));
+}).map(one => `${one.tagName} ${one.textContent.trim()}`)
+"""
+
+
+@pytest.mark.parametrize("place", ["", "endpoints/", "endpoints/{endpoint}/", "endpoints/{endpoint}/edit/"])
+async def test_on_a_phone_everything_is_large_enough_for_a_finger(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, place: str
+) -> None:
+    await browser_page.set_viewport_size({"width": 390, "height": 800})
+    await browser_page.goto(f"{server.url}/{place.format(endpoint=endpoint['id'])}")
+    assert await browser_page.locator("body").evaluate(TARGETS) == []
+
+
+async def test_on_a_phone_so_is_everything_in_a_delivery(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    [delivery] = fire(server, endpoint)
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded")
+    await browser_page.set_viewport_size({"width": 390, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    for tab in ("Timeline", "Request", "Response", "Signature"):
+        await page.get_by_role("tab", name=tab).click()
+        assert await page.locator("#detail").evaluate(TARGETS) == [], tab
