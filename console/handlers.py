@@ -19,6 +19,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import set_script_prefix
 
 KEPT = 8
+ONE_MORE_S = 0.02
 # Django looks after the connection before each request and after it: once is enough.
 request_started.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
@@ -27,29 +28,34 @@ request_started.disconnect(reset_queries)
 class InThreads(ASGIHandler):
     """Middleware and views as Django runs them without a loop: each request in a thread of its own, with a connection.
 
-    The thread is a kept one, or a passing one in a rush. What the views answer is sent in one piece.
+    The thread is a kept one, or a passing one where those are all busy. What the views answer is sent in one piece.
     """
 
     def __init__(self) -> None:
         self.load_middleware()
         self._free: list[ThreadPoolExecutor] = []
+        self._places = Places()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             body = await self.read_body(receive)
         except RequestAborted:
             return
+        async with self._places:
+            response = await self._in_a_thread(scope, body)
+        await self.send_response(response, send)
+
+    async def _in_a_thread(self, scope: Any, body: Any) -> HttpResponseBase:
         thread = self._free.pop() if self._free else ThreadPoolExecutor(1, "request")
         answered = thread.submit(self._answer, scope, body)
         try:
-            response = await asyncio.wrap_future(answered)
+            return await asyncio.wrap_future(answered)
         finally:
             if answered.done() and len(self._free) < KEPT:
                 self._free.append(thread)
             else:
                 thread.submit(connections.close_all)
                 thread.shutdown(wait=False)
-        await self.send_response(response, send)
 
     def _answer(self, scope: Any, body: Any) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))
@@ -58,6 +64,44 @@ class InThreads(ASGIHandler):
         response = refusal or self.get_response(request)
         response.close()
         return response
+
+
+class Places:
+    """Room for a few at a time, and for one more every ONE_MORE_S while somebody waits.
+
+    Three hundred requests in a thread each would keep the loop from its turn for half a second; but none is to wait
+    for a slow query to end.
+    """
+
+    def __init__(self) -> None:
+        self._room = asyncio.Semaphore(KEPT)
+        self._waiting = self._added = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        self._waiting += 1
+        try:
+            if self._room.locked() and self._timer is None:
+                self._add_one_soon()
+            await self._room.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._added:
+            self._added -= 1
+        else:
+            self._room.release()
+
+    def _add_one_soon(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(ONE_MORE_S, self._add_one)
+
+    def _add_one(self) -> None:
+        self._timer = None
+        if self._waiting:
+            self._added += 1
+            self._room.release()
+            self._add_one_soon()
 
 
 class OnLoop(ASGIHandler):

@@ -43,12 +43,12 @@ class Connection(asyncio.BufferedProtocol):
         "_turns",
         "_unsent",
         "address",
-        "asked_at",
         "closed",
         "deadline",
         "encrypted",
         "idle_since",
         "key",
+        "last_sent_at",
         "listens_on",
         "made_at",
         "on_late",
@@ -72,7 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         self.reusable = False
         self.closed = False
         self.made_at = time.perf_counter()
-        self.asked_at = 0.0  # when the request that was answered last was sent
+        self.last_sent_at = 0.0  # the request before this one
         self.idle_since = 0.0
         self.owner: object = None
         self.key: object = None

@@ -27,7 +27,7 @@ OURS = ("simulator.sqlite3*", "api_key", "secret_key", "engine.lock")
 
 
 def prepare(folder: Path) -> int:
-    """Make the folder readable by its owner only (0700), our files in it 0600, and every file made later.
+    """Make the folder readable by its owner only (0700), and so our files in it and every file made later (0600).
 
     What else lies there, should it be the folder of a project, stays as it is. Returns the umask that was.
     """
@@ -37,7 +37,7 @@ def prepare(folder: Path) -> int:
     for path in chain.from_iterable(folder.glob(name) for name in OURS):
         with suppress(FileNotFoundError):  # a server that ends takes its log away
             if path.is_file():
-                path.chmod(0o600)
+                path.chmod(path.stat().st_mode & 0o600)  # one that its owner made read-only stays it
     return before
 
 

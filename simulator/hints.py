@@ -28,6 +28,8 @@ def hint_for(
         return f"Nothing to fix: the URL asks the built-in receiver for it (status={status_code})."
     if code == "status" and status_code is not None:
         return _status_hint(status_code, headers, body, url)
+    if status_code == 304:
+        return "304 answers those who ask whether something changed; a webhook tells. Answer with 2xx."
     if code == "redirect":
         return _redirect_hint(headers, url, message)
     if code == "refused" and UNANSWERED in message:

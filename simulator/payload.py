@@ -170,9 +170,7 @@ def _number_problem(item: float) -> str | None:
 
 _NOT_A_NUMBER = "NaN and Infinity are not JSON. Use null, or a text."
 _TWICE = "This key is there twice; most receivers would silently keep only the last one."
-_NUL = (
-    "Contains NUL (\\u0000), which many receivers and databases refuse. Send it as raw_body if you need it."
-)
+_NUL = "Contains NUL (\\u0000), which many receivers and databases refuse. A payload may hold it as raw_body."
 _SURROGATE = "Contains half a surrogate pair (\\ud800 to \\udfff), which has no UTF-8 form."
 _TOO_LARGE = (
     "This number is too large: most receivers would read it as infinity. Use a smaller one, or a text."

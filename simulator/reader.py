@@ -18,6 +18,7 @@ from .answer import HEADERS_KEPT, Answer
 
 BODY_CAP = 256 * 1024
 FIRST_BYTES = 1024
+QUOTED = 120
 
 NEW, WAITING, RECEIVING, DONE = range(4)
 Failure = tuple[str, dict[str, str]]  # a failure code, and what its message names
@@ -121,11 +122,16 @@ class Reader:
         return b"".join((self._head, rest[:FIRST_BYTES]))[:FIRST_BYTES]
 
     def what_came(self) -> str:
-        """In words, of an answer that has no head yet."""
+        """In words, of an answer that has no head yet; its last bytes say where it stopped."""
         if self._interims:
             return f" ({self._interims:,} interim answer{'s' if self._interims > 1 else ''} came)"
         count = len(self._head)
-        return f" ({count:,} byte{'s' if count > 1 else ''} of one came)" if count else ""
+        if not count:
+            return ""
+        end = bytes(self._head[-QUOTED:]).decode("latin-1").encode("unicode_escape").decode("ascii")
+        return (
+            f" ({count:,} byte{'s' if count > 1 else ''} of one came: {'…' if count > QUOTED else ''}{end})"
+        )
 
     # --- what the parser calls
 

@@ -11,11 +11,12 @@ from .sending import BadInput, check_type, checked_url
 MAX_HEADERS = 50
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # RFC 9110 §5.6.2
 _VALUE = re.compile(r"[!-~](?:[\t -~]{0,4094}[!-~])?")  # RFC 9110 §5.5, without obs-text
-# What belongs to the connection, or is written for every request: a second one would break or forge it.
-_OURS = frozenset(
-    ("host", "content-length", "transfer-encoding", "content-encoding", "accept-encoding", "expect")
-    + ("connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings")
-    + ("proxy-authenticate", "proxy-authorization", "proxy-connection")
+# Written for every request: a second one would break or forge it.
+_OURS = frozenset(("host", "content-length", "accept-encoding"))
+# RFC 9110 §7.6.1 and §10.1; the body is sent as it is.
+_OF_THE_WAY = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "content-encoding", "upgrade")
+    + ("expect", "http2-settings", "proxy-authenticate", "proxy-authorization", "proxy-connection")
 )
 _OUR_PREFIX = "x-ultrareach-"
 
@@ -29,6 +30,10 @@ def checked(given: Mapping[str, Any], endpoint: Endpoint | None = None) -> dict[
     columns = {name: value for name, value in given.items() if name != "retry"}
     if "retry" in given:
         columns["retry_delays"] = given["retry"]["delays"]
+    if "description" in given and not any(
+        char.isprintable() and char != " " for char in given["description"]
+    ):
+        columns["description"] = ""  # nothing to see would be a link without a name
     if "url" in given:
         columns["url"] = checked_url(given["url"])
     if "events" in given:
@@ -93,6 +98,10 @@ def _check_headers(headers: Mapping[str, str], profile: signing.Profile) -> None
             raise BadInput(field, "invalid_name", "A header name is 1 to 100 letters, digits or hyphens.")
         if name.lower() in taken or name.lower().startswith(_OUR_PREFIX):
             raise BadInput(field, "reserved_header", f"The simulator writes {name} itself.")
+        if name.lower() in _OF_THE_WAY:
+            raise BadInput(
+                field, "reserved_header", f"{name} says how a request travels, which the simulator decides."
+            )
         if name.lower() in seen:
             raise BadInput(field, "repeated", f"{name} is there twice: names differ by more than case.")
         if not _VALUE.fullmatch(value):

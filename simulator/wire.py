@@ -5,7 +5,6 @@ attempt from dial to last byte, kept by one timer for all.
 """
 
 import asyncio
-import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -17,19 +16,15 @@ from .answer import Answer
 from .connection import Connection
 from .dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
 from .failures import UNANSWERED, message
+from .idle import Idle
 from .outcome import LateAnswer, Outcome, record
 from .targets import judge
 from .tls import TlsContexts, shake_hands
 from .turns import Turns
 
-IDLE_SECONDS = 4.0
-"""Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
 TICK = 0.05
-SCARCE_FILES = 64
 READ_FIRST = 10
 """Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
-PATIENCE_S = 0.25
-"""A new connection that has got nothing for so long may stand behind another one of ours."""
 ONE_WAY_S = 300.0
 """No connection is used again to a receiver that let a used one die: for so long, for it may just have been restarted."""
 LATE_SECONDS = 60.0
@@ -63,9 +58,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._contexts = TlsContexts(cafile)
         self._turns = Turns()
         self._origins: dict[str, Origin] = {}
-        self._idle: dict[Hashable, list[Connection]] = {}
-        self._idle_count = 0
-        self._idle_limit = _idle_limit()
+        self._idle = Idle()
         self._busy: set[Connection] = set()
         self._greeting: set[Connection] = set()  # in their TLS handshake
         self._late: Counter[Hashable] = Counter()
@@ -159,17 +152,15 @@ class Transport(httpx.AsyncBaseTransport):
     def forget(self, owner: Hashable) -> None:
         """The endpoint changed or is gone: close its idle connections, let the busy ones end with their use."""
         self._one_way.pop(owner, None)
-        for connection in [c for stack in self._idle.values() for c in stack if c.owner == owner]:
-            self._drop(connection)
+        self._idle.forget(owner)
         for connection in self._busy:
             if connection.owner == owner:
                 connection.key = None
 
     async def aclose(self) -> None:
-        for connection in [*self._busy, *(c for stack in self._idle.values() for c in stack)]:
+        for connection in [*self._busy, *self._idle]:
             connection.interrupt()
-        self._idle.clear()
-        self._idle_count = 0
+        self._idle = Idle()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -180,7 +171,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def _attempt(self, send: "Sending", outcome: Outcome) -> None:
         origin = self._origin(send.url)
         payload = _payload(send, origin)
-        connection = None if self._is_one_way(send.owner) else self._take_idle(send.key)
+        connection = None if self._is_one_way(send.owner) else self._idle.take(send.key)
         reused = connection is not None
         if connection is None:
             connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
@@ -210,7 +201,7 @@ class Transport(httpx.AsyncBaseTransport):
             return answer
         self._busy.discard(connection)
         if connection.reusable and connection.key is not None and not self._is_one_way(send.owner):
-            self._put_idle(connection)
+            self._idle.put(connection)
         else:
             connection.abort()
         return answer
@@ -254,56 +245,8 @@ class Transport(httpx.AsyncBaseTransport):
         """Connections on which an attempt is under way; one that is still being made does not count."""
         return len(self._busy) - self._late.total()
 
-    # --- connections at rest
-
     def _is_one_way(self, owner: Hashable) -> bool:
         return self._one_way.get(owner, 0.0) > time.perf_counter()
-
-    def _take_idle(self, key: Hashable) -> Connection | None:
-        stack = self._idle.get(key)
-        while stack:
-            connection = stack.pop()
-            self._idle_count -= 1
-            if connection.is_alive():
-                return connection
-            connection.abort()
-        return None
-
-    def _put_idle(self, connection: Connection) -> None:
-        if self._idle_count >= self._idle_limit:
-            connection.abort()
-            return
-        connection.asked_at, connection.idle_since = connection.answer.started_at, time.perf_counter()
-        self._idle.setdefault(connection.key, []).append(connection)
-        self._idle_count += 1
-
-    def _drop(self, connection: Connection) -> None:
-        self._idle[connection.key].remove(connection)
-        self._idle_count -= 1
-        connection.abort()
-
-    def _make_way(self, now: float) -> None:
-        """A receiver may serve one connection to its end before the next (Python's HTTPServer with HTTP/1.1 does): what
-        waits for its end waits for us, and would be taken for one that gets no answer. So while a new connection waits,
-        none to its address is kept idle, and one that has overtaken it is not used again. Where two have, or one that
-        came later, the receiver serves several at a time and is only slow with this one: then all stay.
-        """
-        waiting: dict[str, float] = {}
-        for connection in (*self._busy, *self._greeting):
-            if connection.waits_in_line(now - PATIENCE_S):
-                since = waiting.get(connection.address, now)
-                waiting[connection.address] = min(since, connection.answer.started_at)
-        if not waiting:
-            return
-        idle = [c for stack in self._idle.values() for c in stack if c.address in waiting]
-        overtook = [c for c in (*idle, *self._busy) if c.asked_at > waiting.get(c.address, now)]
-        times = Counter(connection.address for connection in overtook)
-        several = {address for address, count in times.items() if count > 1}
-        several |= {c.address for c in overtook if c.made_at > waiting[c.address]}
-        for connection in [c for c in idle if c.address not in several]:
-            self._drop(connection)
-        for connection in [c for c in overtook if c.address not in several]:
-            connection.key = None
 
     # --- the clock
 
@@ -327,12 +270,8 @@ class Transport(httpx.AsyncBaseTransport):
             return
         for connection in [c for c in self._busy if c.deadline <= now]:
             self._expire(connection, now)
-        self._make_way(now)
-        for key, stack in list(self._idle.items()):
-            while stack and (stack[0].closed or stack[0].idle_since < now - IDLE_SECONDS):
-                self._drop(stack[0])
-            if not stack:
-                del self._idle[key]
+        self._idle.make_way(self._busy, self._greeting, now)
+        self._idle.close_old(now)
         self._timer = None
         if self._busy or self._idle or self._greeting:
             self._sweep_in(TICK)
@@ -424,12 +363,6 @@ def _payload(send: Sending, origin: Origin) -> bytes:
     if head.count("\n") != len(headers) or head.count("\r") != len(headers) or "\0" in head:
         raise ValueError("a header holds a line break or NUL and cannot be sent")
     return head.encode("latin-1") + b"\r\n\r\n" + send.body
-
-
-def _idle_limit() -> int:
-    """Idle connections kept in all: a quarter of the file descriptors that are not scarce, a thousand at most."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(0, min(1000, (soft - SCARCE_FILES) // 4)) if soft > 0 else 1000
 
 
 _NOT_CONNECTED = (

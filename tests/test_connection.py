@@ -143,7 +143,7 @@ async def test_r32_an_end_that_lies_unread_in_the_kernel_is_seen_before_a_byte_i
         closing.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         first, _ = await ends(transport, url)
-        connection = next(iter(transport._idle.values()))[0]
+        connection = next(iter(transport._idle))
         assert select.select([connection.sock], [], [], 2)[
             0
         ]  # the FIN is here; the loop has not looked since

@@ -49,6 +49,14 @@ def test_only_its_owner_can_read_it(tmp_path: Path, umask):
     assert [mode(path) for path in folder.iterdir()] == [0o600, 0o600]
 
 
+def test_a_database_that_its_owner_made_read_only_stays_it(tmp_path: Path, umask):
+    path = tmp_path / "simulator.sqlite3"
+    path.touch()
+    path.chmod(0o444)
+    datafolder.prepare(tmp_path)
+    assert mode(path) == 0o400
+
+
 def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path: Path, umask):
     script = tmp_path / "run.sh"
     script.touch()

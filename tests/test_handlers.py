@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver, path
 
-from console.handlers import KEPT, InThreads, OnLoop
+from console.handlers import KEPT, ONE_MORE_S, InThreads, OnLoop, Places
 
 from .waiting import until
 
@@ -75,6 +76,46 @@ async def test_a_slow_query_holds_up_no_other_request(handler: Callable[[View], 
     pages = handler(noting(seen, together=KEPT * 2))
     await asyncio.gather(*[Request().by(pages) for _ in range(KEPT * 2)])
     assert len(set(seen)) == KEPT * 2
+
+
+async def test_in_a_rush_a_few_are_answered_at_once_and_the_others_one_by_one(
+    handler: Callable[[View], InThreads],
+) -> None:
+    """A thread for each of hundreds would keep the loop from its turn."""
+    seen: list[int] = []
+    go_on = threading.Event()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(threading.get_ident())
+        go_on.wait(5)
+        return HttpResponse()
+
+    pages = handler(view)
+    began = time.monotonic()
+    rush = [asyncio.create_task(Request().by(pages)) for _ in range(300)]
+    await until(lambda: len(seen) > KEPT + 1)
+    assert len(seen) <= KEPT + (time.monotonic() - began) / ONE_MORE_S
+    go_on.set()
+    await asyncio.wait(rush)
+    assert len(seen) == 300
+
+
+async def test_no_place_is_lost_and_none_is_made() -> None:
+    places = Places()
+
+    async def entering(count: int) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(places.__aenter__()) for _ in range(count)]
+        await asyncio.sleep(0)
+        return tasks
+
+    for _ in range(2):
+        inside = await entering(KEPT + 3)
+        assert [task.done() for task in inside] == [True] * KEPT + [False] * 3
+        inside[-1].cancel()
+        inside[-2].cancel()
+        await inside[KEPT]  # nobody has left
+        for _ in range(KEPT + 1):
+            await places.__aexit__()
 
 
 async def test_after_a_rush_only_a_few_threads_are_kept(handler: Callable[[View], InThreads]) -> None:

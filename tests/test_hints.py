@@ -41,6 +41,7 @@ LOCAL = "http://localhost:3000/webhook"
         ),
         ("redirect", {"headers": [("Location", "https://[bad")]}, "no valid URL"),
         ("redirect", {"headers": []}, "without a Location"),
+        ("redirect", {"status_code": 304}, "ask whether something changed"),
         ("redirect", {"headers": [("Location", "")]}, "Location of this redirect is empty"),
         ("redirect", {"message": "h answered 302 Found and points to an empty Location; …"}, "is empty"),
         ("redirect", {"headers": [("Location", "mailto:a@b.test")]}, "no valid URL"),

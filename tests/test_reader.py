@@ -124,7 +124,12 @@ def test_of_any_number_of_interim_answers_nothing_is_left() -> None:
 
 def test_what_has_come_so_far_is_said() -> None:
     assert read([b""]).what_came() == ""
-    assert read([b"H"]).what_came() == " (1 byte of one came)"
+    assert read([b"H"]).what_came() == " (1 byte of one came: H)"
+    assert (
+        read([b"HTTP/1.1 200 OK\r\nX: \xe9"]).what_came()
+        == r" (21 bytes of one came: HTTP/1.1 200 OK\r\nX: \xe9)"
+    )
+    assert read([OK + b"X: " + b"x" * 200]).what_came() == f" (220 bytes of one came: …{'x' * 120})"
     assert read([EARLY, OK]).what_came() == " (1 interim answer came)"
     assert read([EARLY, EARLY]).what_came() == " (2 interim answers came)"
 

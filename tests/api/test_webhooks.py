@@ -180,6 +180,24 @@ def test_a_header_that_would_break_or_forge_the_request_is_refused(
     assert field_of(api.api("POST", "/webhooks", new))[0] == f"headers.{name}".rstrip(".") or name == ""
 
 
+def test_the_refusal_of_a_header_says_why(api: Server) -> None:
+    def said(name: str) -> str:
+        new = {"url": "http://localhost:1/x", "events": ["*"], "headers": {name: "1"}}
+        return api.api("POST", "/webhooks", new).json["error"]["message"]
+
+    assert said("Host") == "The simulator writes Host itself."
+    assert said("Expect") == "Expect says how a request travels, which the simulator decides."
+
+
+@pytest.mark.parametrize("description", ["", "   ", "\t\n", "\u00a0\u200b\u2060"])
+def test_a_description_with_nothing_to_see_is_none(api: Server, description: str) -> None:
+    endpoint = registered(api, description=description)
+    assert endpoint["description"] == ""
+    api.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": " Lead sync"})
+    changed = api.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": description})
+    assert changed.json["description"] == ""
+
+
 def test_two_spellings_of_one_header_and_the_names_of_the_own_profile_are_refused(api: Server) -> None:
     new = {"url": "http://localhost:1/x", "events": ["*"]}
     twice = {**new, "headers": {"X-A": "1", "x-a": "2"}}
