@@ -88,7 +88,7 @@ class Places:
             self._waiting -= 1
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._added:
+        if self._added and not self._waiting:
             self._added -= 1
         else:
             self._room.release()

@@ -118,6 +118,17 @@ async def test_no_place_is_lost_and_none_is_made() -> None:
             await places.__aexit__()
 
 
+async def test_behind_slow_queries_a_place_that_was_added_goes_from_one_to_the_next() -> None:
+    places = Places()
+    for _ in range(KEPT):
+        await places.__aenter__()
+    first, second = [asyncio.create_task(places.__aenter__()) for _ in range(2)]
+    await first
+    await places.__aexit__()
+    await asyncio.sleep(0)
+    assert second.done()
+
+
 async def test_after_a_rush_only_a_few_threads_are_kept(handler: Callable[[View], InThreads]) -> None:
     before = threading.active_count()
     pages = handler(noting([]))
