@@ -90,13 +90,20 @@ def no_engine_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_current", None)
 
 
+@pytest.fixture(scope="session")
+def kind_of_server() -> Callable[..., Server]:
+    return Server
+
+
 @pytest.fixture
-def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def make_server(
+    tmp_path_factory: pytest.TempPathFactory, kind_of_server: Callable[..., Server]
+) -> Iterator[Callable[..., Server]]:
     """Makes servers: `make_server(SIM_RETRY_SCALE="0.05")`, each in its own folder; `start=False` leaves it to you."""
     made: list[Server] = []
 
     def make(*, folder: Path | None = None, start: bool = True, **env: str) -> Server:
-        made.append(Server(folder or tmp_path_factory.mktemp("server"), **env))
+        made.append(kind_of_server(folder or tmp_path_factory.mktemp("server"), **env))
         return made[-1].start() if start else made[-1]
 
     yield make

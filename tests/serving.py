@@ -3,11 +3,14 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,7 @@ from urllib.parse import urlsplit
 
 from websockets.sync.client import ClientConnection, connect
 
+from .forking import Fork
 from .waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +63,7 @@ class Server:
         # Not through manage.py: its bootstrap may want to install, and has tests of its own.
         self.command = [sys.executable, "-m", "django"]
         self.host, self.port = "127.0.0.1", 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Fork | None = None
         self._output, self._errors = folder / "stdout.txt", folder / "stderr.txt"
 
     def start(
@@ -76,15 +80,7 @@ class Server:
         if not browser:
             options = ("--no-browser", *options)
         already = len(self.output)
-        with open(self._output, "ab") as output, open(self._errors, "ab") as errors:
-            self.process = subprocess.Popen(
-                [*self.command, "up", *options],
-                cwd=ROOT,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-            )
+        self.process = self._launched(["up", *options])
         if ready:
             wait_until(
                 lambda: self._printed("Console", already) or self._ended(), within, "the console's address"
@@ -188,6 +184,17 @@ class Server:
         assert "Traceback" not in self.errors, self.errors
         assert "Warning" not in self.errors, self.errors
 
+    def _launched(self, arguments: list[str]) -> "subprocess.Popen[bytes] | Fork":
+        with open(self._output, "ab") as output, open(self._errors, "ab") as errors:
+            return subprocess.Popen(
+                [*self.command, *arguments],
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+            )
+
     def _printed(self, label: str, since: int) -> str | None:
         for line in self.output[since:].splitlines(keepends=True):
             if line.startswith(f"{label} ") and line.endswith("\n"):
@@ -202,6 +209,31 @@ class Server:
 
     def _ended(self) -> None:
         assert self.process.poll() is None, f"exit {self.process.returncode}\n{self.output}{self.errors}"
+
+
+class ForkedServer(Server):
+    """For tests that want a fresh one each and judge no start: half of what a start costs has happened already.
+
+    `migrated` is a database with all its tables and nothing in them; all else of a first start is done by `up`.
+    """
+
+    def __init__(self, migrated: Path, folder: Path, **env: str):
+        super().__init__(folder, **env)
+        self.data_dir.mkdir(mode=0o700, parents=True)
+        shutil.copy(migrated, self.data_dir)
+
+    def _launched(self, arguments: list[str]) -> Fork:
+        return Fork(arguments, self.env, self._output, self._errors)
+
+
+def migrated(folder: Path) -> Path:
+    """Makes what a `ForkedServer` begins with."""
+    server = Server(folder)
+    assert Fork(["migrate", "--verbosity=0"], server.env, server._output, server._errors).wait(20) == 0
+    database = server.data_dir / "simulator.sqlite3"
+    with closing(sqlite3.connect(database)) as rows:
+        rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database
 
 
 def _received(connection: socket.socket) -> bytes:

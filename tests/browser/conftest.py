@@ -1,11 +1,12 @@
 """What every browser test stands on: an installed Chromium, a fresh page, and an ear for every complaint.
 
-Knows nothing of our pages and starts no server.
+Knows nothing of our pages; says what kind of server they come from.
 """
 
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,10 +14,21 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Route, WebSocket, async_playwright
 
+from tests.serving import ForkedServer, Server, migrated
+
 HERE = Path(__file__).parent
 ABSENT = "browser tests did not run: no Chromium on this machine"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The first four load pages of the browser's own, or start a process, beside every tab: two fifths of what it costs.
+# The rest are Playwright's: of two such options the later one counts alone.
+UNWANTED = """
+    WebUIOmniboxPopup WebUIOmniboxAimPopup PreloadTopChromeWebUI SpareRendererForSitePerProcess
+    AimEnabled AvoidCorsURLLoaderRestartOnRedirect AvoidUnnecessaryBeforeUnloadCheckSync DestroyProfileOnBrowserClose
+    HttpsFirstBalancedModeAutoEnable HttpsUpgrades LensOverlay MediaRouter NetworkTimeServiceQuerying
+    OptimizationHints PaintHolding PreconnectToSearch ThirdPartyStoragePartitioning
+"""
 OPTIONS = (
+    f"--disable-features={','.join(UNWANTED.split())}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -92,6 +104,12 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield browser
         await browser.close()
+
+
+@pytest.fixture(scope="session")
+def kind_of_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Server]:
+    """No test here judges a start, and there is one in each."""
+    return partial(ForkedServer, migrated(tmp_path_factory.mktemp("migrated")))
 
 
 @pytest.fixture
