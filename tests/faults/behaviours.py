@@ -241,7 +241,7 @@ async def redir_bad(visit: Visit) -> None:
 
 @at("/redir-nowhere")
 async def redir_nowhere(visit: Visit) -> None:
-    await visit.answer("304 Not Modified", body=b"")
+    await visit.answer("302 Found")
 
 
 @at("/retry-after")
