@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.conf import settings
 
 from .faults.receiver import FaultReceiver
 from .receiving import Answer, Received, Receiver
-from .serving import DEFAULTS, Reply, Server
+from .serving import DEFAULTS, ForkedServer, Reply, Server, migrated
 from .waiting import until, wait_until
 
 __all__ = ["Answer", "Received", "Receiver", "Reply", "Server", "until", "wait_until"]
@@ -90,9 +91,15 @@ def no_engine_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_current", None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def kind_of_server() -> Callable[..., Server]:
+    """What `make_server` makes. Where no test judges a start it is `forked` instead."""
     return Server
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Server]:
+    return partial(ForkedServer, migrated(tmp_path_factory.mktemp("migrated")))
 
 
 @pytest.fixture

@@ -214,13 +214,14 @@ class Server:
 class ForkedServer(Server):
     """For tests that want a fresh one each and judge no start: half of what a start costs has happened already.
 
-    `migrated` is a database with all its tables and nothing in them; all else of a first start is done by `up`.
+    A new data folder begins with `migrated`, all tables and nothing in them; the rest of a first start is done by `up`.
     """
 
     def __init__(self, migrated: Path, folder: Path, **env: str):
         super().__init__(folder, **env)
-        self.data_dir.mkdir(mode=0o700, parents=True)
-        shutil.copy(migrated, self.data_dir)
+        if not self.data_dir.exists():
+            self.data_dir.mkdir(mode=0o700, parents=True)
+            shutil.copy(migrated, self.data_dir)
 
     def _launched(self, arguments: list[str]) -> Fork:
         return Fork(arguments, self.env, self._output, self._errors)

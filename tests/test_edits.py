@@ -2,13 +2,21 @@
 
 import hmac
 import time
+from collections.abc import Callable
 from hashlib import sha256
+
+import pytest
 
 from .receiving import Received, Receiver
 from .serving import Server
 from .waiting import wait_until
 
 UNDER_WAY_S = 0.1  # a request that was begun before the answer is here by then
+
+
+@pytest.fixture
+def kind_of_server(forked: Callable[..., Server]) -> Callable[..., Server]:
+    return forked
 
 
 def running(server: Server, receiver: Receiver, count: int, **settings: object) -> str:

@@ -1,4 +1,4 @@
-"""`send` as a user runs it: a process of its own, with a server and without."""
+"""`send` as a user runs it: a process of its own, forked to be there sooner, with a server and without."""
 
 import contextlib
 import hashlib
@@ -6,34 +6,35 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .forking import Fork
 from .receiving import Answer, Receiver
-from .serving import DEFAULTS, ROOT, Server
+from .serving import DEFAULTS, Server
 
 Run = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
+def kind_of_server(forked: Callable[..., Server]) -> Callable[..., Server]:
+    return forked
+
+
+@pytest.fixture
 def send(tmp_path: Path) -> Callable[..., Run]:
     """Runs `send` in a data folder of this test, or in that of `server`; retries are a hundred times faster."""
+    runs = count(1)
 
     def run(*args: str, server: Server | None = None, within: float = 30, **env: str) -> Run:
         here = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path / "data"), "SIM_RETRY_SCALE": "0.01"}
-        done = subprocess.run(
-            [sys.executable, "-m", "django", "send", *args],
-            cwd=ROOT,
-            env={**(server.env if server else here), **env},
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
+        said, wrong = (tmp_path / f"{name}{next(runs)}.txt" for name in ("said", "wrong"))
+        code = Fork(["send", *args], {**(server.env if server else here), **env}, said, wrong).wait(within)
+        done = Run(args, code, said.read_text(), wrong.read_text())
         assert "Traceback" not in done.stderr, done.stderr
         assert "Warning" not in done.stderr, done.stderr
         return done

@@ -65,10 +65,10 @@ def test_a_locked_database_is_a_503_that_says_when_to_try_again(make_server) -> 
     ],
 )
 def test_a_value_that_does_not_fit_is_told_how_it_must_be(
-    server: Server, path: str, body: dict[str, object], field: str, reason: str, said: str
+    api: Server, path: str, body: dict[str, object], field: str, reason: str, said: str
 ) -> None:
-    known = {"url": f"{server.url}/receiver/ok", "events": ["*"]} if path == "/webhooks" else {"type": "a"}
-    error = refused(server.api("POST", path, known | body), 400)
+    known = {"url": f"{api.url}/receiver/ok", "events": ["*"]} if path == "/webhooks" else {"type": "a"}
+    error = refused(api.api("POST", path, known | body), 400)
     assert (error["message"], error["details"]) == (f"{field}: {said}", {"field": field, "reason": reason})
 
 

@@ -6,7 +6,6 @@ Knows nothing of our pages; says what kind of server they come from.
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Route, WebSocket, async_playwright
 
-from tests.serving import ForkedServer, Server, migrated
+from tests.serving import Server
 
 HERE = Path(__file__).parent
 ABSENT = "browser tests did not run: no Chromium on this machine"
@@ -106,10 +105,9 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture(scope="session")
-def kind_of_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Server]:
-    """No test here judges a start, and there is one in each."""
-    return partial(ForkedServer, migrated(tmp_path_factory.mktemp("migrated")))
+@pytest.fixture
+def kind_of_server(forked: Callable[..., Server]) -> Callable[..., Server]:
+    return forked
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ async def test_it_is_said_to_wait_only_as_long_as_it_does_also_behind_another_ba
     await expect(page.locator("#audience")).to_contain_text("it waits until you resume")
     await burst(page, 300)
     await expect(said).to_contain_text("Not sent yet: it waits, because Built-in receiver is paused.")
-    server.api("PATCH", f"/webhooks/{flaky}", {"url": f"{server.url}/receiver/slow?delay=5"})
+    server.api("PATCH", f"/webhooks/{flaky}", {"url": f"{server.url}/receiver/slow?delay=0.5"})
     other = {"type": "message.received", "count": 50_000, "endpoints": [flaky]}
     server.api("POST", "/events/batch", other)
     await expect(line(page)).to_contain_text("of 50,000 sent +1 more")

@@ -240,6 +240,7 @@ def overdue(file: Path, counts: list[int]) -> None:
                 )
 
 
+@pytest.mark.alone
 def test_e22_one_endpoint_that_hangs_slows_no_other(server: Server, receiver: Receiver):
     hung = Receiver().start()
     hung.delay = 60
