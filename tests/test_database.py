@@ -105,6 +105,8 @@ def test_a_large_database_is_not_read_to_its_end_before_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = damage(make(tmp_path / "large"), at=100_000)
+    with pytest.raises(Unusable):
+        inspect(path)
     monkeypatch.setattr(database, "QUICK_CHECK_BYTES", 100_000)
     inspect(path)
 

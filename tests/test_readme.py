@@ -310,5 +310,7 @@ def test_every_link_image_and_file_that_is_named_exists() -> None:
 
 
 def test_what_readme_says_lies_in_a_file_lies_there() -> None:
-    for name, file in re.findall(r"`(\w+)` in `([\w/]+\.py)`", README):
+    said = re.findall(r"`(\w+)` in `([\w/]+\.py)`", README)
+    assert said
+    for name, file in said:
         assert f"def {name}(" in (ROOT / file).read_text(), (name, file)

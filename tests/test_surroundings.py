@@ -3,6 +3,8 @@
 import errno
 import os
 import resource
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -89,8 +91,11 @@ def test_between_two_looks_the_file_system_is_left_alone(path: Path, clocks: Clo
     file = DatabaseFile(path)
     file.check()
     path.unlink()
-    clocks.passes(FILE_CHECK_S / 2)
+    clocks.passes(FILE_CHECK_S - 0.01)
     file.check()
+    clocks.passes(0.02)
+    with pytest.raises(Replaced):
+        file.check()
 
 
 def test_a_file_that_was_gone_is_not_trusted_again_when_it_comes_back(path: Path, clocks: Clocks) -> None:
@@ -107,9 +112,14 @@ def test_a_file_that_was_gone_is_not_trusted_again_when_it_comes_back(path: Path
 
 def test_a_file_that_only_grows_is_the_same_file(path: Path, clocks: Clocks) -> None:
     file = DatabaseFile(path)
-    path.write_bytes(b"rows")
+    for rows in (b"rows", b"more rows"):
+        path.write_bytes(rows)
+        clocks.passes(FILE_CHECK_S)
+        file.check()
+    path.write_bytes(b"")
     clocks.passes(FILE_CHECK_S)
-    file.check()
+    with pytest.raises(Replaced, match="emptied"):  # it has looked, and knows the file as a full one
+        file.check()
 
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0, 5.0, -5.0])
@@ -228,6 +238,37 @@ def cores() -> set[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
 
 
+@pytest.fixture
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
+    """Where each thread may run, on a machine of four cores whose third one we are on."""
+    allowed: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(os, "sched_setaffinity", allowed.__setitem__)
+    monkeypatch.setattr(surroundings, "_core_of_this_thread", lambda: 2)
+    return allowed
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it does nothing")
+
+
+@linux
+def test_all_threads_are_kept_on_the_core_it_is_on_and_let_go_again(four_cores: dict[int, set[int]]) -> None:
+    over = threading.Event()
+    another = threading.Thread(target=over.wait)
+    another.start()
+    try:
+        core = OneCore()
+        core.keep(True)
+        assert {threading.main_thread().native_id, another.native_id} <= four_cores.keys()
+        assert all(where == {2} for where in four_cores.values())
+        core.keep(False)
+        assert all(where == {0, 1, 2, 3} for where in four_cores.values())
+    finally:
+        over.set()
+        another.join()
+
+
+@pytest.mark.skipif(len(cores()) < 2, reason="one core only")
 def test_on_one_core_and_back_again() -> None:
     before, core = cores(), OneCore()
     core.keep(True)
@@ -238,9 +279,17 @@ def test_on_one_core_and_back_again() -> None:
     assert cores() == before
 
 
-def test_a_machine_that_does_not_say_where_it_runs_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+@linux
+def test_a_machine_that_does_not_say_where_it_runs_is_no_fault_and_asked_again(
+    four_cores: dict[int, set[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_descriptor() -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(surroundings, "_core_of_this_thread", no_descriptor)
-    OneCore().keep(True)
+    core = OneCore()
+    with monkeypatch.context() as patch:
+        patch.setattr(surroundings, "_core_of_this_thread", no_descriptor)
+        core.keep(True)
+    assert four_cores == {}
+    core.keep(True)
+    assert four_cores

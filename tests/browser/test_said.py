@@ -150,6 +150,9 @@ async def test_a_copy_button_says_that_it_copied_without_growing(
     await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = await listening(browser_page, server.url)
     await page.get_by_role("button", name="Send test event").click()
+    await expect(page.locator(".detail")).to_have_attribute(
+        "data-status", "succeeded"
+    )  # and is drawn no more
     button = page.get_by_role("button", name="Copy as curl")
     before = await button.bounding_box()
     await button.click()

@@ -70,6 +70,7 @@ def test_no_bar_leaves_the_axis_and_none_overtakes_another(
         attempts.append(Attempt(number=number, status="failed", started_at=at, duration_ms=took))
     delivery = a_delivery(failed_count=failed, due_at=at + timedelta(seconds=30))
     made = timeline.timeline(delivery, attempts, scale=1, now=at)
+    assert [lane.number for lane in made.lanes][: len(attempts)] == [one.number for one in attempts]
     for lane in made.lanes:
         assert 0 <= lane.bar.x <= 100 and lane.bar.width > 0 and lane.bar.x + lane.bar.width <= 101
     assert all(one.bar.x <= two.bar.x for one, two in pairwise(made.lanes))
