@@ -9,6 +9,7 @@ from typing import Any
 
 import django
 import pytest
+import trustme
 from django.conf import settings
 
 from .faults.receiver import FaultReceiver
@@ -60,6 +61,29 @@ async def transport() -> AsyncIterator[Any]:
     from simulator.wire import Transport
 
     made = Transport()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Signs the certificates of test servers; see tests/certificates.py."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def cafile(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+async def tls(cafile: str) -> AsyncIterator[Any]:
+    """A transport that trusts that authority."""
+    from simulator.wire import Transport
+
+    made = Transport(cafile=cafile)
     yield made
     await made.aclose()
 
