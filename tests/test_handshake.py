@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
+import simulator.tls
 from simulator.wire import Transport
 
 from .certificates import speaks_tls
@@ -19,14 +20,20 @@ from .faults.receiver import FaultReceiver, listening
 from .receiving import some_turns
 
 
-async def test_r28_a_stalled_handshake_is_a_tls_timeout(tls: Transport) -> None:
+async def test_r28_a_stalled_handshake_is_a_tls_timeout(
+    tls: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the limit of each step; tests/test_dialling.py waits for it in full."""
+    assert simulator.tls.STEP_LIMIT == 5
+    monkeypatch.setattr(simulator.tls, "STEP_LIMIT", 0.5)
+
     async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with listening(says_nothing) as port:
         outcome, took = await ends(tls, f"https://127.0.0.1:{port}/", timeout=15)
     assert (outcome.error, outcome.phase) == ("tls_timeout", "tls")
-    assert 4.9 <= took <= 5.5
+    assert 0.4 <= took <= 1
 
 
 async def test_a_handshake_does_not_wait_behind_an_idle_connection(
