@@ -1,5 +1,6 @@
 """The console on a phone, beside a desktop's and in between: everything is there, and nothing sticks out."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,46 +18,49 @@ def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
     return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+async def at_each_width(page: Page, url: str) -> AsyncIterator[int]:
+    """The console there, loaded anew beside a desktop's and on a phone."""
+    for width in (1280, 390):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await opened(page, url)
+        yield width
+
+
 async def test_a_body_in_hex_is_read_without_scrolling_sideways(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+    server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    await browser_page.set_viewport_size({"width": width, "height": 800})
     [delivery] = fire(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
-    await page.get_by_role("tab", name="Request").click()
-    await page.locator("#panel-request").get_by_role("button", name="hex").click()
-    shown = page.locator("#panel-request pre.hex")
-    await expect(shown).to_contain_text('{"id":"e')
-    assert await shown.evaluate("pre => pre.scrollWidth <= pre.clientWidth")
+    async for width in at_each_width(page := browser_page, f"{server.url}/?open={delivery}"):
+        await page.get_by_role("tab", name="Request").click()
+        await page.locator("#panel-request").get_by_role("button", name="hex").click()
+        shown = page.locator("#panel-request pre.hex")
+        await expect(shown).to_contain_text('{"id":"e')
+        assert await shown.evaluate("pre => pre.scrollWidth <= pre.clientWidth"), width
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 async def test_every_phase_of_an_attempt_has_its_bar(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+    server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    await browser_page.set_viewport_size({"width": width, "height": 800})
     [delivery] = fire(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
-    phases = page.locator(".waterfall .phase")
-    await expect(phases.last).to_be_visible()
-    drawn = "bars => bars.map(bar => bar.getBoundingClientRect().width > 0)"
-    assert await phases.evaluate_all(drawn) == [True] * await page.locator(".waterfall li").count()
+    async for width in at_each_width(page := browser_page, f"{server.url}/?open={delivery}"):
+        phases = page.locator(".waterfall .phase")
+        await expect(phases.last).to_be_visible()
+        drawn = "bars => bars.map(bar => bar.getBoundingClientRect().width > 0)"
+        count = await page.locator(".waterfall li").count()
+        assert await phases.evaluate_all(drawn) == [True] * count, width
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 async def test_a_long_description_breaks_no_pane(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+    server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"description": "A rather long description " * 6})
-    await browser_page.set_viewport_size({"width": width, "height": 800})
-    page = await opened(browser_page, f"{server.url}/?endpoint={endpoint['id']}")
-    if width == 390:
-        await page.get_by_role("button", name="Deliveries").click()
-    await expect(page.get_by_label("Filter by endpoint")).to_be_visible()
-    beyond = "pane => [...pane.querySelectorAll('.filter *')].filter(one => one.getBoundingClientRect().right > pane.getBoundingClientRect().right).length"
-    assert await page.locator(".pane.list").evaluate(beyond) == 0
-    assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth")
+    async for width in at_each_width(page := browser_page, f"{server.url}/?endpoint={endpoint['id']}"):
+        if width == 390:
+            await page.get_by_role("button", name="Deliveries").click()
+        await expect(page.get_by_label("Filter by endpoint")).to_be_visible()
+        beyond = "pane => [...pane.querySelectorAll('.filter *')].filter(one => one.getBoundingClientRect().right > pane.getBoundingClientRect().right).length"
+        assert await page.locator(".pane.list").evaluate(beyond) == 0, width
+        assert await page.locator(".filter").evaluate("form => form.scrollWidth <= form.clientWidth"), width
 
 
 async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list(
@@ -77,14 +81,10 @@ async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list
     await expect(page.locator("#detail [data-open]")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-async def test_the_link_home_has_a_name_at_every_width(
-    server: Server, browser_page: Page, width: int
-) -> None:
-    await browser_page.set_viewport_size({"width": width, "height": 800})
-    page = await opened(browser_page, server.url)
-    home = page.get_by_role("banner").get_by_role("link", name="Webhook Simulator")
-    await expect(home).to_be_visible()
+async def test_the_link_home_has_a_name_at_every_width(server: Server, browser_page: Page) -> None:
+    async for _ in at_each_width(browser_page, server.url):
+        home = browser_page.get_by_role("banner").get_by_role("link", name="Webhook Simulator")
+        await expect(home).to_be_visible()
 
 
 async def test_the_keys_are_told_at_twice_the_size(server: Server, browser_page: Page) -> None:
@@ -123,13 +123,14 @@ root => [...root.querySelectorAll('a:not(.skip), button, summary, select')].filt
 """
 
 
-@pytest.mark.parametrize("place", ["", "endpoints/", "endpoints/{endpoint}/", "endpoints/{endpoint}/edit/"])
 async def test_on_a_phone_everything_is_large_enough_for_a_finger(
-    server: Server, endpoint: dict[str, Any], browser_page: Page, place: str
+    server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     await browser_page.set_viewport_size({"width": 390, "height": 800})
-    await browser_page.goto(f"{server.url}/{place.format(endpoint=endpoint['id'])}")
-    assert await browser_page.locator("body").evaluate(TARGETS) == []
+    mine = f"endpoints/{endpoint['id']}/"
+    for place in ("", "endpoints/", mine, f"{mine}edit/"):
+        await browser_page.goto(f"{server.url}/{place}")
+        assert await browser_page.locator("body").evaluate(TARGETS) == [], place
 
 
 async def test_on_a_phone_so_is_everything_in_a_delivery(
