@@ -19,19 +19,15 @@ from urllib.parse import urlsplit
 
 from websockets.sync.client import ClientConnection, connect
 
+from simulator.bench import server
+
 from .forking import Fork
 from .waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 # Whatever the developer's shell or .env says, a server under test starts from the documented defaults.
-DEFAULTS = {
+DEFAULTS = server.DEFAULTS | {
     "SIM_API_KEY": "",
-    "SIM_RETRY_SCALE": "1.0",
-    "SIM_CONCURRENCY": "100",
-    "SIM_KEEP_DAYS": "14",
-    "SECRET_KEY": "",
-    "ALLOWED_HOSTS": "",
-    "LOG_FORMAT": "text",
     "DJANGO_SETTINGS_MODULE": "console.settings",
     "PYTHONWARNINGS": "default",
 }
@@ -229,9 +225,9 @@ class ForkedServer(Server):
 
 def migrated(folder: Path) -> Path:
     """Makes what a `ForkedServer` begins with."""
-    server = Server(folder)
-    assert Fork(["migrate", "--verbosity=0"], server.env, server._output, server._errors).wait(20) == 0
-    database = server.data_dir / "simulator.sqlite3"
+    made = Server(folder)
+    assert Fork(["migrate", "--verbosity=0"], made.env, made._output, made._errors).wait(20) == 0
+    database = made.data_dir / "simulator.sqlite3"
     with closing(sqlite3.connect(database)) as rows:
         rows.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return database

@@ -275,7 +275,8 @@ async def test_a_last_word_that_meets_our_last_bytes_is_heard(
     async def one_after_the_other(owner: int) -> list[Outcome]:
         return [await transport.exchange(sent, owner=owner, timeout=5) for _ in range(10)]
 
-    outcomes = sum(await asyncio.gather(*map(one_after_the_other, range(4))), [])
+    four = await asyncio.gather(*map(one_after_the_other, range(4)))
+    outcomes = [outcome for lane in four for outcome in lane]
     assert [(o.error, o.status_code, o.body) for o in outcomes] == [end] * 40
 
 

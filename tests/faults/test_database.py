@@ -325,7 +325,7 @@ def test_e25_with_few_descriptors_it_waits_and_loses_nothing(
     make_server: Callable[..., Server], receiver: Receiver, files: int
 ):
     server = limited(make_server, files)
-    receiver.delay = 0.2
+    receiver.delay = 0.1
     register(server, receiver, max_in_flight=500)
     server.api("POST", "/events/batch", json={"type": "lead.qualified", "count": 500})
     receiver.wait_for(500, within=40)
