@@ -105,6 +105,8 @@ def verdict(delivery: Delivery, attempts: Sequence[Attempt]) -> Verdict:
             f"No retries left after {_attempts(delivery)}." if spent else "Nothing further is sent.",
         )
     left = attempts_left(delivery)
+    if left == 0:  # a person asked for it, or the timetable was made shorter meanwhile
+        return Verdict("retrying", what, "The next attempt is the last one.")
     return Verdict("retrying", what, "1 retry left." if left == 1 else f"{left} retries left.")
 
 

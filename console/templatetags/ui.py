@@ -57,9 +57,9 @@ def ms(value: float | None) -> str:
         return ""
     if value < 0.1:
         return f"{value:.1g} ms"
-    if value < 1:
+    if value < 0.95:
         return f"{value:.1f} ms"
-    return f"{value:.0f} ms" if value < 1000 else seconds(value / 1000)
+    return f"{value:.0f} ms" if value < 999.5 else seconds(value / 1000)
 
 
 @register.filter

@@ -21,13 +21,13 @@ function remember() {
   for (const part of pane.querySelectorAll("[data-part]")) known.set(part.dataset.part, essence(part));
 }
 
-// Each attempt's result is said once: not what it was when opened, nor that one is under way.
+// Each attempt's result is said once: not what it was when opened, nor that one is under way or to come.
 const result = ({ attempts, said }) => `${attempts} ${said}`;
 
 function tell(data) {
   if (data.status === "sending" || result(data) === told) return;
   told = result(data);
-  say(data.said);
+  say(`${data.said} ${data.next}`.trim());
 }
 
 function tellOfSent() {
@@ -155,6 +155,7 @@ if (pane) {
     known.clear();
     if (article()) {
       remember();
+      if (detail.requestConfig.verb === "post") sent = article().dataset.open; // sent again
       tellOfSent();
       pane.scrollTop = 0;
       opened(detail.requestConfig.triggeringEvent);

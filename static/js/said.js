@@ -1,6 +1,13 @@
 // What a screen reader is told beside what is seen: one short sentence, never a list of changes.
 const place = document.getElementById("said");
 
+const TOGETHER = 50; // ms: of two that follow one another so quickly only the second would be read
+const now = [];
+
 export function say(sentence) {
-  place.textContent = place.textContent === sentence ? `${sentence}\u00a0` : sentence; // said twice, it is spoken twice
+  if (now.push(sentence) > 1) return;
+  setTimeout(() => {
+    const all = now.splice(0).join(" ");
+    place.textContent = place.textContent === all ? `${all}\u00a0` : all; // said twice, it is spoken twice
+  }, TOGETHER);
 }

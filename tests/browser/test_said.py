@@ -1,5 +1,6 @@
 """What a screen reader is told: the result of what was sent, once, and what became of a click."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ LISTEN = """() => {
     new MutationObserver(() => place.textContent.trim() && spoken.push(place.textContent.trim().replace(/\\s+/g, " ")))
       .observe(place, { childList: true });
 }"""
+
+HEARD = """words => new Promise((heard) => {
+  const listen = () => (spoken.some((line) => line.includes(words)) ? heard() : requestAnimationFrame(listen));
+  listen();
+})"""
 
 
 async def listening(page: Page, url: str) -> Page:
@@ -71,6 +77,7 @@ async def test_the_same_result_of_another_attempt_is_said_again(
         await page.get_by_role("button", name="Retry now").click()
         await expect(page.locator(".lane a")).to_have_count(number)
         await expect(page.locator(".detail")).to_have_attribute("data-status", "pending")
+        await asyncio.wait_for(page.evaluate(HEARD, "Nothing listens"), 5)
         [line] = [line for line in await page.evaluate("spoken") if "Nothing listens" in line]
         assert line.endswith("1 retry left.")
 
@@ -100,6 +107,7 @@ async def test_an_answer_that_was_overtaken_takes_nothing_back(
     await page.get_by_role("button", name="Retry now").click()
     await page.evaluate("answer")
     assert await lane.count() == 2
+    await asyncio.wait_for(page.evaluate(HEARD, "answered 500"), 5)
     assert len([line for line in await page.evaluate("spoken") if "answered 500" in line]) == 1
 
 
@@ -142,6 +150,52 @@ async def test_the_result_of_what_was_just_sent_is_said_also_when_it_is_quicker_
     await expect(page.locator("#said")).to_contain_text("Your receiver answered 200")
     await page.get_by_role("button", name="Pause", exact=True).click()
     assert len([line for line in await page.evaluate("spoken") if "answered" in line]) == 1
+
+
+@pytest.mark.parametrize("quick", [True, False])
+async def test_the_result_of_what_was_sent_again_is_said_beside_that_it_waits_above_the_list(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, quick: bool
+) -> None:
+    receiver.answer(200)
+    first = server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"]
+    page = await listening(browser_page, f"{server.url}/?open={first}")
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "succeeded")
+
+    async def answer_late(route: Route) -> None:
+        """As it would have come, had the receiver been quicker than the page."""
+        await route.fetch()
+        id = server.api("GET", "/deliveries?limit=1").json["data"][0]["id"]
+        ended = f"/deliveries/{id}"
+        wait_until(lambda: server.api("GET", ended).json["status"] == "succeeded", what="its end")
+        await route.fulfill(body=server.get(f"{ended}/detail/").body, content_type="text/html")
+
+    if quick:
+        await page.route("**/resend/", answer_late)
+    await page.evaluate("spoken.length = 0")
+    await page.get_by_role("button", name="Resend", exact=True).click()
+    await expect(page.locator(".pill")).to_contain_text("1 new")
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "succeeded")
+    for words in ("above the list", "answered 200"):
+        await asyncio.wait_for(page.evaluate(HEARD, words), 5)
+
+
+async def test_that_another_attempt_is_to_come_repeats_no_result(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": []}})
+    id = server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"]
+    page = await listening(browser_page, f"{server.url}/?open={id}")
+    await expect(page.locator(".detail")).to_have_attribute("data-status", "failed")
+    failed = await page.locator(".detail").evaluate("article => article.outerHTML")
+    asked = failed.replace("No retries left after 1 attempt.", "The next attempt is the last one.")
+    asked = asked.replace('data-status="failed"', 'data-status="pending"')
+    await page.route("**/retry/", lambda route: route.fulfill(body=asked, content_type="text/html"))
+    await page.evaluate("spoken.length = 0")
+    await page.get_by_role("button", name="Retry now").click()
+    await expect(page.locator(".verdict")).to_contain_text("The next attempt is the last one.")
+    server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"})
+    await expect(page.locator("#said")).to_contain_text("above the list")
+    assert [line for line in await page.evaluate("spoken") if "answered 500" in line] == []
 
 
 async def test_a_copy_button_says_that_it_copied_without_growing(

@@ -34,6 +34,12 @@ def test_the_last_failure_says_that_none_is_left(attempted: Make) -> None:
     assert verdict(delivery).endswith("Nothing further is sent.")
 
 
+def test_an_attempt_to_come_after_all_retries_is_called_the_last(attempted: Make) -> None:
+    delivery = attempted("pending", status_code=500, error="status")
+    delivery.failed_count = 6
+    assert verdict(delivery) == "Your receiver answered 500 after 12 ms. The next attempt is the last one."
+
+
 def test_a_broken_connection_is_told_by_the_message_of_its_failure(attempted: Make) -> None:
     delivery = attempted(
         "pending", status_code=None, error="refused", error_message="Nothing listens on 127.0.0.1:3000."
@@ -120,7 +126,9 @@ def test_a_banner_says_a_trouble_as_it_is_named() -> None:
         (0.004, "0.004 ms"),
         (0.042, "0.04 ms"),
         (0.31, "0.3 ms"),
+        (0.96, "1 ms"),
         (8.4, "8 ms"),
+        (999.6, "1 s"),
         (12400, "12.4 s"),
     ],
 )
