@@ -7,7 +7,7 @@ from zipfile import ZipFile
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
@@ -93,6 +93,12 @@ def size(count: int | None) -> str:
 def grouped(number: int) -> str:
     """20000 → "20,000"."""
     return f"{number:,}"
+
+
+@register.filter
+def parted(code: str) -> SafeString:
+    """A failure's code, which may go on in the next line behind each of its words."""
+    return format_html_join(mark_safe("_<wbr>"), "{}", ((word,) for word in code.split("_")))
 
 
 def iso(moment: datetime | None) -> str:

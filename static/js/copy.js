@@ -9,8 +9,9 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // a mark at its 
 
 async function text(button) {
   if (!button.dataset.copyFrom) return near[button.dataset.copy](button);
-  const answer = await fetch(button.dataset.copyFrom);
-  if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+  const answer = await fetch(button.dataset.copyFrom).catch(() => null);
+  if (!answer) throw new Error("The simulator does not answer. Is it still running?");
+  if (!answer.ok) throw new Error(`The simulator answered ${answer.status}.`);
   return decoder.decode(await answer.arrayBuffer());
 }
 

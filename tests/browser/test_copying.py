@@ -7,6 +7,8 @@ from playwright.async_api import Page, expect
 from tests.receiving import Receiver
 from tests.serving import Server
 
+from .conftest import Complaints
+
 MARKED = '{"a":"\u200b\u202e",\r\n"b":"' + "x" * 20_000 + '"}'
 
 
@@ -29,6 +31,19 @@ async def test_the_signed_bytes_that_are_copied_give_the_signature_that_was_sent
     text = await page.evaluate("navigator.clipboard.readText()")
     made = hmac.new(endpoint["secret"].encode(), text.encode(), "sha256").hexdigest()
     assert sent.headers["x-ultrareach-signature"] == f"v1={made}"
+
+
+async def test_that_nobody_answers_is_said_in_our_own_words(
+    server: Server, receiver: Receiver, browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("ERR_FAILED")
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
+    delivery = server.api("POST", f"/webhooks/{endpoint['id']}/test").json
+    await browser_page.goto(f"{server.url}/?open={delivery['id']}")
+    await browser_page.route("**/curl/**", lambda route: route.abort())
+    await browser_page.get_by_role("button", name="Copy as curl").click()
+    notice = browser_page.locator("#notices .notice")
+    await expect(notice).to_have_text("Could not copy: The simulator does not answer. Is it still running?")
 
 
 async def test_where_the_browser_allows_no_copying_it_is_said_why(

@@ -93,10 +93,38 @@ async def test_the_keys_are_told_at_twice_the_size(server: Server, browser_page:
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     await page.keyboard.press("Escape")
-    for width in (640, 480, 479):
-        await page.set_viewport_size({"width": width, "height": 400})
-        await page.locator("[data-live] span").evaluate("word => word.textContent = 'reconnecting'")
-        assert await page.locator(".top").evaluate("top => top.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [640, 480, 479, 320])
+async def test_reconnecting_fits_the_header(server: Server, browser_page: Page, width: int) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 400})
+    page = await opened(browser_page, server.url)
+    word = page.locator("[data-live] span")
+    await word.evaluate("word => word.textContent = 'reconnecting'")
+    assert await page.locator(".top").evaluate("top => top.scrollWidth <= innerWidth")
+    assert await word.evaluate("word => word.scrollWidth <= word.clientWidth || !word.clientWidth")
+
+
+# The labels of an axis that stand in one another.
+COLLIDING = """
+axis => [...axis.querySelectorAll('text')].filter(text => text.textContent && text.checkVisibility()).map(text => text.getBoundingClientRect())
+  .filter((one, index, all) => index && one.left < all[index - 1].right + 2).length
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+async def test_a_timeline_can_be_read(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, width: int
+) -> None:
+    receiver.answer(b"")
+    [delivery] = fire(server, endpoint)
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["last_attempt"])
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    what = page.locator(".lane .what").first
+    await expect(what).to_contain_text("closed_before_response")
+    assert await what.evaluate("what => what.scrollWidth <= what.clientWidth && what.scrollHeight <= what.parentElement.clientHeight")
+    assert await page.locator(".axis").evaluate(COLLIDING) == 0
 
 
 async def test_on_a_phone_a_link_to_what_is_filtered_shows_the_list(
