@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -15,13 +14,14 @@ from django.views.decorators.http import require_POST, require_safe
 from simulator import engine, ids
 from simulator.api.errors import problem_of
 from simulator.models import Activity, Delivery, Endpoint
+from simulator.models.endpoint import edition
 from simulator.models.event_type import sample_of
 from simulator.models.secret import masked
 from simulator.reach import reach
 from simulator.sending import Content, send_test
 from simulator.transaction import writing
 
-from .. import verifying
+from .. import verifying, words
 from ..endpoint_form import EndpointForm
 from .page import notice, shows_a_form, whole_page
 
@@ -61,7 +61,7 @@ def _find(pk: str) -> Endpoint | None:
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The newest, or those older than the endpoint `before`."""
-    before = request.GET.get("before", "")
+    before, now = request.GET.get("before", ""), edition()  # from before the query: no change falls in between
     listed = Endpoint.objects.listed().prefetch_related("secrets").order_by("-pk")
     if ids.decode("ep", before) is not None:
         listed = listed.filter(pk__lt=before)
@@ -70,7 +70,8 @@ def index(request: HttpRequest) -> HttpResponse:
         return redirect("endpoints")
     shown = found[:PAGE]
     older = shown[-1].pk if found[PAGE:] else ""
-    return whole_page(request, "endpoints/index.html", {"cards": _cards(shown), "older": older})
+    context = {"cards": _cards(shown), "older": older, "edition": now}
+    return whole_page(request, "endpoints/index.html", context)
 
 
 def _cards(endpoints: list[Endpoint]) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def _card(endpoint: Endpoint, counts: Counter[str]) -> dict[str, Any]:
     ended = counts["succeeded"] + counts["failed"]
     return {
         "endpoint": endpoint,
-        "name": endpoint.description or urlsplit(endpoint.url).netloc,
+        "name": words.place(endpoint),
         "secrets": [(masked(one.value), one.expires_at) for one in secrets if one.signs_at(now)],
         "counts": counts,
         "unfinished": counts["pending"] + counts["sending"],
@@ -107,6 +108,7 @@ def show(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 def _show(request: HttpRequest, endpoint: Endpoint, **said: Any) -> HttpResponse:
     """`said` is what became of a button that was pressed without a script."""
     context = {
+        "edition": edition(),
         "cards": _cards([endpoint]),
         "snippets": verifying.snippets(endpoint.profile),
         "endpoint": endpoint,

@@ -1,5 +1,6 @@
 // What a page needs. Each module is one behaviour; they talk through events on the document.
 import "./batch.js";
+import "./cards.js";
 import "./clock.js";
 import "./copy.js";
 import "./detail.js";

@@ -123,7 +123,9 @@ async def test_a_timeline_can_be_read(
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
     what = page.locator(".lane .what").first
     await expect(what).to_contain_text("closed_before_response")
-    assert await what.evaluate("what => what.scrollWidth <= what.clientWidth && what.scrollHeight <= what.parentElement.clientHeight")
+    assert await what.evaluate(
+        "what => what.scrollWidth <= what.clientWidth && what.scrollHeight <= what.parentElement.clientHeight"
+    )
     assert await page.locator(".axis").evaluate(COLLIDING) == 0
 
 
