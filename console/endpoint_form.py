@@ -18,7 +18,8 @@ from simulator.models.event_type import known_types
 from simulator.sending import BadInput
 from simulator.transaction import writing
 
-from .forms import new_token
+from .forms import EXPIRED, new_token, said_of
+from .panel import BESIDE
 
 ALL = "*"
 LABELS = {
@@ -42,7 +43,7 @@ UNOFFERED = "Choose one of the offered signatures."
 class EndpointForm(forms.Form):
     """`conflicts` holds (label, what is stored now, what was typed) when somebody else saved in between."""
 
-    token = forms.CharField(max_length=100)
+    token = forms.CharField(max_length=100, error_messages=said_of(EXPIRED.format("the button below")))
     base = forms.CharField(required=False)  # what the form showed at first, to tell whose change is whose
     url = forms.CharField(error_messages={"required": "Enter the URL of the receiver."})
     description = forms.CharField(required=False)
@@ -68,6 +69,8 @@ class EndpointForm(forms.Form):
         shown = _shown(endpoint or _fresh())
         super().__init__(data, initial={**shown, "token": new_token(), "base": json.dumps(shown)})
         self.types = known_types()
+        if len(self.types) > BESIDE:  # they scroll: what is chosen must be seen
+            self.types.sort(key=lambda type: type not in shown["events"])
         self.presets = list(signing.PRESETS)
         self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in self.types)]  # type: ignore[attr-defined]
         # A built-in one gets only what is sent to it directly, and may stay so.

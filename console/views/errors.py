@@ -44,6 +44,8 @@ def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     """What a form with a missing or stale token gets."""
     reload = "Reload it" if request.htmx else "Go back, reload it"  # type: ignore[attr-defined]
     text = f"This page was open too long. {reload} and try again."
+    if not request.COOKIES:
+        text += " If that does not help: your browser sends no cookie; allow them for this address."
     return page.notice(request, text, status=403)
 
 

@@ -141,6 +141,21 @@ async def test_on_a_phone_a_link_to_what_is_filtered_shows_the_list(
     await expect(page.locator("[data-show][aria-pressed=true]")).to_have_text(["Send"])
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_many_event_types_push_no_button_out_of_reach(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
+) -> None:
+    for number in range(40):
+        server.api("POST", "/event-types", {"type": f"team.thing{number}", "example": {}})
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    await browser_page.goto(f"{server.url}/endpoints/{endpoint['id']}/edit/")
+    assert await browser_page.evaluate("document.documentElement.scrollHeight") < 1000
+    last = browser_page.get_by_label("team.thing39")
+    await last.check()
+    await browser_page.get_by_role("button", name="Save").click()
+    await expect(browser_page.locator(".card")).to_contain_text("every event")
+
+
 # What is hit is asked of the page: what a neighbour covers, or a box cuts off, does not count.
 TARGETS = """
 root => [...root.querySelectorAll('a:not(.skip), button, summary, select')].filter(one => one.checkVisibility()).filter(one => {

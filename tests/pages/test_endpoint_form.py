@@ -4,7 +4,7 @@ from django.http import QueryDict
 
 from console.endpoint_form import EndpointForm
 from simulator import signing
-from simulator.models import Endpoint
+from simulator.models import CustomType, Endpoint
 
 
 def filled(form: EndpointForm, **changes: str) -> QueryDict:
@@ -32,6 +32,13 @@ def test_a_new_form_shows_the_defaults_of_the_contract(db: None) -> None:
         "signature": "ultrareach",
     }
     assert form["tls_verify"].value() and form["extras"].value()
+
+
+def test_of_many_types_those_that_are_chosen_come_first(endpoint: Endpoint) -> None:
+    CustomType.objects.bulk_create([CustomType(type=f"team.thing{number:02}") for number in range(30)])
+    endpoint.change(events=["team.thing20", "team.thing25"])
+    offered = [value for value, _ in EndpointForm(endpoint=endpoint).fields["events"].choices]  # type: ignore[attr-defined]
+    assert offered[:4] == ["*", "team.thing20", "team.thing25", "lead.qualified"]
 
 
 def test_what_is_shown_and_saved_untouched_changes_nothing(endpoint: Endpoint) -> None:

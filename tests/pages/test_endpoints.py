@@ -76,6 +76,15 @@ def test_registering_shows_the_secret_once_and_the_code(client: Client, db: None
     assert (endpoint.profile.preset, endpoint.extras, endpoint.tls_verify) == ("stripe", True, False)
 
 
+def test_a_form_without_its_token_says_so_and_gets_another_one(client: Client, db: None) -> None:
+    html = client.post("/endpoints/new/", {**GOOD, "token": ""}).content.decode()
+    assert "This form had expired. Press the button below again." in html and "marked below" not in html
+    token = re.search(r'name="token" value="(\S+?)"', html)
+    assert token and token[1] != "None" and not Endpoint.objects.exists()
+    client.post("/endpoints/new/", {**GOOD, "token": token[1]})
+    assert Endpoint.objects.count() == 1
+
+
 def test_the_same_form_twice_registers_once(client: Client, db: None) -> None:
     client.post("/endpoints/new/", GOOD)
     again = client.post("/endpoints/new/", GOOD)
