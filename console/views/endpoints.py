@@ -61,10 +61,8 @@ def _find(pk: str) -> Endpoint | None:
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The newest, or those older than the endpoint `before`."""
-    before, now = (
-        request.GET.get("before", ""),
-        edition(),
-    )  # from before the query: no change falls in between
+    before = request.GET.get("before", "")
+    now = edition()  # from before the query: no change falls in between
     listed = Endpoint.objects.listed().prefetch_related("secrets").order_by("-pk")
     if ids.decode("ep", before) is not None:
         listed = listed.filter(pk__lt=before)

@@ -177,6 +177,8 @@ if (box) {
     const link = event.target.closest(".row > a, [data-opens]");
     if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
     event.preventDefault();
+    // Enter on the row that is open leads into its detail: the way there goes by all other rows.
+    if (!event.detail && link.ariaCurrent) document.querySelector('#detail [role="tab"][aria-selected="true"]')?.focus();
     open(link.dataset.opens ?? link.parentElement.dataset.deliveryId, event);
   });
   pill.addEventListener("click", () => {

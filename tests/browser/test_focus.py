@@ -39,6 +39,23 @@ async def pressed(page: Page, name: str, at: str = "**/act/**") -> None:
     await expect(page.locator(".htmx-request")).to_have_count(0)
 
 
+async def test_enter_once_more_leads_from_a_row_into_its_delivery_and_j_back(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    older, newer = sent(server, endpoint), sent(server, endpoint)
+    page = await opened(browser_page, server.url)
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".detail")).to_have_attribute("data-open", newer)
+    await expect(page.locator(f'[data-delivery-id="{newer}"] a')).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("tab", name="Timeline")).to_be_focused()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("#panel-request")).to_be_visible()
+    await page.keyboard.press("j")
+    await expect(page.locator(f'[data-delivery-id="{older}"] a')).to_be_focused()
+
+
 @pytest.mark.parametrize("address", ["/?open={}", "/deliveries/{}/"])
 async def test_what_is_done_to_a_delivery_leaves_the_focus_there(
     server: Server, endpoint: dict[str, Any], browser_page: Page, address: str

@@ -32,6 +32,16 @@ async def test_the_pages_of_an_endpoint_are_not_wider_than_the_window(
         assert wide <= width, (page_of, width)
 
 
+async def test_a_trouble_that_names_a_folder_makes_the_page_no_wider(
+    server: Server, browser_page: Page
+) -> None:
+    await browser_page.set_viewport_size({"width": 390, "height": 800})
+    await browser_page.goto(server.url)
+    trouble = f'<p class="banner trouble">The database file /{"folder_" * 20}/simulator.sqlite3 was deleted.</p>'
+    await browser_page.locator("#banners").evaluate("(place, html) => place.innerHTML = html", trouble)
+    assert await browser_page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 async def test_the_console_shows_what_went_where(
     server: Server, endpoint: dict[str, Any], browser_page: Page, width: int
