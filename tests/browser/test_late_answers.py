@@ -64,6 +64,32 @@ async def test_what_was_opened_since_a_click_stays_open(
     await expect(page).to_have_url(f"{server.url}/?open={second}")
 
 
+async def test_what_is_under_way_is_seen_and_pressed_again_is_not_sent_again(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    delivery = sent(server, endpoint)
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    given, let_go = await held(page, "**/resend/")
+    button = page.get_by_role("button", name="Resend", exact=True)
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await given.wait()
+    await expect(page.locator("form", has=button)).to_have_css("opacity", "0.5")
+    await expect(button).to_be_focused()
+    await page.keyboard.press("r")
+    await let_in(page, let_go, "/resend/")
+    await expect(detail(page)).not_to_have_attribute("data-open", delivery)
+    await expect(button).to_be_focused()
+    assert len(server.api("GET", "/deliveries").json["data"]) == 2
+    given, let_go = await held(page, "**/edit/")
+    button = page.get_by_role("button", name="Edit and resend")
+    await button.click()
+    await given.wait()
+    await expect(button).to_have_css("opacity", "0.5")
+    let_go.set()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+
+
 async def test_the_attempt_that_was_chosen_last_is_shown(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:

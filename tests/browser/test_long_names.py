@@ -37,7 +37,9 @@ async def test_a_trouble_that_names_a_folder_makes_the_page_no_wider(
 ) -> None:
     await browser_page.set_viewport_size({"width": 390, "height": 800})
     await browser_page.goto(server.url)
-    trouble = f'<p class="banner trouble">The database file /{"folder_" * 20}/simulator.sqlite3 was deleted.</p>'
+    trouble = (
+        f'<p class="banner trouble">The database file /{"folder_" * 20}/simulator.sqlite3 was deleted.</p>'
+    )
     await browser_page.locator("#banners").evaluate("(place, html) => place.innerHTML = html", trouble)
     assert await browser_page.evaluate("document.documentElement.scrollWidth") <= 390
 
