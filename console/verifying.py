@@ -12,6 +12,20 @@ from .bodies import code
 
 LANGUAGES = {"python": "Python", "javascript": "Node"}
 _TEMPLATES = {"python": "snippets/verify.py.txt", "javascript": "snippets/verify.js.txt"}
+# What is called with the bytes as they came, in each framework: where most go wrong.
+CALLS = {
+    "python": (
+        ("Django", "verify(request.headers, request.body)"),
+        ("Flask", "verify(request.headers, request.get_data())"),
+        ("FastAPI", "verify(request.headers, await request.body())"),
+    ),
+    "javascript": (
+        (
+            "Express",
+            'app.post("/webhook", express.raw({ type: "*/*" }), (req, res) => res.sendStatus(verify(req.headers, req.body) ? 200 : 401))',
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +33,10 @@ class Snippet:
     language: str
     title: str
     text: str
+
+    @property
+    def calls(self) -> tuple[tuple[str, str], ...]:
+        return CALLS[self.language]
 
     @property
     def html(self) -> SafeString:

@@ -83,9 +83,9 @@ def verdict(delivery: Delivery, attempts: Sequence[Attempt]) -> Verdict:
     ended = [attempt for attempt in attempts if attempt.status != "sending"]
     last = ended[-1] if ended else None
     if now_state == "held":
-        return Verdict(
-            "held", "Held back: the endpoint is paused.", "It is sent when the endpoint is resumed."
-        )
+        since = " since your receiver answered 410" if last and last.status_code == 410 else ""
+        held = f"Held back: the endpoint is paused{since}."
+        return Verdict("held", held, "It is sent when the endpoint is resumed.")
     if now_state == "sending":
         number = delivery.attempt_count
         after = "It is the last one: you cancelled the retries." if delivery.cancelling else ""

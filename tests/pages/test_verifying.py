@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from console import verifying
 from simulator import signing
+from simulator.models import Endpoint
 
 BODY = b'{"id":"evt_1","text":"\xc3\xbc"}'
 QUOTING = signing.profile_from(
@@ -36,6 +40,16 @@ def signed(preset: str, age: int = 0) -> tuple[str, dict[str, str]]:
         profile, secrets, timestamp=int(time.time()) - age, event_id="evt_1", body=BODY
     )
     return secrets[1 if profile.separator else 0], dict(headers)
+
+
+def test_how_it_is_called_in_a_framework_stands_below_the_code_and_in_the_readme(
+    client: Client, endpoint: Endpoint
+) -> None:
+    page = unescape(client.get(f"/endpoints/{endpoint.pk}/").content.decode())
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for framework, call in [each for calls in verifying.CALLS.values() for each in calls]:
+        assert f"<dt>{framework}</dt><dd><code>{call}</code>" in page
+        assert f"{framework}: `{call}`" in readme
 
 
 def in_python(

@@ -61,6 +61,13 @@ def test_held_cancelled_sending_and_waiting_are_told_apart(deliver: Make, attemp
     assert verdict(held) == "Held back: the endpoint is paused. It is sent when the endpoint is resumed."
 
 
+def test_what_a_410_holds_back_says_so(attempted: Make) -> None:
+    held = attempted("pending", status_code=410, error="status")
+    held.endpoint.pause()
+    held.refresh_from_db()
+    assert verdict(held).startswith("Held back: the endpoint is paused since your receiver answered 410. It")
+
+
 def test_an_interrupted_attempt_is_never_called_a_failure(attempted: Make) -> None:
     delivery = attempted(
         "pending", status="interrupted", status_code=None, error="interrupted", duration_ms=800
