@@ -23,7 +23,9 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     dialog.close();
   }
-  event.target.closest("[data-dismiss]")?.parentElement.remove();
+  const dismissed = event.target.closest("[data-dismiss]")?.parentElement;
+  if (dismissed?.contains(document.activeElement)) (dialog.open ? dialog : document.getElementById("main")).focus({ preventScroll: true });
+  dismissed?.remove();
 });
 dialog.addEventListener("keydown", (event) => event.key === "Escape" && edited() && event.preventDefault());
 dialog.addEventListener("close", () => {
@@ -34,20 +36,20 @@ dialog.addEventListener("close", () => {
 });
 
 function notice(text) {
-  const line = document.createElement("p");
-  line.className = "notice problem";
-  line.dataset.fades = "";
-  line.textContent = text;
+  const line = document.getElementById("notice").content.firstElementChild.cloneNode(true);
+  line.querySelector("span").textContent = text;
   notices.append(line);
 }
 
+// Not while somebody is at it.
+const fade = (line) => setTimeout(() => (line.matches(":hover, :focus-within") ? fade(line) : line.remove()), 8000);
 const said = (line) => line.textContent.trim();
 
 new MutationObserver((changes) => {
   for (const line of changes.flatMap(({ addedNodes }) => [...addedNodes])) {
     if (!line.dataset || !("fades" in line.dataset)) continue;
     for (const older of [...notices.children]) if (older !== line && said(older) === said(line)) older.remove();
-    setTimeout(() => line.remove(), 8000);
+    fade(line);
   }
 }).observe(notices, { childList: true });
 

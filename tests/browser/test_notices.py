@@ -35,6 +35,23 @@ async def test_what_the_page_asks_by_itself_fails_in_silence_and_a_click_is_told
         async with page.expect_event("requestfailed", lambda request: request.url.endswith("/send/")):
             await page.get_by_role("button", name="Send test event").click()
     await expect(notices).to_have_text([SILENCE])
+    await notices.get_by_role("button", name="Dismiss").click()
+    await expect(notices).to_have_count(0)
+
+
+async def test_a_notice_fades_unless_somebody_is_at_it_and_leaves_the_focus_in_the_page(
+    server: Server, browser_page: Page
+) -> None:
+    await browser_page.clock.install()
+    page = await opened(browser_page, server.url)
+    for text in ("One", "Another"):
+        await page.evaluate("text => document.dispatchEvent(new CustomEvent('notice', {detail: text}))", text)
+    await page.locator(".notice", has_text="Another").get_by_role("button", name="Dismiss").focus()
+    await page.clock.fast_forward(9000)
+    await expect(page.locator("#notices .notice")).to_have_text(["Another"])
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#notices .notice")).to_have_count(0)
+    await expect(page.locator("#main")).to_be_focused()
 
 
 async def test_notices_stand_close_together_and_a_click_between_them_reaches_the_page(
