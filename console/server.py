@@ -20,6 +20,7 @@ from .watchdog import Watchdog
 
 MAX_BODY = 1024 * 1024 + 64 * 1024  # the API's 1 MiB, and what a form adds around it
 MAX_DISCARDED = 64 * 1024 * 1024
+MAX_UNSENT = 1024 * 1024  # of an answer, beyond what the kernel takes; more than any page has
 GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
@@ -39,6 +40,8 @@ class Request(WebRequest):
     def __init__(self, *args: Any, **options: Any):
         # Forms are Django's to read: Twisted would refuse some unheard, and block the loop over others.
         super().__init__(*args, parsePOSTFormSubmission=False, **options)
+        self._room = asyncio.Event()
+        self._room.set()
 
     def handleContentChunk(self, data: bytes) -> None:
         self._size += len(data)
@@ -80,7 +83,29 @@ class Request(WebRequest):
     def handle_reply(self, message: dict[str, Any]) -> None:
         if self.method == b"HEAD":  # Twisted itself leaves out the first piece of a body only
             message = {**message, "body": b""}
+        if message.get("more_body"):
+            self._mind_the_client()
+        elif self.producer:
+            self.unregisterProducer()
         super().handle_reply(message)
+
+    def _mind_the_client(self) -> None:
+        """What he does not take is kept here: of an answer of many pieces no more than a few may wait for him."""
+        if not self.producer and self.channel is not None:
+            self.channel.transport.bufferSize = MAX_UNSENT
+            self.registerProducer(self, True)
+
+    async def has_room(self) -> None:
+        """For the next piece; also when the client is gone, and it does not matter any more."""
+        await self._room.wait()
+
+    def pauseProducing(self) -> None:
+        self._room.clear()
+
+    def resumeProducing(self) -> None:
+        self._room.set()
+
+    stopProducing = resumeProducing
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Daphne's own errors, without its page."""
@@ -145,6 +170,12 @@ class Server(Daphne):
         Watchdog(self._loop)
         self._start = self._loop.create_task(self._started())
         self._start.add_done_callback(self._begun)
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Daphne's own returns at once, however much waits for the client."""
+        await super().handle_reply(protocol, message)
+        if isinstance(protocol, Request):
+            await protocol.has_room()
 
     def _begun(self, start: "asyncio.Task[None]") -> None:
         self.failure = None if start.cancelled() else start.exception()

@@ -40,6 +40,12 @@ async def page(scope, receive, send):
             await asyncio.Event().wait()
         finally:
             say("page ended")
+    if scope["path"] == "/large":
+        say("begins")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1024):
+            await send({"type": "http.response.body", "body": bytes(65536), "more_body": True})
+        say("all sent")
     if scope["path"] == "/late":
         say("waits")
         await over.wait()
@@ -49,7 +55,8 @@ async def page(scope, receive, send):
     while more:
         event = await receive()
         size, more = size + len(event["body"]), event["more_body"]
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] != "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"%d" % size})
 
 async def talk(scope, receive, send):
@@ -157,6 +164,22 @@ def test_a_body_up_to_the_limit_arrives_whole_and_one_byte_more_is_refused(progr
         413,
         b"Too large: a body, or the data of an event, is at most 1 MiB. Nothing was done; shorten it.\n",
     )
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_large_answer_waits_for_its_client(make_program: Callable[..., Program], reads: bool) -> None:
+    """Or a client that does not read makes the server hold all of it; the program says when it has nothing left."""
+    program = make_program()
+    with socket.create_connection(("127.0.0.1", program.port), 10) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: "begins" in program.said, 10, "the answer to begin")
+        assert program.call("/", b"hello") == (200, b"5")  # so it had its turn, and others have theirs
+        assert "all sent" not in program.said
+        if reads:
+            received = http.client.HTTPResponse(client)
+            received.begin()
+            assert len(received.read()) == 64 * 1024 * KIB + 1
+    wait_until(lambda: "all sent" in program.said, 10, "the program to be done with it")
 
 
 def test_a_page_that_breaks_says_so_in_our_words_and_tells_nothing(program: Program) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Literal, cast
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Router
 from ninja.params.models import Query
 
@@ -17,7 +18,7 @@ from .export import exported
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CHANGES, CREATES, In, Page, optional, refused
-from .shapes import Json, answer, delivery_json, delivery_with_attempts
+from .shapes import Json, answer, delivery_answer, delivery_json
 
 router = Router(tags=["deliveries"])
 
@@ -71,8 +72,8 @@ def index(
     operation_id="getDelivery",
     summary="One delivery with its attempts",
 )
-def show(request: HttpRequest, id: str) -> HttpResponse:
-    return answer(delivery_with_attempts(_found(id)))
+def show(request: HttpRequest, id: str) -> HttpResponseBase:
+    return delivery_answer(_found(id))
 
 
 @router.post(
@@ -141,7 +142,7 @@ def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpRe
         }
     },
 )
-def export(request: HttpRequest, id: str, format: Literal["curl", "har", "json"]) -> HttpResponse:
+def export(request: HttpRequest, id: str, format: Literal["curl", "har", "json"]) -> HttpResponseBase:
     return exported(_found(id), format)
 
 

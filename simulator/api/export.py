@@ -6,9 +6,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 
 from ..models import Delivery
-from .shapes import Json, answer, delivery_with_attempts
+from .shapes import Json, delivery_answer, delivery_with_attempts, with_attempts
 
 _BY_CURL = frozenset(
     ("host", "content-length", "connection", "transfer-encoding")
@@ -16,17 +17,17 @@ _BY_CURL = frozenset(
 _LARGE = 64 * 1024  # of a body; Linux takes 128 KiB in one argument
 
 
-def exported(delivery: Delivery, format: str) -> HttpResponse:
+def exported(delivery: Delivery, format: str) -> HttpResponseBase:
     """`format` is curl, har or json."""
-    full = delivery_with_attempts(delivery)
+    response: HttpResponseBase
     if format == "curl":
-        response = HttpResponse(
-            curl(full, bytes(delivery.event.body)), content_type="text/plain; charset=utf-8"
-        )
-        suffix = "sh"
+        command = curl(delivery_with_attempts(delivery), bytes(delivery.event.body))
+        response = HttpResponse(command, content_type="text/plain; charset=utf-8")
+    elif format == "har":
+        response = with_attempts(har(), delivery.event, delivery.with_attempts(), _entry)
     else:
-        response = answer(har(full) if format == "har" else full)
-        suffix = format
+        response = delivery_answer(delivery)
+    suffix = "sh" if format == "curl" else format
     response.headers["Content-Disposition"] = f'attachment; filename="{delivery.pk}.{suffix}"'
     return response
 
@@ -49,13 +50,13 @@ def curl(full: Json, body: bytes) -> str:
     return source + " \\\n  ".join([f"curl --globoff -X POST {url}", *options, data]) + "\n"
 
 
-def har(full: Json) -> Json:
-    """One entry an attempt; http://www.softwareishard.com/blog/har-12-spec/"""
+def har() -> Json:
+    """Its entries are the attempts; http://www.softwareishard.com/blog/har-12-spec/"""
     return {
         "log": {
             "version": "1.2",
             "creator": {"name": "UltraReach webhook simulator", "version": "1"},
-            "entries": [_entry(attempt) for attempt in full["attempts"]],
+            "entries": [],
         }
     }
 

@@ -1,11 +1,14 @@
 """How rows look outside: one function for each noun, used by the API, the commands and the JSON stream."""
 
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from .. import hints
 from ..ids import encode
@@ -20,8 +23,11 @@ Json = dict[str, Any]
 
 def answer(data: object, status: int = 200) -> HttpResponse:
     """JSON as it leaves. Half surrogate pairs of a receiver's bytes become escapes, so that it is always UTF-8."""
-    content = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
-    return HttpResponse(content, status=status, content_type="application/json")
+    return HttpResponse(_as_json(data), status=status, content_type="application/json")
+
+
+def _as_json(data: object) -> bytes:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 def nothing() -> HttpResponse:
@@ -151,6 +157,46 @@ def delivery_with_attempts(delivery: Delivery) -> Json:
     attempts = delivery.with_attempts()
     event = event_json(delivery.event)
     return delivery_json(delivery) | {"attempts": [attempt_json(attempt, event) for attempt in attempts]}
+
+
+AT_ONCE = 1024 * 1024  # bytes of bodies
+
+
+def delivery_answer(delivery: Delivery) -> HttpResponseBase:
+    """`delivery_with_attempts`, as it leaves."""
+    attempts = delivery.with_attempts()
+    return with_attempts(delivery_json(delivery) | {"attempts": []}, delivery.event, attempts)
+
+
+def with_attempts(
+    whole: Json,
+    event: Event,
+    attempts: Sequence[Attempt],
+    shaped: Callable[[Json], Json] = lambda attempt: attempt,
+) -> HttpResponseBase:
+    """The `whole`, whose last and empty list is filled with these attempts, each as `shaped` makes it.
+
+    Where they carry much they are written one at a time, while they leave: fifty with all that is kept of an answer
+    are 150 MB, and nothing else runs while JSON is being written.
+    """
+    sent = event_json(event)
+    before, _, after = _as_json(whole).rpartition(b"[]")
+
+    def piece(attempt: Attempt) -> bytes:
+        return _as_json(shaped(attempt_json(attempt, sent)))
+
+    bodies = len(attempts) * sent["size"] + sum(len(each.response_body or b"") for each in attempts)
+    if bodies <= AT_ONCE:
+        content = b"".join((before, b"[", b",".join(map(piece, attempts)), b"]", after))
+        return HttpResponse(content, content_type="application/json")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield before + b"["
+        for place, attempt in enumerate(attempts):
+            yield (b"," if place else b"") + await asyncio.to_thread(piece, attempt)
+        yield b"]" + after
+
+    return StreamingHttpResponse(pieces(), content_type="application/json")
 
 
 def attempt_json(attempt: Attempt, event: Json) -> Json:

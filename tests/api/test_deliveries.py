@@ -310,6 +310,40 @@ def test_exports_for_other_tools(api: Server, endpoint: Json, receiver: Receiver
     assert field_of(api.api("GET", f"/deliveries/{delivery['id']}/export"))[0] == "format"
 
 
+def chunks(api: Server, path: str) -> list[bytes]:
+    """The pieces in which the answer came."""
+    asked = f"GET /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nConnection: close"
+    _, rest = api.raw(f"{asked}\r\n\r\n".encode()).split(b"\r\n\r\n", 1)
+    found = []
+    while rest != b"0\r\n\r\n":
+        size, rest = rest.split(b"\r\n", 1)
+        found.append(rest[: int(size, 16)])
+        rest = rest[int(size, 16) + 2 :]
+    return found
+
+
+def test_a_delivery_with_much_in_it_is_written_while_it_leaves(
+    api: Server, endpoint: Json, receiver: Receiver, ended: Any
+) -> None:
+    """Fifty attempts with all that is kept of an answer would be held as 150 MB, and written without a pause."""
+    bodies = [bytes([65 + n]) * 250_000 for n in range(3)]
+    receiver.answer(*(Answer(500, body) for body in bodies[:2]), Answer(200, bodies[2]))
+    delivery = ended(fired(api, endpoint, data={"note": "x" * 200_000})["id"])
+    assert [base64.b64decode(each["response"]["body_base64"]) for each in delivery["attempts"]] == bodies
+    assert {each["request"]["body"].encode() for each in delivery["attempts"]} == {receiver.requests[0].body}
+    at = f"/deliveries/{delivery['id']}"
+    for path in (at, f"{at}/export?format=json"):
+        reply = api.api("GET", path)
+        assert (reply.headers["content-type"], reply.json) == ("application/json", delivery)
+        assert chunks(api, path)[0].endswith(b'"attempts":['), "it begins before the attempts are written"
+    entries = made(api.api("GET", f"{at}/export?format=har"))["log"]["entries"]
+    assert [entry["response"]["content"]["text"] for entry in entries] == [
+        each["response"]["body_base64"] for each in delivery["attempts"]
+    ]
+    head = api.api("HEAD", at)
+    assert (head.status, head.body) == (200, b"")
+
+
 def test_manual_actions_and_changes_are_in_the_activity(api: Server, slow: Json) -> None:
     delivery = waiting(api, fired(api, slow)["id"])
     made(api.api("POST", f"/deliveries/{delivery['id']}/cancel"))
