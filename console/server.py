@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -24,8 +25,10 @@ MAX_UNSENT = 1024 * 1024  # of an answer, beyond what the kernel takes; more tha
 GOODBYE_S = 0.5  # for pages and sockets to end, after the engine has
 LINGER_S = 2  # how long a refused client may pause before it is cut off
 MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
+LAST_DATA_OPCODE = 7  # beyond are ping, pong and close
 CLOSING_S = 5  # for a client's answer to our goodbye
-GOING_AWAY, TOO_BIG = 1001, 1009
+EMPTY_A_SECOND = 50  # pings and the like of a client, before it counts as flooding
+GOING_AWAY, VIOLATION, TOO_BIG = 1001, 1008, 1009
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)(.*)", re.IGNORECASE)
 log = logging.getLogger(__name__)
 Step = Callable[[], Coroutine[Any, Any, None]]
@@ -119,6 +122,19 @@ class Request(WebRequest):
 
 class Socket(WebSocketProtocol):
     """A socket that takes short frames only; Autobahn's own limit counts for what is sent as well."""
+
+    _second = _empty = 0
+
+    def onFrameBegin(self) -> None:
+        """Pings, and frames with nothing in them, do not reach the application, which counts the others: who sends
+        pings without end and reads no pong would have them all kept for him."""
+        if self.current_frame.opcode > LAST_DATA_OPCODE or not self.current_frame.length:
+            second = int(time.monotonic())
+            self._empty = self._empty + 1 if second == self._second else 1
+            self._second = second
+            if self._empty > EMPTY_A_SECOND and self.state == self.STATE_OPEN:
+                self.sendCloseFrame(code=VIOLATION)
+        super().onFrameBegin()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if len(payload) > MAX_FRAME:

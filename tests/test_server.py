@@ -206,6 +206,21 @@ def test_a_frame_beyond_the_limit_ends_its_socket_with_1009(
         assert closed.value.rcvd.code == 1009
 
 
+@pytest.mark.parametrize("flood", ["pings", "empty fragments"])
+def test_a_flood_that_no_application_sees_ends_its_socket_with_1008(program: Program, flood: str) -> None:
+    with program.talk() as talking:
+        for _ in range(20):
+            assert talking.ping().wait(5)
+        with pytest.raises(ConnectionClosed) as closed:
+            if flood == "pings":
+                for _ in range(10_000):
+                    talking.ping()
+            else:
+                talking.send("" for _ in range(10_000))
+            talking.recv(5)
+        assert closed.value.rcvd.code == 1008
+
+
 def test_what_is_sent_may_be_sixteen_times_as_long(program: Program) -> None:
     with program.talk() as talking:
         talking.send(str(MAX_SENT_FRAME))
