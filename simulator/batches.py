@@ -118,7 +118,7 @@ class Batches:
         return taken
 
     def _look(self) -> bool:
-        """What is open, and how much of it is left. Opens one that is new, or has changed; True when that was to do."""
+        """Find the unfinished batches and what is left of each. Opens those that are new or changed; True if there were any."""
         found = query(_STATE)
         self._left = {number: left for number, left, *_ in found}
         known = {number: tuple(rest) for number, _, *rest in found}

@@ -96,8 +96,8 @@ class Connection(asyncio.BufferedProtocol):
     ) -> asyncio.Future[Answer]:
         """Send `payload`; `timeout` in seconds is only for the words, `deadline` is what `expire()` goes by.
 
-        Not `at_once` is in the loop's next round, after everything that is being prepared in this one: the requests
-        of a round leave together, and a receiver that sleeps is woken once for all, which costs as much as sending ten.
+        Not `at_once` means in the loop's next round, after everything that is being prepared in this one: the requests
+        of a round leave together and wake a sleeping receiver once, which costs as much as sending ten.
         """
         self.timeout = timeout
         self.deadline = deadline
@@ -248,7 +248,7 @@ class Connection(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         """It is our turn."""
         if self.listens_on and self._spent > FREE_S:
-            self._end()  # so dear an answer nobody waits for any more
+            self._end()  # a late answer is not worth so much time
         self._take_rest(TURN_S)
         if self._rest:
             self._turns.wait(self._spent, self._go_on)
@@ -285,7 +285,9 @@ class Connection(asyncio.BufferedProtocol):
             self.read_the_rest(self, exc)
         self.reusable = False
         self._lost(exc)
-        self._transport = None  # with TLS it knows us, and a circle of 300 KiB would wait for the collector
+        self._transport = (
+            None  # with TLS it refers to us: a reference cycle of 300 KiB until the collector runs
+        )
 
     def read_the_rest(self, reader: asyncio.BufferedProtocol, exc: Exception) -> None:
         """A write failed, but an answer (an early 413, say) may lie unread in the kernel: asyncio would drop it.
@@ -322,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end_when_sent()
 
     def _refuse(self) -> None:
-        """Its first bytes are shown (R11): of what comes in drips the whole first line, if it does not take long."""
+        """Its first bytes are shown (R11); where they come in drips, wait a little for the whole first line."""
         if self._reader.has_a_line:
             self._fail("bad_response", detail=self._reader.fault)
         else:

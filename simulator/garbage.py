@@ -8,10 +8,9 @@ YOUNG = (
 
 
 def spare() -> None:
-    """What lives now lives to the end: it is not looked at again, which keeps pages, and requests, from waiting.
+    """Exempt what exists now from collections: it lives as long as the process, and looking at it delays requests.
 
-    Not after a collection: that frees 40 objects of a start, and the loop stands still for 0.1 s while the first
-    requests are already here.
+    Without a collection first: it would free 40 objects and stop the loop for 0.1 s while the first requests arrive.
     """
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)

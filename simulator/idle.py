@@ -1,4 +1,4 @@
-"""Connections between two requests, kept for the next one of the same kind. Knows no request and no answer."""
+"""Idle connections, kept for the next request of the same kind. Knows no request and no answer."""
 
 import resource
 import time
@@ -11,11 +11,11 @@ IDLE_SECONDS = 4.0
 """Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
 SCARCE_FILES = 64
 PATIENCE_S = 0.25
-"""A new connection that has got nothing for so long may stand behind another one of ours."""
+"""A new connection that got no byte for so long may be queued at the receiver behind an idle one of ours."""
 
 
 class Idle:
-    """By `Connection.key`, the one that was used last first."""
+    """By `Connection.key`; the one used last is taken first."""
 
     def __init__(self) -> None:
         self._stacks: dict[Hashable, list[Connection]] = {}
@@ -62,10 +62,12 @@ class Idle:
                 del self._stacks[key]
 
     def make_way(self, busy: Collection[Connection], greeting: Collection[Connection], now: float) -> None:
-        """A receiver may serve one connection to its end before the next (Python's HTTPServer with HTTP/1.1 does): what
-        waits for its end waits for us, and would be taken for one that gets no answer. So while a new connection waits,
-        none to its address is kept idle, and one that has overtaken it is not used again. Where two have, or one that
-        came later, the receiver serves several at a time and is only slow with this one: then all stay.
+        """Close what a waiting connection may be queued behind.
+
+        Some receivers serve one connection to its end before they take the next (Python's HTTPServer with HTTP/1.1).
+        A new connection then waits until we close the idle one, and would seem to get no answer. So while one waits,
+        connections to its address are not kept, and one that was answered meanwhile is not used again. If two were
+        answered meanwhile, or one made later, the receiver does serve several at a time: then all are kept.
         """
         waiting: dict[str, float] = {}
         for connection in (*busy, *greeting):

@@ -29,7 +29,7 @@ class NoSecrets(logging.Filter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Arguments that do not fit stand behind it: raised in a filter, their fault would reach who logs."""
+    """With arguments that do not fit appended as they are: an error raised in a filter would hit the caller who logs."""
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001  (whatever the __str__ of an argument does)

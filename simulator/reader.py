@@ -29,7 +29,7 @@ class Reader:
 
     `stage` is NEW until the request is out, WAITING for the end of the head, RECEIVING the body, DONE with the last
     byte or the first one that cannot be. Then `failure` says what was wrong, or `keeps_alive` whether the receiver
-    takes another request. `fault` are the words for bytes that are no HTTP; more may be waited for, to be shown.
+    takes another request. `fault` says why the bytes are not HTTP; the caller may wait for more of them, to show them.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Reader:
         self._take_bare_line_feeds(True)
 
     def _take_bare_line_feeds(self, taken: bool) -> None:
-        """Old, not wrong either, but in a head alone: behind a chunk they would hide that its size is one too large."""
+        """Bare line feeds are old, not wrong, but only in a head: after a chunk they would hide a size that is one too large."""
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=taken)
 
     def begin_late(self) -> None:

@@ -28,7 +28,7 @@ STEP = 64  # pages to merge after each, which writes ten; by itself FTS5 merges 
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
-# With about how much text each has. Of those that wait only the first are looked at, however many are too large.
+# Each with the approximate size of its text. Only the first that wait are looked at, even if all of them are too large.
 _UNINDEXED = f"""
 SELECT id, size FROM (
   SELECT id, (SELECT length(body) FROM simulator_event e WHERE e.id = event_id) + (
@@ -150,8 +150,8 @@ def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) ->
 
 
 def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None = None) -> Place:
-    """Those of `which` that contain the text. That most do not is seen in the columns, ten times as fast as in the view,
-    also behind a NUL, where LIKE ends and instr() goes on."""
+    """Those of `which` that contain the text. The columns rule most of them out, ten times as fast as the view does.
+    instr() also sees what comes after a NUL, where LIKE stops."""
     part, like = _longest(text), _anywhere(_longest(text))
     contained, texts = _LIKED.format(which=which), [like, part, like, like, like, part, _anywhere(text)]
     if few is not None:

@@ -81,7 +81,7 @@ async def shake_hands(
     except TimeoutError:
         raise WireFailure("tls_timeout", "tls", address=connection.address, seconds=seconds(limit)) from None
     except (OSError, UnicodeError) as error:
-        # Its traceback leads to asyncio's frame, which holds it: a circle with all of TLS in it.
+        # The traceback refers to asyncio's frame, and that to the error: a reference cycle that would keep all of TLS.
         error.with_traceback(None)
         raise _tls_failure(error, host, connection.address) from error
     finally:

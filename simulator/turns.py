@@ -1,4 +1,4 @@
-"""Who costs the loop more than a moment goes on in turns, all together in a share of it. Knows no connection."""
+"""Work that takes the loop more than a moment is done in turns, in a bounded share of its time. Knows no connection."""
 
 import asyncio
 import heapq
@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable
 
 FREE_S = 0.01
-"""What one may cost in the half of the loop that is for large answers; all who go beyond share a twentieth."""
+"""Up to this an answer may use half of the loop; those that need more share a twentieth of it."""
 AHEAD_S = 0.004
 AROUND_S = 0.00005
-"""What the loop does around a turn."""
+"""What the loop itself spends on a turn."""
 
 
 class Turns:
-    """One at a time, who has cost least first, and between two turns the loop is left to others.
+    """One at a time, the cheapest so far first; between two turns the loop is left to others.
 
-    Costs are of this thread alone: a machine that had no time for us is no flood.
+    Costs are processor time of this thread: a busy machine does not make an answer dear.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Turns:
         self._turning = False
 
     def wait(self, spent: float, go_on: Callable[[], None]) -> None:
-        """`go_on` is called once, when it is the turn of one that has `spent` so many seconds of the loop."""
+        """Call `go_on` once, when it is the turn of an answer that has `spent` so many seconds of the loop."""
         heapq.heappush(self._waiting, (spent, next(self._numbers), go_on))
         if not self._turning:
             self._turning = True
@@ -40,14 +40,14 @@ class Turns:
         began = time.thread_time()
         try:
             go_on()
-        finally:  # a fault of one is not to end the turns of all
+        finally:  # a fault in one turn must not end the others
             self._rest((time.thread_time() - began + AROUND_S) * (1 if spent < FREE_S else 19))
 
     def _rest(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._rests_until = max(self._rests_until, now) + seconds
-        if self._rests_until < now + AHEAD_S:  # an honest large answer alone is through before it has to wait
+        if self._rests_until < now + AHEAD_S:  # a large answer that is alone gets through without a wait
             loop.call_soon(self._turn)
         else:
             loop.call_at(self._rests_until, self._turn)

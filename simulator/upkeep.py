@@ -43,8 +43,8 @@ class Upkeep:
         return indexed
 
     async def _index(self, busy: bool) -> bool:
-        """Text search can wait: it is indexed when nothing else is to do, or a group a second; much text at a time
-        when nobody has been about and nothing sent for a second."""
+        """Text search can wait: index when there is nothing else to do, else a group a second. Large groups only after a
+        second without visitors and without sending."""
         now = time.monotonic()
         if busy:
             self._busy_at = now

@@ -26,7 +26,7 @@ TICK = 0.05
 READ_FIRST = 10
 """Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
 ONE_WAY_S = 300.0
-"""No connection is used again to a receiver that let a used one die: for so long, for it may just have been restarted."""
+"""After a reused connection died, the endpoint gets a new one for each request for so long; then reuse is tried again."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4
@@ -62,7 +62,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._busy: set[Connection] = set()
         self._greeting: set[Connection] = set()  # in their TLS handshake
         self._late: Counter[Hashable] = Counter()
-        self._one_way: dict[Hashable, float] = {}  # whose connections are used once, and until when
+        self._one_way: dict[Hashable, float] = {}  # owners whose connections are used once, and until when
         self._timer: asyncio.TimerHandle | None = None
         self._sweep_at = 0.0
 

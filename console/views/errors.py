@@ -26,7 +26,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def wrong_method(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: a page for who opens, or reloads, what only takes what a form sends. Django's own answer is blank."""
+    """Middleware: a page for those who open or reload an address that only takes forms. Django's own answer is blank."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

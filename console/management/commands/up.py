@@ -180,10 +180,10 @@ _port.__name__ = "port"  # what argparse calls a value that it refuses
 
 
 def _open(address: str, umask: int) -> None:
-    """In the browser, by a process of its own that is made before the engine's first turn.
+    """Open the page in the browser, from a process started before the engine's first turn.
 
-    A child has the cores of the thread that makes it, and while the engine sends in bulk it keeps ours on one.
-    `umask` is that of the shell: ours would keep what is downloaded from everybody else.
+    A child inherits the cores of the thread that starts it, and in bulk the engine keeps ours on one.
+    `umask` is the shell's: with ours nobody else could read what the browser downloads.
     """
     command = [sys.executable, "-I", "-m", "webbrowser", address]
     with suppress(OSError):  # no process, no page: the address stands in the terminal
