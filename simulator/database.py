@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from django.apps import apps
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 
-from . import datafolder
+from . import datafolder, ids
+from .rows import query
 
 QUICK_CHECK_BYTES = 16 * 1024 * 1024  # 0.2 s; a larger file is only looked into
 
@@ -69,7 +71,8 @@ def _read(path: Path) -> None:
 def prepare(path: Path, say: Callable[[str], object]) -> None:
     """Bring the schema up to date when it is not, and `say` so of one that may hold a long history.
 
-    Raises Unusable, also for one from a newer version.
+    From then on ids are larger than all that are in it, although the clock may have been set back since: what is newest,
+    in a list or among the secrets of an endpoint, is told by its id. Raises Unusable, also for one from a newer version.
     """
     try:
         loader = MigrationLoader(connection)
@@ -83,5 +86,12 @@ def prepare(path: Path, say: Callable[[str], object]) -> None:
             if applied:
                 say("Updating the database, which may take a minute…")
             call_command("migrate", verbosity=0, interactive=False)
+        ids.go_on_behind(_largest_id())
     except DatabaseError as error:
         raise Unusable(datafolder.unusable(path, error)) from None
+
+
+def _largest_id() -> int:
+    models = apps.get_app_config("simulator").get_models()
+    tables = [model._meta.db_table for model in models if isinstance(model._meta.pk, ids.PublicId)]
+    return max(query(f"SELECT max(id) FROM {table}")[0][0] or 0 for table in tables)

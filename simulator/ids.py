@@ -35,6 +35,13 @@ def new_many(count: int) -> range:
     return range(first, first + count)
 
 
+def go_on_behind(number: int) -> None:
+    """Give larger ones only: what was made by a process before, whose clock may have been ahead, stays the older."""
+    global _last
+    with _lock:
+        _last = max(_last, number)
+
+
 def at(timestamp: float) -> int:
     """The lowest id of that moment (unix seconds), to turn a time range into an id range."""
     return max(0, int(timestamp * 1000) - _EPOCH_MS) << 22

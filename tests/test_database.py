@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from simulator import database
+from simulator import database, ids
 from simulator.database import Unusable, inspect, prepare
+from simulator.models import Delivery, Endpoint, Event
 
 ROW = b"a row of some length, so that there are pages to damage"
 
@@ -142,6 +144,26 @@ def test_a_new_file_gets_its_tables_once_and_a_newer_one_is_refused(elsewhere: P
     with pytest.raises(Unusable, match="9999_later.* Update the simulator") as refused:
         prepare(elsewhere, print)
     assert str(elsewhere) in str(refused.value)
+
+
+def test_e12_what_is_made_after_the_clock_was_set_back_is_the_newest_all_the_same(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a process of before, whose clock was a day ahead."""
+    prepare(elsewhere, print)
+    with monkeypatch.context() as ahead:
+        tomorrow = time.time() + 86_400
+        ahead.setattr(time, "time", lambda: tomorrow)
+        endpoint = Endpoint.register(url="http://127.0.0.1/", events=["*"])
+        before = Event.accept("lead.qualified", b"{}", endpoints=[endpoint], trigger="api")[1]
+    monkeypatch.setattr(ids, "_last", 0)  # what a new process knows
+    prepare(elsewhere, print)
+    secret, _ = endpoint.rotate_secret()
+    assert endpoint.valid_secrets()[0] == secret, (
+        "the one that signs alone where one signature is all there is"
+    )
+    after = Event.accept("lead.qualified", b"{}", endpoints=[endpoint], trigger="api")[1]
+    assert list(Delivery.objects.order_by("-pk")) == [*after, *before]
 
 
 def test_a_file_that_somebody_else_holds_is_said_to_be_locked(elsewhere: Path) -> None:
