@@ -36,10 +36,15 @@ def new_many(count: int) -> range:
 
 
 def go_on_behind(number: int) -> None:
-    """Give larger ones only: what was made by a process before, whose clock may have been ahead, stays the older."""
+    """Give only larger ones from now on: an earlier process made this one, perhaps while the clock was ahead."""
     global _last
     with _lock:
         _last = max(_last, number)
+
+
+def run_ahead() -> bool:
+    """Whether the newest id is of a moment that has yet to come: the clock was set back, and ids tell no time until then."""
+    return _last > at(time.time() + 1)
 
 
 def at(timestamp: float) -> int:

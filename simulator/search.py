@@ -120,7 +120,9 @@ def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | 
     if until:
         # Times outside have milliseconds: the whole of the last one counts.
         end = min(until, _LAST) + timedelta(milliseconds=1)
-        found = found.filter(pk__lt=_id_at(until, _SLACK), created_at__lt=end)
+        found = found.filter(created_at__lt=end)
+        if not ids.run_ahead():
+            found = found.filter(pk__lt=_id_at(until, _SLACK))
     return found
 
 

@@ -1,12 +1,14 @@
 """Filters from text: what is meant, and what cannot be."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator import failures, search
+from simulator import failures, ids, search
+from simulator.models import Endpoint, Event
 from simulator.search import BadFilter, Filters
 
 
@@ -37,3 +39,14 @@ def test_any_text_is_a_filter_or_refused_by_name(name: str, text: str) -> None:
 @given(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
 def test_no_moment_is_too_far_away_for_the_query(since: datetime, until: datetime) -> None:
     assert list(search.matching(Filters(since=since, until=until))) == []
+
+
+@pytest.mark.django_db
+def test_e12_until_finds_what_was_made_after_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(ids, "_last", ids.at(now + 3600))
+    endpoint = Endpoint.register(url="http://127.0.0.1/", events=["*"])
+    _, (delivery,) = Event.accept("lead.qualified", b"{}", endpoints=[endpoint], trigger="api")
+    soon, before = datetime.fromtimestamp(now + 60, UTC), datetime.fromtimestamp(now - 60, UTC)
+    assert list(search.matching(Filters(since=before, until=soon))) == [delivery]
+    assert list(search.matching(Filters(until=before))) == []
