@@ -57,6 +57,8 @@ def hint_for(
         return _head_hint(message)
     if code == "bad_response" and status_code is not None:
         return "Its head is valid, its body is not: send a Content-Length that counts bytes, or valid chunks."
+    if code == "body_truncated" and status_code != 410:
+        return _truncated_hint({name.lower(): value.lower() for name, value in headers})
     if code == "tls_failed" and "perhaps this port does not speak TLS" in message:
         plain = _with_scheme(url, "http")
         return f"If this port speaks plain HTTP: use http in the URL ({plain}). Else its own log says why it hung up."
@@ -95,6 +97,20 @@ def _head_hint(message: str) -> str:
         "This is an HTTP server, but the head of its answer is not valid: correct what the message names. Its first"
         " bytes are kept with the attempt."
     )
+
+
+def _truncated_hint(headers: dict[str, str]) -> str:
+    if "chunked" in headers.get("transfer-encoding", ""):
+        return (
+            "Chunks came, but the last one, of size 0, did not: the receiver died while sending, or its stream was not"
+            " ended. Its own output should say why."
+        )
+    if "content-length" not in headers:
+        return (
+            "A body without a length ends with its connection, and that was reset instead of closed: send a"
+            " Content-Length, and read the whole request before you close. Else the receiver died while sending."
+        )
+    return FAILURES["body_truncated"].hint
 
 
 _UNANSWERED = {

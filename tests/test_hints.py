@@ -24,6 +24,13 @@ LOCAL = "http://localhost:3000/webhook"
             "http://localhost:3000/webhook/",
         ),
         ("redirect", {"status_code": 308, "headers": [("location", LOCAL + "/")]}, "adds a slash"),
+        (
+            "body_truncated",
+            {"status_code": 200, "headers": [("Content-Length", "9")]},
+            "bytes, not characters",
+        ),
+        ("body_truncated", {"status_code": 200, "headers": [("transfer-encoding", "Chunked")]}, "of size 0"),
+        ("body_truncated", {"status_code": 200, "headers": [("Date", "now")]}, "send a Content-Length"),
         ("redirect", {"url": LOCAL + "/", "headers": [("Location", "/webhook")]}, "removes the final slash"),
         ("redirect", {"headers": [("Location", "https://localhost:3000/webhook")]}, "leads to https"),
         ("redirect", {"headers": [("Location", "/accounts/login/?next=/webhook")]}, "login page"),
