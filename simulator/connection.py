@@ -312,7 +312,9 @@ class Connection(asyncio.BufferedProtocol):
         """Let it be read, and see: is the answer finished, impossible, long enough, or does it go on?"""
         reader = self._reader
         reader.take(data)
-        if reader.failure:
+        if self.listens_on and self.answer.status is not None:
+            self._end()  # of a late one nothing else is asked, and it may have no end
+        elif reader.failure:
             code, facts = reader.failure
             self._fail(code, **facts)
         elif reader.stage == DONE:

@@ -111,6 +111,8 @@ class Transport(httpx.AsyncBaseTransport):
             outcome.error, outcome.message, outcome.phase = failure.code, failure.message, failure.phase
             if outcome.repeated:
                 outcome.message += f" {UNANSWERED}"
+            if failure.code == "connect_timeout":
+                self._listen_no_longer(outcome.remote_address)
         except Exception as error:  # noqa: BLE001  (the task's edge: every end has a code)
             detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             outcome.error, outcome.message = "internal_error", message("internal_error", detail=detail)
@@ -295,6 +297,11 @@ class Transport(httpx.AsyncBaseTransport):
 
         self._late[owner] += 1
         connection.listen_on(now + LATE_SECONDS).add_done_callback(ended)
+
+    def _listen_no_longer(self, address: str | None) -> None:
+        """It takes no more connections: perhaps it serves one to its end before the next, and waits for that of ours."""
+        for connection in [c for c in self._busy if c.listens_on and c.address == address]:
+            connection.expire()
 
     # --- what is worked out once per URL
 

@@ -16,7 +16,7 @@ from simulator.targets import judge
 from simulator.wire import Transport
 
 from .faults.behaviours import MIB
-from .faults.receiver import FaultReceiver
+from .faults.receiver import FaultReceiver, listening
 from .waiting import until
 
 
@@ -186,6 +186,41 @@ async def test_only_four_late_answers_of_one_endpoint_are_waited_for(
     assert {o.error for o in await asyncio.gather(*sends)} == {"no_response"}
     await until(lambda: faulty.now_open == 0, 3, "the receiver to be quiet")
     await until(lambda: len(late) == 4, 3, "four late answers")
+
+
+async def test_of_a_late_answer_no_more_than_its_head_is_waited_for(transport: Transport) -> None:
+    """Python's HTTPServer with HTTP/1.1 keeps one without a length open, and serves nobody else meanwhile."""
+    late: list[LateAnswer] = []
+
+    async def without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.4)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nok")
+        await reader.read()
+
+    async with listening(without_end) as port:
+        url = f"http://127.0.0.1:{port}/"
+        await transport.exchange(post(url), owner=1, timeout=0.2, on_late=late.append)
+        await until(lambda: not transport._busy, 3, "the connection to be let go")
+    assert [answer.status_code for answer in late] == [200]
+
+
+async def test_a_receiver_that_takes_no_more_connections_is_not_kept_waiting_for_a_late_answer(
+    transport: Transport,
+) -> None:
+    """It may serve one to its end before the next, and have forgotten to answer that one."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        server.setblocking(False)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        first = transport.exchange(post(url), owner=1, timeout=0.2, on_late=lambda late: None)
+        forgotten, _ = await asyncio.gather(loop.sock_accept(server), first)
+        assert [connection.listens_on for connection in transport._busy] == [True]
+        with forgotten[0] as served:
+            others = [sent(transport, url, owner=n, timeout=0.5) for n in range(5)]
+            assert "connect_timeout" in {outcome.error for outcome in await asyncio.gather(*others)}
+            async with asyncio.timeout(2):
+                while await loop.sock_recv(served, 65_536):
+                    pass  # the request, and then the end
 
 
 async def test_nobody_waits_for_a_late_answer_that_nobody_asked_for(
