@@ -1,7 +1,8 @@
 """Says when the event loop stood still, for how long and where: every page, socket and delivery waits for it meanwhile.
 
-Knows nothing of any of them. The processor time of all threads tells a fault of ours from a machine that was busy
-with something else: a browser that draws on the same two cores has kept even an idle process waiting for 0.7 s.
+Knows nothing of any of them. A browser that draws on the same two cores has kept even an idle process waiting for
+0.7 s: where the loop had no core, that is said and no place. The processor time of all threads tells a fault of ours
+from other waiting, as for a disk.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 STALL_S = 0.1
@@ -30,6 +32,8 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self._busy_since: float | None = time.monotonic()
         self._computed = time.process_time()  # when it began to be busy
+        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._waited_before = self._waited()
         self._seen: tuple[float, str] = (0.0, "")  # the newest stack, and since when the loop was busy then
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -37,20 +41,23 @@ class Watchdog:
         """The loop's own wait. All it does between two of them it does without looking at anything else."""
         since, self._busy_since = self._busy_since, None
         if since is not None and (stood := time.monotonic() - since) > STALL_S:
-            when, stack = self._seen
-            where = f", in:\n{stack}" if when == since else ""
-            computed = time.process_time() - self._computed
-            log.warning(
-                "The event loop stood still for %.2f s, with %.2f s of processor time%s",
-                stood,
-                computed,
-                where,
-            )
+            self._tell(stood, since)
         try:
             return self._select(timeout)
         finally:
             self._computed = time.process_time()
             self._busy_since = time.monotonic()
+
+    def _tell(self, stood: float, since: float) -> None:
+        before, self._waited_before = self._waited_before, self._waited()
+        if self._waited_before - before > stood / 2:
+            log.info("The event loop stood still for %.2f s: the machine was busy with other programs", stood)
+            return
+        when, stack = self._seen
+        where = f", in:\n{stack}" if when == since else ""
+        computed = time.process_time() - self._computed
+        words = "The event loop stood still for %.2f s, with %.2f s of processor time%s"
+        log.warning(words, stood, computed, where)
 
     def _watch(self) -> None:
         """From another thread, because a loop that stands still cannot look at itself."""
@@ -59,11 +66,19 @@ class Watchdog:
             time.sleep(LOOK_S)
             since = self._busy_since
             if since is None or time.monotonic() - since < LONG_S:
+                self._waited_before = self._waited()
                 continue
             self._seen = since, self._stack()
             if time.monotonic() - since > HANGS_S and told != since:
                 told = since
                 log.error("The event loop has stood still for %d s, in:\n%s", HANGS_S, self._seen[1])
+
+    def _waited(self) -> float:
+        """Seconds in all that the loop's thread could have run and had no core; 0 where the system does not say."""
+        try:
+            return int(self._schedstat.read_text().split()[1]) / 1e9
+        except OSError:
+            return 0.0
 
     def _stack(self) -> str:
         frame = sys._current_frames()[self._loop_thread]

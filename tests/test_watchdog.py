@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -31,6 +34,12 @@ def stands_still(seconds: float) -> None:
         pass
 
 
+def computes(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
 def test_e23_a_stall_is_told_with_its_length_and_its_place(loop, caplog):
     async def life() -> None:
         Watchdog(loop)
@@ -45,11 +54,6 @@ def test_e23_a_stall_is_told_with_its_length_and_its_place(loop, caplog):
 
 
 def test_e23_processor_time_tells_computing_from_waiting(loop, caplog):
-    def computes(seconds: float) -> None:
-        end = time.process_time() + seconds
-        while time.process_time() < end:
-            pass
-
     async def life() -> None:
         Watchdog(loop)
         await asyncio.sleep(0)
@@ -62,6 +66,30 @@ def test_e23_processor_time_tells_computing_from_waiting(loop, caplog):
     told = [record.getMessage() for record in caplog.records]
     times = [float(re.search("with ([0-9.]+) s of processor time", words)[1]) for words in told]
     assert max(times) >= 2 * STALL_S and min(times) < STALL_S / 2, told
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="only Linux says who had no core")
+def test_a_machine_that_is_busy_with_other_programs_is_named_instead_of_a_place(loop, caplog):
+    caplog.set_level(logging.INFO)
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+
+    async def life() -> None:
+        Watchdog(loop)
+        await asyncio.sleep(0)
+        computes(2 * STALL_S)
+        await asyncio.sleep(0)
+
+    try:
+        loop.run_until_complete(life())
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        os.sched_setaffinity(0, cores)
+    (told,) = caplog.records
+    assert told.levelno == logging.INFO and told.getMessage().endswith("busy with other programs")
 
 
 def test_waiting_and_working_in_small_steps_is_no_stall(loop, caplog):
