@@ -7,11 +7,11 @@ from other waiting, as for a disk.
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
 import traceback
-from pathlib import Path
 from typing import Any
 
 STALL_S = 0.1
@@ -32,7 +32,7 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self._busy_since: float | None = time.monotonic()
         self._computed = time.process_time()  # when it began to be busy
-        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._schedstat = _opened(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._waited_before = self._waited()
         self._seen: tuple[float, str] = (0.0, "")  # the newest stack, and since when the loop was busy then
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -75,11 +75,16 @@ class Watchdog:
 
     def _waited(self) -> float:
         """Seconds in all that the loop's thread could have run and had no core; 0 where the system does not say."""
-        try:
-            return int(self._schedstat.read_text().split()[1]) / 1e9
-        except OSError:
-            return 0.0
+        return int(os.pread(self._schedstat, 100, 0).split()[1]) / 1e9 if self._schedstat else 0.0
 
     def _stack(self) -> str:
         frame = sys._current_frames()[self._loop_thread]
         return "".join(traceback.format_stack(frame, FRAMES)).rstrip()
+
+
+def _opened(path: str) -> int | None:
+    """Kept open: it is read ten times a second."""
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError:
+        return None

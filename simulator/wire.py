@@ -23,6 +23,8 @@ from .tls import TlsContexts, shake_hands
 from .turns import Turns
 
 TICK = 0.05
+RESTING_TICK = 0.5
+"""While all connections are idle, which then may stay so by this much longer."""
 READ_FIRST = 10
 """Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
 ONE_WAY_S = 300.0
@@ -255,6 +257,9 @@ class Transport(httpx.AsyncBaseTransport):
     def _watch(self) -> None:
         if self._timer is None:
             self._sweep_in(TICK)
+        elif self._sweep_at > time.perf_counter() + TICK:
+            self._timer.cancel()
+            self._sweep_in(TICK)
 
     def _sweep_in(self, seconds: float, rounds: int = READ_FIRST) -> None:
         self._sweep_at = time.perf_counter() + seconds
@@ -275,8 +280,10 @@ class Transport(httpx.AsyncBaseTransport):
         self._idle.make_way(self._busy, self._greeting, now)
         self._idle.close_old(now)
         self._timer = None
-        if self._busy or self._idle or self._greeting:
+        if self._busy or self._greeting:
             self._sweep_in(TICK)
+        elif self._idle:
+            self._sweep_in(RESTING_TICK)
 
     def _expire(self, connection: Connection, now: float) -> None:
         owner, on_late, began = connection.owner, connection.on_late, connection.deadline - connection.timeout

@@ -2,10 +2,11 @@
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
-from simulator import idle
+from simulator import idle, wire
 from simulator.wire import Transport
 
 from .faults.receiver import FaultReceiver, listening
@@ -35,6 +36,16 @@ async def test_an_idle_connection_is_closed_after_a_while_and_the_clock_stops(
     await sent(transport, faulty.url("/"))
     await until(lambda: not faulty.talks, 2, "the receiver to see the end")
     await until(lambda: transport._timer is None, 1, "the clock to stop")
+
+
+async def test_a_deadline_counts_to_the_tick_also_after_a_rest(
+    faulty: FaultReceiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "RESTING_TICK", 60)
+    await sent(transport, faulty.url("/"))
+    await until(lambda: transport._sweep_at > time.perf_counter() + 30, 2, "the clock to rest")
+    outcome = await sent(transport, faulty.url("/never"), timeout=0.2)
+    assert outcome.error == "no_response" and outcome.duration_ms < 1000
 
 
 async def test_a_receiver_that_serves_one_connection_at_a_time_is_not_kept_busy_by_idle_ones(
