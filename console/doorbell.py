@@ -1,7 +1,7 @@
-"""One doorbell for all who watch: feed's rings, from any thread, to the loop of the sockets. Carries no data.
+"""One doorbell for all watchers: passes feed's rings from any thread to the loop of the sockets. Carries no data.
 
 In-process, because there is one process: 200 consoles cost 66 % of a core through a channel layer and 16 % this way,
-and nothing here can overflow. A ring that comes while one is still waiting to be heard is the same ring.
+and nothing here can overflow. Rings that come before an earlier one was heard merge with it.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from simulator import feed
 
-INTERVAL_S = 0.02  # the first ring is heard at once, then at most one in this time
+INTERVAL_S = 0.02  # the first ring is heard at once, then at most one per interval
 
 
 class Bell:
@@ -23,7 +23,7 @@ class Bell:
         self._rung.set()
 
     async def wait(self) -> None:
-        """Until something changed since the last `wait` returned; at once when it already has."""
+        """Wait for a change after the last `wait` returned; returns at once if there has been one."""
         await self._rung.wait()
         self._rung.clear()
 
@@ -35,7 +35,7 @@ class Doorbell:
         self._bells: set[Bell] = set()
         self._crossing = False  # a ring is on its way from its thread to the loop
         self._quiet: asyncio.TimerHandle | None = None  # runs for INTERVAL_S after each ring
-        self._again = False  # there was another one meanwhile
+        self._again = False  # another ring came during that time
 
     @property
     def readers(self) -> int:
@@ -67,7 +67,7 @@ class Doorbell:
             self._quiet = None
 
     def _heard(self) -> None:
-        """In the thread that made the change."""
+        """Called in the thread that made the change."""
         if not self._crossing:
             self._crossing = True
             with suppress(RuntimeError):  # the loop has just closed: nobody is left to hear it
@@ -96,7 +96,7 @@ _doorbell = Doorbell()
 
 
 def readers() -> int:
-    """How many watch now."""
+    """How many are watching now."""
     return _doorbell.readers
 
 

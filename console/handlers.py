@@ -1,8 +1,8 @@
-"""How requests reach Django: a view whole in one of a few kept threads, or an async one on the loop. Knows no address.
+"""How requests reach Django: a view runs in one of a few kept threads, an async one on the loop. Knows no address.
 
-Django's own handler changes between loop and threads for each part of a request and makes two tasks of it, a quarter of
-a millisecond of a click. It would also start a thread and open a connection for each, or let a slow query hold up every
-page in the one thread that all share.
+Django's own handler switches between loop and threads for each part of a request and makes two tasks of it, which costs
+a click a quarter of a millisecond. It would also start a thread and open a connection for each request, or let a slow
+query hold up every page in one shared thread.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from django.urls import set_script_prefix
 
 KEPT = 8
 ONE_MORE_S = 0.02
-# Django looks after the connection before each request and after it: once is enough.
+# Django checks the connection before each request and after it: once is enough.
 request_started.disconnect(close_old_connections)
 request_started.disconnect(reset_queries)
 
 
 class InThreads(ASGIHandler):
-    """Middleware and views as Django runs them without a loop: each request in a thread of its own, with a connection.
+    """Middleware and views as Django runs them without a loop: each request in one thread, with that one's connection.
 
-    The thread is a kept one, or a passing one where those are all busy. What the views answer is sent in one piece.
+    The thread is a kept one, or a temporary one when those are all busy. The response is sent in one piece.
     """
 
     def __init__(self) -> None:
@@ -67,10 +67,10 @@ class InThreads(ASGIHandler):
 
 
 class Places:
-    """Room for a few at a time, and for one more every ONE_MORE_S while somebody waits.
+    """Room for KEPT requests at a time, and for one more every ONE_MORE_S while any is waiting.
 
-    Three hundred requests in a thread each would keep the loop from its turn for half a second; but none is to wait
-    for a slow query to end.
+    Three hundred requests, each in a thread of its own, would block the loop for half a second. Yet none should have to
+    wait until a slow query has ended.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Places:
 
 
 class OnLoop(ASGIHandler):
-    """One async view by itself, past every middleware; it is cancelled when the client goes away."""
+    """One async view, without any middleware; it is cancelled when the client goes away."""
 
     def __init__(self, view: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
         self._view = convert_exception_to_response(view)

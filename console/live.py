@@ -1,8 +1,8 @@
 """The console page's own socket: what changed since its seq, as the HTML that the page itself would load.
 
-The page says {"subscribe": {"round", "since", "filter", "open", "attempt", …}}; frames carry that round, each is answered
-by {"ack": seq}, and the next one is read only then. Nothing is queued for a tab, so one that never reads costs nothing,
-and after a reconnect the same question is asked again from the last seq.
+The page sends {"subscribe": {"round", "since", "filter", "open", "attempt", …}}. Frames carry that round; each is
+answered by {"ack": seq}, and only then is the next one read. Nothing is queued for a tab, so one that never reads costs
+nothing, and after a reconnect it subscribes again from its last seq.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from .filters import Filter
 from .reading import read
 
 INTERVAL_S = 0.1  # at most ten frames a second
-AGE_S = 0.05  # how long a look at the database serves all tabs while changes pour in
-PULSE_S = 1.0  # engine troubles ring no bell
-TOO_MANY = 500  # changes: the page then loads its list anew
+AGE_S = 0.05  # how long one look at the database serves all tabs while changes pour in
+PULSE_S = 1.0  # how often to look for engine troubles, which ring no bell
+TOO_MANY = 500  # changes; beyond, the page reloads its list
 ROWS_IN_FRAME = 60
 ROW_BYTES, DETAIL_BYTES = 24 * 1024, 32 * 1024  # as JSON, together below 64 KiB un-acknowledged
 MAX_TEXT = 16 * 1024
 MAX_SEQ = 2**63 - 1
-FRAMES_A_SECOND = 50  # of the client, before it counts as flooding
+FRAMES_A_SECOND = 50  # of the client; with more it counts as flooding
 VIOLATION, TOO_LARGE, TRY_LATER = 1008, 1009, 1013
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Misuse(Exception):
 @dataclass(slots=True)
 class Wish:
     """What one page shows. `filter` is None for a page without a list; `attempt` 0 is the newest; `seen` is the seq
-    at which the open detail was rendered, `revision` its endpoint's: both may have gone on while it was on its way."""
+    at which the open detail was rendered, `revision` its endpoint's: both may have grown since."""
 
     round: int
     since: int
@@ -60,7 +60,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened to a list after a seq, up to `seq`: the JSON of `rows`, `gone` and `reload`, made once for all."""
+    """What happened to a list after one seq, up to `seq`: the JSON of `rows`, `gone` and `reload`, for all tabs."""
 
     seq: int
     text: str
@@ -110,9 +110,9 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
                 while True:
                     await self._turn()
         except Disconnected:
-            pass  # the tab said goodbye while its frame was made
+            pass  # the tab closed while its frame was being made
         except DatabaseError:
-            await self.close(TRY_LATER)  # the page comes back by itself
+            await self.close(TRY_LATER)  # the page reconnects by itself
         except Exception:
             log.exception("A page's socket ended by a fault of our own")
             await self.close(TRY_LATER)
@@ -136,7 +136,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(AGE_S)
 
     async def _rest(self) -> None:
-        """Until the bell rings, or the engine has troubles that it did not have."""
+        """Wait until the bell rings or the engine's troubles change."""
         known = self._told["troubles"]
         while engine.troubles() == known:
             with suppress(TimeoutError):
@@ -181,7 +181,7 @@ def _text(value: Any) -> str:
 
 
 def _weight(html: str) -> int:
-    """Bytes that it takes in a frame."""
+    """The bytes it takes in a frame."""
     return len(_text(html).encode(errors="replace"))
 
 
@@ -189,7 +189,7 @@ def _weight(html: str) -> int:
 
 
 class Look:
-    """What was found at one moment. `rings` counts the changes up to then: when it still holds, so does the look."""
+    """What was found at one moment. `rings` counts the changes before it: the look is valid until there are more."""
 
     def __init__(self, rings: int) -> None:
         self.rings, self.at = rings, time.monotonic()
@@ -201,7 +201,7 @@ class Look:
         self.changes: dict[tuple[Filter, int], Changes] = {}
 
     def since(self, filter: Filter | None, seq: int) -> Changes:
-        """Read and rendered once for all tabs that have the same filter and have come equally far."""
+        """Read and rendered once for all tabs with the same filter and seq."""
         if filter is None or seq == self.latest:
             return Changes(self.latest, _NOTHING, False)
         found = self.changes.get((filter, seq))
@@ -222,7 +222,7 @@ def _count_ring() -> None:
 
 
 def _looked() -> Look:
-    """The newest look, at most AGE_S old once something has changed."""
+    """The latest look; if something has changed since, it is at most AGE_S old."""
     global _look
     if (
         _look is None
@@ -235,9 +235,9 @@ def _looked() -> Look:
 
 
 def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | None:
-    """(seq, frame) of what this tab does not have yet; None when it has everything, () when one must look again.
+    """(seq, frame) of what this tab does not have yet; None if it has everything, () if one has to look again.
 
-    `told` is what it was sent before.
+    `told` is what it was last sent.
     """
     look = _looked()
     changes = look.since(wish.filter, wish.since)
@@ -259,7 +259,7 @@ def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | No
 
 
 def _opened(wish: Wish, told: dict[str, Any]) -> dict[str, Any]:
-    """The open delivery's detail, when it or its endpoint changed; `large` says that the page must fetch it."""
+    """The open delivery's detail if it or its endpoint changed; `large`: the page has to fetch it."""
     found = {"open": wish.open, "detail": None, "large": False}
     if wish.open is None:
         return found
@@ -280,7 +280,7 @@ _RELOAD = '"rows":[],"gone":[],"reload":true'
 def _read_changes(filter: Filter, since: int) -> Changes:
     changed = list(Delivery.objects.since(since).values_list("pk", "seq")[: TOO_MANY + 1])
     if not changed:
-        latest = feed.latest()  # lower than `since`: the page comes from another data folder
+        latest = feed.latest()  # if lower than `since`, the page was made from another data folder
         return Changes(latest, _RELOAD, True) if latest < since else Changes(since, _NOTHING, False)
     if len(changed) > TOO_MANY:
         return Changes(feed.latest(), _RELOAD, True)

@@ -1,6 +1,6 @@
-"""One delivery as a line of the list: its HTML. Drawn in Python, because a list that moves draws thousands of them.
+"""The HTML of one delivery's row in the list. Made in Python, because a busy list renders thousands of them.
 
-As a template the same line took two to three times as long: 60 of them were 40 % of the time of a page.
+As a template the same row took two to three times as long: 60 of them were 40 % of the time of a page.
 """
 
 from functools import lru_cache
@@ -13,13 +13,13 @@ from simulator.models import Delivery
 from . import words
 from .templatetags.ui import clock, countdown, icon, ms
 
-DOTS = 8  # more attempts than these are shown as numbers
+DOTS = 8  # more attempts than that are shown as numbers
 
 
 def html(delivery: Delivery) -> SafeString:
-    """Wants its endpoint at hand, and its interrupted attempts where it `has_others`.
+    """Needs its endpoint loaded, and its interrupted attempts if it `has_others`.
 
-    Foreign are type, place and result only, and escaped; the rest is our own.
+    Only type, place and result come from outside, and are escaped; the rest is our own.
     """
     state = words.state(delivery)
     name, word = words.STATES[state]
@@ -59,7 +59,7 @@ def _drawn(*dots: str) -> SafeString:
 
 
 def dots(delivery: Delivery) -> list[str]:
-    """One word an attempt, made or to come; [] when they would not fit, or when there is nothing to tell."""
+    """One word per attempt, made or to come; [] when they would not fit, or when there is nothing to tell."""
     made, left = delivery.attempt_count, words.attempts_left(delivery)
     if made + left > DOTS or delivery.status == "succeeded" and made == 1:
         return []

@@ -1,4 +1,4 @@
-"""The rows of a list: one query and one way to draw them, whether the page loads, a filter changes or the socket pushes."""
+"""The rows of a list: one query and one rendering, whether the page loads, a filter changes or the socket pushes."""
 
 import threading
 from collections import OrderedDict
@@ -22,9 +22,9 @@ MOST_NAMED = 200
 _KEPT = 4000  # rendered rows, about 1 KiB each
 _COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
 _COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
-# Few endpoints have many rows: by themselves, and not joined to each.
+# Few endpoints have many rows: they are read once, not joined to every row.
 _ENDPOINTS = Prefetch("endpoint", Endpoint.objects.only("url", "description", "retry_delays", "revision"))
-# Few deliveries have any: only these are asked for them.
+# Few deliveries have any: it is looked up only for those that may.
 _INTERRUPTED = Prefetch(
     "attempts", Attempt.objects.filter(status=INTERRUPTED).only("delivery", "number"), to_attr="interrupted"
 )
@@ -32,7 +32,7 @@ _INTERRUPTED = Prefetch(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`html` newest first; `seq` is from before the query, so that nothing falls between page and push."""
+    """`html` newest first; `seq` was read before the query, so that no change is lost between page and push."""
 
     html: SafeString
     seq: int
@@ -53,7 +53,7 @@ def some(ids: list[str]) -> SafeString:
 
 
 def _named(deliveries: DeliveryQuerySet) -> "QuerySet[Delivery, Any]":
-    """Which they are, and which version of each: of what is drawn already no more is read."""
+    """Ids and versions only: rows that are already rendered need no more."""
     return deliveries.values_list("pk", "seq", "endpoint", named=True)
 
 
@@ -68,7 +68,7 @@ def _joined(named: Sequence[Any]) -> SafeString:
 
 
 def among(filter: Filter, changed: Sequence[str]) -> list[Delivery]:
-    """Those of these few deliveries that the filter lets through, with what a row shows and no more."""
+    """Those of these few deliveries that match the filter, with only the columns that a row shows."""
     return _shown(filter.among(changed))
 
 

@@ -1,8 +1,8 @@
-"""The JSON stream for programs, `/ws/v1/stream`: every change of a delivery by seq, the next frame after an ack.
+"""The JSON stream for programs, `/ws/v1/stream`: changes of deliveries in the order of seq, each frame after an ack.
 
-The client may open with {"since": seq} and gets everything newer; without it the stream starts at the connection.
+The client may open with {"since": seq} to get everything newer; without it the stream starts when it connects.
 Frames are {"seq": n, "deliveries": [Delivery, …]}, answered by {"ack": n}. What a client has not acknowledged is
-not kept but read again, so one that never reads costs nothing.
+not kept but read again later, so a client that never reads costs nothing.
 
 A `since` beyond the newest seq comes from another data folder: the stream starts over from the first delivery, and
 its first frame says so with "reset": true.
@@ -29,12 +29,12 @@ from .security import Receive, Scope, Send, header, refuse_socket
 
 BATCH = 50
 MAX_FRAME = 64 * 1024
-# After a frame: what changes meanwhile is told once instead of thrice, and in a burst the core is left to the engine.
-# While things change it rests that long although there is more, unless that is a lot: what it would tell now as sent,
-# it would tell again as answered in the next moment.
+# Pause after a frame, as long as things change, even if there is more to send: a delivery that would be sent now as
+# `sending` would be sent again a moment later as answered; this way it is sent once instead of three times, and in a
+# burst the core is left to the engine. With A_LOT to send the pause is shorter.
 REST_S, HURRIED_REST_S = 0.015, 0.004
 A_LOT = 200  # changes
-MANY = 10  # readers: with so many each rests twice as long, or 20 of them would take half a core in a burst
+MANY = 10  # readers; with so many each rests twice as long: otherwise 20 would take half a core in a burst
 SHARED_S = 0.05
 OPENING_S = 0.25  # how long the first frame waits for a {"since": …} that may be on its way
 MAX_SEQ = 2**63 - 1
@@ -67,7 +67,7 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
                 both.create_task(_listen(talk, receive))
                 both.create_task(talk.run())
     except* (Gone, Disconnected):
-        pass  # the second: it said goodbye while its frame was made
+        pass  # Disconnected: it closed while its frame was being made
     except* Misuse as broken:
         error = {"code": "POLICY_VIOLATION", "message": str(broken.exceptions[0])}
         with suppress(Disconnected):
@@ -79,7 +79,7 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _may_enter(scope: Scope) -> bool:
-    """The key in its header, and only there: an address ends up in logs and histories."""
+    """Whether the key is in its header, and not in the URL as well: URLs end up in logs and histories."""
     key, query = api_key(), scope["query_string"].decode("latin-1")
     given = list(header(scope, b"authorization"))
     if len(given) != 1 or not is_key(given[0]):
@@ -89,7 +89,7 @@ def _may_enter(scope: Scope) -> bool:
 
 
 async def _listen(talk: "Talk", receive: Receive) -> None:
-    """Every frame of the client, at once: what it means for the talk, or the end of it."""
+    """Pass every frame of the client on to the talk at once; raises Gone when it closes."""
     while (event := await receive())["type"] == "websocket.receive":
         talk.heard(*_parsed(event.get("text")))
     raise Gone
@@ -107,13 +107,13 @@ def _parsed(text: str | None) -> tuple[str, int]:
 
 
 class Talk:
-    """What one client has, and what it is still to acknowledge. Tells it what is newer."""
+    """What one client has, and what it has yet to acknowledge. Sends it what is newer."""
 
     def __init__(self, seq: int, bell: doorbell.Bell, send: Send):
         self._seq = seq  # the client has everything up to here
         self._newest = seq
-        self._awaited: int | None = None  # the seq of the frame that it has not acknowledged
-        self._sent: set[int] = set()  # frames that are not acknowledged: more than one only if it began late
+        self._awaited: int | None = None  # the seq of the frame to be acknowledged next
+        self._sent: set[int] = set()  # frames not acknowledged: several only if its `since` came late
         self._stray = 0
         self._bell, self._send = bell, send
         self._begun = asyncio.Event()  # the client has said something
@@ -121,7 +121,7 @@ class Talk:
         self._free.set()
 
     def heard(self, word: str, seq: int) -> None:
-        """A frame of the client. Raises Misuse when it does not belong here."""
+        """Take a frame of the client. Raises Misuse if it is out of place."""
         if word == "since" and self._begun.is_set():
             raise Misuse('{"since": seq} opens a stream; it cannot come later. Connect anew.')
         self._begun.set()
@@ -149,7 +149,7 @@ class Talk:
             since = self._seq
             found = await _frames.after(since)
             if since != self._seq:
-                continue  # the client named its own beginning meanwhile
+                continue  # the client's {"since": …} came meanwhile
             if found is None:
                 await self._bell.wait()
                 continue
@@ -160,7 +160,7 @@ class Talk:
             await asyncio.sleep(self._rest(found))
 
     def _rest(self, told: "Frame") -> float:
-        """Seconds: none as soon as nothing changes any more."""
+        """Seconds to pause; 0 once nothing changes any more."""
         quiet, self._newest = told.newest == self._newest, told.newest
         if quiet:
             return 0
@@ -168,7 +168,7 @@ class Talk:
 
 
 class Frame(NamedTuple):
-    """`seq` is what the client acknowledges it with, `newest` the seq of the last change there was."""
+    """`seq` is what the client acknowledges; `newest` is the seq of the last change when it was read."""
 
     text: str
     seq: int
@@ -176,16 +176,16 @@ class Frame(NamedTuple):
 
 
 class Frames:
-    """Read once for all clients that have come equally far: twenty that follow a burst go hand in hand."""
+    """Reads a frame once for all clients that wait at the same seq, as in a burst most do."""
 
     def __init__(self) -> None:
         self._reads: dict[int, asyncio.Task[Frame | None]] = {}
 
     async def after(self, seq: int) -> Frame | None:
-        """The next frame after `seq`, at most SHARED_S old: what changed since then comes in the one after it."""
+        """The next frame after `seq`, at most SHARED_S old: later changes come in the frame after it."""
         shared = self._reads.get(seq)
         if shared and (frame := await asyncio.shield(shared)):
-            return frame  # if it found nothing, it may have looked before the ring that we heard
+            return frame  # one that found nothing may have looked before the bell rang: look again
         own = self._reads[seq] = asyncio.create_task(read(newer, seq))
         try:
             return await asyncio.shield(own)

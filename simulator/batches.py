@@ -1,9 +1,9 @@
 """Makes the events of open batches, a group at a time, no faster than they are delivered. Knows no loop.
 
-A group is drawn up beforehand, its samples made and its attempts signed, without a look at the database; then one
-step in the engine's own thread, inside `writing()`, writes what still holds of it: events, deliveries, and the
-attempts for which there is room, claimed as they are born. So a batch of 100,000 costs no memory, does not fill the
-queue, and can be stopped at once.
+A group is drawn up beforehand, with samples made and attempts signed, without the database; then one step in the
+engine's own thread, inside `writing()`, writes what is still valid of it: events, deliveries, and the attempts for
+which there is room, claimed as they are inserted. So a batch of 100,000 costs no memory, does not fill the queue, and
+can be stopped at once.
 """
 
 import time
@@ -21,12 +21,12 @@ from .rows import as_json, change, query, written
 from .target import Target, Targets
 
 AHEAD = (
-    20_000  # deliveries that may wait of a batch with several endpoints, of which one is slower than others
+    20_000  # waiting deliveries allowed to a batch with several endpoints, if one is slower than the others
 )
 DRAW_UP_S = 0.006
-GROUP = 128  # deliveries made in one transaction: a click never waits for more than that
+GROUP = 128  # deliveries made in one transaction: a click never waits for more
 
-# The open batches, and what would change who gets them and what: the state of the endpoints and of the type.
+# The open batches, with the state of endpoints and type: a change of it may change who gets what.
 _STATE = """
 SELECT b.id, b.count - b.made, (SELECT count(*) FROM simulator_endpoint),
   (SELECT sum(revision) FROM simulator_endpoint), (SELECT example FROM simulator_customtype c WHERE c.type = b.type)
@@ -36,14 +36,14 @@ SELECT count(*) FROM (
   SELECT 1 FROM simulator_delivery
   WHERE lane = %s AND endpoint_id IN (SELECT value FROM json_each(%s)) AND due_at <= %s LIMIT %s) AS waiting"""
 Row = tuple[Any, ...]
-# Numbers of the delivery and the event, who gets it, and the attempt if there is room for it.
+# Numbers of the delivery and the event, the endpoint, and the attempt if there is room for one.
 Birth = tuple[int, int, Target, tuple[Claim, Row] | None]
 
 
 class Open(NamedTuple):
-    """A batch at hand, its samples and who gets it, as long as neither its type nor an endpoint changes.
+    """An open batch, how to make its samples, and who gets it; valid until its type or an endpoint changes.
 
-    `held`: only endpoints that are paused would get it.
+    `held`: all endpoints that would get it are paused.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Open(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Events that are drawn up and not written yet, and the deliveries of each."""
+    """Events drawn up but not written yet, and the deliveries of each."""
 
     batch: Open
     events: list[Row]
@@ -63,22 +63,22 @@ class Group(NamedTuple):
 
 
 class Batches:
-    """Makes what open batches promise, each in its turn. Remembers those at hand.
+    """Makes the events of open batches, one batch after the other in turn.
 
-    One that nobody has room for, because its endpoint hangs, is slow or is paused, holds up no other.
+    One whose endpoints have no room, because they hang, are slow or paused, does not hold up the others.
     """
 
     def __init__(self, targets: Targets | None = None) -> None:
         self._targets = targets or Targets()
         self._open: dict[int, Open] = {}
         self._left: dict[int, int] = {}
-        self._full: set[int] = set()  # so much of them waits that no more is to be made
-        self._last = 0  # the one that had the last turn
+        self._full: set[int] = set()  # batches of which so much waits that no more is made
+        self._last = 0  # the batch that had the last turn
         self.more = False  # there is something to make, and room for it
 
     def draw_up(self, room: Room, now: datetime, most: int = GROUP) -> Group | None:
-        """The next events of a batch, at most as many as there is room to send. Asks no database, and does not hold up
-        the loop: with large events it stops early, and of many endpoints only those get an attempt that have room."""
+        """The next events of a batch, at most as many as there is room to send. Asks no database and does not hold up
+        the loop: with large events it stops early, and only endpoints with room get an attempt."""
         if most <= 0:
             return None
         in_turn = sorted(self._open.values(), key=lambda batch: (batch.number <= self._last, batch.number))
@@ -108,7 +108,7 @@ class Batches:
         return Group(batch, events, births)
 
     def make(self, group: Group | None, room: Room, now: datetime) -> list[Claim]:
-        """Write what still holds of the group; returns what of it is claimed. Finds out what is to be made next."""
+        """Write what is still valid of the group and return its claims. Also finds out what to make next."""
         unopened = self._look()
         batch = group.batch if group and self._open.get(group.batch.number) is group.batch else None
         for number in self._full | ({batch.number} if batch else set()):
@@ -118,7 +118,7 @@ class Batches:
         return taken
 
     def _look(self) -> bool:
-        """Find the unfinished batches and what is left of each. Opens those that are new or changed; True if there were any."""
+        """Find the open batches and what is left of each. Open one that is new or changed; True if there was one."""
         found = query(_STATE)
         self._left = {number: left for number, left, *_ in found}
         known = {number: tuple(rest) for number, _, *rest in found}
@@ -133,7 +133,7 @@ class Batches:
         return True
 
     def _weigh(self, number: int, now: datetime) -> None:
-        """Whether so much of it waits that no more is to be made. To one endpoint only what it has room for is."""
+        """Note whether so much of it waits that no more is made. A single endpoint gets only what it has room for."""
         batch = self._open.get(number)
         self._full.discard(number)
         if batch and len(batch.targets) > 1:
@@ -143,7 +143,7 @@ class Batches:
                 self._full.add(number)
 
     def _fitting(self, batch: Open, room: Room) -> int:
-        """How many of its events can be made now: somebody is to have room for each."""
+        """How many of its events can be made now, so that at least one endpoint has room for each."""
         left = self._left.get(batch.number, 0)
         if batch.held or batch.number in self._full or room.free <= 0 and batch.targets:
             return 0
@@ -177,7 +177,7 @@ class Batches:
         return taken
 
     def _opened(self, number: int, known: Row) -> Open | None:
-        """Who gets it: those of its endpoints that are still there and not paused. None when it was stopped."""
+        """The batch with those of its endpoints that are still there and not paused. None if it had to be stopped."""
         batch = Batch.objects.get(pk=number)
         if batch.type not in known_types():
             batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
@@ -191,5 +191,5 @@ class Batches:
         self._targets.prepare(wanted)
         targets = [self._targets.of(*each) for each in wanted]
         sample = sampler(batch.type)
-        sample()  # the first one of a process takes 0.3 s: here, and not when a group is drawn up on the loop
+        sample()  # the first one of a process takes 0.3 s: not on the loop, where groups are drawn up
         return Open(number, batch.type, sample, targets, held, known)

@@ -1,4 +1,4 @@
-"""Who carries out a command: the server that runs on this data folder, or an engine of its own. Prints nothing."""
+"""What carries out a command: the server on this data folder, or an engine of its own. Prints only upgrade notes."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ PATIENCE_S = 30.0
 
 
 class NotDone(Exception):
-    """The text is for people, and so is that of `error`, if the API has one: see `error_json`."""
+    """The text is for people. `error` is the API's error, as `error_json` makes it, if there is one."""
 
     def __init__(self, text: str, error: Json | None = None) -> None:
         super().__init__(text)
@@ -39,7 +39,7 @@ class NotDone(Exception):
 
 
 class Refused(NotDone):
-    """What was asked for is wrong; the text says what."""
+    """The request itself is wrong; the text says how."""
 
 
 class Unavailable(NotDone):
@@ -56,7 +56,7 @@ class Carrier(Protocol):
 
 @contextmanager
 def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
-    """The running server; else the database itself, with an engine meanwhile if it `delivers`."""
+    """The running server; if there is none, the database itself, with an engine while inside if it `delivers`."""
     folder: Path = settings.SIM_DATA_DIR
     deadline = time.monotonic() + START_S
     while True:
@@ -116,7 +116,7 @@ class Server:
 
 
 def _encoded(body: Json) -> bytes:
-    """As UTF-8, for as escapes a letter would take thrice its room. Half surrogate pairs stay escapes. Raises Refused."""
+    """As UTF-8: escaped, a letter may take three times the room. Lone surrogates stay escaped. Raises Refused."""
     encoded = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     if len(encoded) > MAX_BODY:
         raise Refused("Too large: the data of an event is at most 1 MiB. Nothing was sent; shorten it.")
@@ -139,7 +139,7 @@ class Alone:
     """No server runs: straight to the database."""
 
     def send(self, body: Json) -> Json:
-        _encoded(body)  # what a server would not take is not taken here either
+        _encoded(body)  # refuse what a server would refuse
         content = sending.Content(body["type"], body.get("data"), body.get("overrides"))
         try:
             with _usable():
@@ -181,7 +181,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _usable() -> Iterator[None]:
-    """What keeps folder or database from being used is said in a line."""
+    """Turn whatever keeps folder or database from being used into an Unavailable of one line."""
     try:
         yield
     except database.Unusable as error:
@@ -199,7 +199,7 @@ def _file() -> Path:
 
 @contextmanager
 def _engine() -> Iterator[None]:
-    """An engine on a loop of its own in another thread; what is in flight at the end gets its 5 s."""
+    """An engine on a loop of its own in another thread; at the end, what is in flight gets its 5 s."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="engine", daemon=True)
     thread.start()

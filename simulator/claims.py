@@ -1,6 +1,6 @@
 """Which deliveries are due, and the one step that makes them ours. Knows no loop and no network.
 
-Everything here runs inside `writing()`, in the engine's own thread or, for a click, in that which stores it. A claim
+Everything here runs inside `writing()`, in the engine's own thread or, for a click, in the one that stores it. A claim
 is committed before its first byte leaves: status `sending`, the attempt's number, the end of the lease in `due_at`,
 the Attempt row with the request.
 """
@@ -33,7 +33,7 @@ FEW = 100
 _BUSY_OF_FEW = """
 SELECT d.lane, e.id, e.revision FROM simulator_delivery d JOIN simulator_endpoint e ON e.id = d.endpoint_id
 WHERE d.due_at <= %s LIMIT %s"""
-# One seek an endpoint instead of a scan of everything that waits ("loose index scan" over the `due` index).
+# One seek per endpoint instead of a scan of everything that waits ("loose index scan" over the `due` index).
 _BUSY_IN = """
 SELECT {lane}, e.id, e.revision FROM simulator_endpoint e WHERE e.id IN (
   WITH RECURSIVE busy(id) AS (
@@ -60,8 +60,8 @@ INSERT INTO simulator_attempt (id, delivery_id, number, trigger, started_at, url
 SELECT v.*, 'sending', '{}', FALSE, 0, FALSE FROM ({values}) AS v"""
 _RELEASE_ATTEMPT = """
 DELETE FROM simulator_attempt WHERE status = 'sending' AND id IN ({values})"""
-# The endpoint may have been paused, and the delivery cancelled, since it was claimed. The attempt's id is the fence: its
-# number is given again.
+# The endpoint may have been paused, and the delivery cancelled, since the claim. The fence is the attempt's id, not its
+# number, which will be used again.
 _RELEASE = f"""
 UPDATE simulator_delivery AS d SET seq = column1, attempt_count = d.attempt_count - 1,
   status = CASE WHEN d.cancelling THEN 'cancelled' ELSE 'pending' END,
@@ -87,7 +87,7 @@ _NEXT_DUE = "SELECT min(due_at) FROM simulator_delivery WHERE due_at > %s"
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """One attempt that is ours to make. `flaw` is what kept it from being prepared: recorded, not sent."""
+    """One attempt that is ours to make. With a `flaw` it could not be prepared: that is recorded, nothing is sent."""
 
     delivery: int
     event: int
@@ -107,8 +107,8 @@ class Claim:
 class Room:
     """What may be claimed: attempts in all, attempts of clicks, and attempts of each endpoint.
 
-    An endpoint may have its limit, but never all there is: its share, and of the attempts that are kept for clicks at
-    most half. One that is not named is at rest.
+    An endpoint may use its limit, but never all the room: only its share, and at most half of the attempts kept for
+    clicks. One that is not named is at rest.
     """
 
     free: int
@@ -123,7 +123,7 @@ class Room:
 
     def take(self, target: Target, count: int) -> None:
         share = self.shares.get(target.id, self.share)
-        self.free -= min(count, max(0, share))  # what goes beyond it is one of those for clicks
+        self.free -= min(count, max(0, share))  # beyond its share it uses attempts kept for clicks
         self.clicks -= count
         self.endpoints[target.id] = self.endpoints.get(target.id, target.max_in_flight) - count
         self.shares[target.id] = share - count
@@ -153,7 +153,7 @@ class Claims:
         return self._take(found, now)
 
     def claim_new(self, deliveries: Sequence[Delivery], room: Room, now: datetime) -> dict[Delivery, Claim]:
-        """Those of them for which there is room: clicks, about to be inserted in this very transaction, `sending`."""
+        """Claim clicks that this transaction is about to insert, as `sending`, as far as there is room."""
         claims = {}
         for delivery in deliveries:
             event, endpoint = delivery.event, delivery.endpoint
@@ -168,7 +168,7 @@ class Claims:
         return claims
 
     def _due(self, lane: int, waiting: list[Busy], room: Room, now: datetime) -> list[tuple[Target, Any]]:
-        """The due rows of one lane, the endpoints in turn; what one leaves of its share the others may use."""
+        """The due rows of one lane, endpoint by endpoint; what one leaves of its share the others may use."""
         found: list[tuple[Target, Any]] = []
         free = room.clicks if lane == CLICK else room.free
         turn = self._turn % max(1, len(waiting))
@@ -211,14 +211,14 @@ class Claims:
 
 
 def _busy(now: datetime) -> list[tuple[int, int, int]]:
-    """Lane, endpoint and its revision, in this order, of all that is due: of few by these, of many by the endpoints."""
+    """Lane, endpoint and revision of all that is due, in lane order: few are read directly, many by endpoint."""
     at = written(now)
     due = query(_BUSY_OF_FEW, [at, FEW])
     return sorted({*(due if len(due) < FEW else query(_BUSY, [at] * len(LANES_IN_ORDER)))})
 
 
 def lease(target: Target, now: datetime) -> Any:
-    """Until when an attempt that is claimed now is nobody else's, as a column holds it."""
+    """Until when nobody else may take over an attempt claimed now, as a column holds it."""
     return written(now + timedelta(seconds=target.timeout + LEASE_MARGIN_S))
 
 
@@ -239,7 +239,7 @@ def prepared(target: Target, row: Any, attempt: int, now: datetime) -> Claim:
     try:
         event_id, delivery_id = ids.encode("evt", event), ids.encode("dlv", delivery)
         claim.headers = target.headers(event_id, type, delivery_id, claim.number, claim.body, now)
-    except Exception as flaw:  # a bug, or a row that should never have been saved: it must hit this one alone
+    except Exception as flaw:  # a bug, or a row that should never have been saved: no other claim may suffer
         log.exception("An attempt of %s could not be prepared", delivery_id)
         claim.flaw = flaw
     return claim
@@ -252,12 +252,12 @@ def intent(claim: Claim, at: str | None) -> tuple[Any, ...]:
 
 
 def intend(intents: Iterable[tuple[Any, ...]]) -> None:
-    """Write the attempts down, before their first byte leaves."""
+    """Store the attempts before their first byte leaves."""
     change_many(_INTENT, intents)
 
 
 def release(claims: Iterable[Claim], now: datetime) -> None:
-    """Give back claims of which no byte was sent: the attempt never was, the delivery is due at once."""
+    """Give back claims of which no byte was sent: the attempt is deleted, the delivery is due at once."""
     claims = list(claims)
     if not claims:
         return
@@ -276,7 +276,7 @@ def shift(seconds: float) -> None:
 
 
 def shift_standing(out: Iterable[Claim], seconds: float) -> None:
-    """The same for the timetable that manual attempts go back to which are under way. Asks no database."""
+    """The same for manual attempts under way: the time at which the retries resume. Asks no database."""
     for claim in out:
         if claim.standing.resume_at:
             moved = claim.standing.resume_at + timedelta(seconds=seconds)
@@ -284,7 +284,7 @@ def shift_standing(out: Iterable[Claim], seconds: float) -> None:
 
 
 def clock_set_back(now: datetime) -> float:
-    """Seconds (≥ 0) by which the newest delivery, or attempt, lies in the future: the clock was set back while nobody ran."""
+    """Seconds (≥ 0) by which the clock was set back while we were off: how far the newest row lies in the future."""
     newest = [
         Delivery.objects.order_by("-id").values_list("created_at", flat=True).first(),
         Attempt.objects.order_by("-id").values_list("started_at", flat=True).first(),
@@ -293,7 +293,7 @@ def clock_set_back(now: datetime) -> float:
 
 
 def pull_in(now: datetime, scale: float) -> None:
-    """The clock was set back while nobody ran: nothing waits longer than its own delay. Doing it twice is no harm."""
+    """The clock was set back while we were off: let nothing wait longer than its own delay. Twice does no harm."""
     waiting: Rows = query(_WAITING, [written(HELD), written(now), written(now)])
     pulled = []
     for seq, row in zip(feed.take(len(waiting)), waiting, strict=True):
@@ -307,15 +307,15 @@ def pull_in(now: datetime, scale: float) -> None:
 
 
 def next_due(now: datetime) -> datetime | None:
-    """When the next thing becomes due after `now`; held deliveries are due in the year 9999."""
+    """When the next delivery becomes due after `now`; held ones are due in the year 9999."""
     found: Rows = query(_NEXT_DUE, [written(now)])
     return read(found[0][0])
 
 
 def anything(now: datetime, *, bulk: bool) -> bool:
-    """Something is due, or a batch is open and may go on (`bulk`): a turn would not be for nothing.
+    """Whether a turn has work to do: something is due, or a batch is open and may go on (`bulk`).
 
-    One look, outside of any transaction: in one, the loop would stand still until a click beside it has been stored.
+    One query, outside of any transaction: inside one, the loop would stand still while another thread stores a click.
     """
     found: Rows = query(_ANYTHING, [written(now), bulk])
     return bool(found[0][0])

@@ -1,6 +1,6 @@
 """One connection to a receiver and the exchange on it: bytes out, the answer in. Knows no URL, name or endpoint.
 
-What the bytes mean is for `reader`; here is when they are looked at, and what the connection's end makes of them.
+`reader` knows what the bytes mean; this module decides when they are read, and what the connection's end means.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from .turns import FREE_S, Turns
 LINE_WAIT = 0.5
 READ_AT_ONCE = 16 * 1024
 AT_ONCE_S = 0.0003
-"""What an answer may take of the loop before it has to wait for its turn; a hundred may come in one round."""
+"""How long an answer may take the loop before it has to wait for its turn; a hundred may come in one round."""
 TURN_S = 0.002
 HEAD_PIECE = 1024
 BODY_PIECE = 8 * 1024
-"""An answer is looked at in pieces: of interim answers, one-byte headers or chunks 0.2 to 0.5 ms each."""
+"""An answer is parsed in pieces: one full of interim answers, one-byte headers or chunks takes 0.2 to 0.5 ms."""
 
 
 class Connection(asyncio.BufferedProtocol):
     """A connected socket, used for one exchange at a time.
 
-    `start()` sends and returns a future of the Answer; whatever happens on the wire resolves it, and nothing
-    but the answer's own `error` tells of failure. Then `reusable` says whether a next request may go out here.
+    `start()` sends and returns a future of the Answer; whatever happens on the wire resolves it, and a failure is
+    found only in the answer's `error`. Afterwards `reusable` says whether another request may be sent here.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         self.reusable = False
         self.closed = False
         self.made_at = time.perf_counter()
-        self.last_sent_at = 0.0  # the request before this one
+        self.last_sent_at = 0.0  # when the previous request was sent
         self.idle_since = 0.0
         self.owner: object = None
         self.key: object = None
@@ -80,11 +80,11 @@ class Connection(asyncio.BufferedProtocol):
         self.listens_on = False
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
-        self._source: Any = None  # the transport that reads: with TLS the one below it
+        self._source: Any = None  # the transport that reads the socket: with TLS, the one below it
         self._turns = turns
         self._reader = Reader()
         self._spent = 0.0  # seconds of the loop that this answer took
-        self._rest: bytes | memoryview = b""  # what came and was not looked at yet
+        self._rest: bytes | memoryview = b""  # received and not parsed yet
         self._unsent = False
         self._early = b""
         self._cause: Exception | None = None
@@ -94,10 +94,10 @@ class Connection(asyncio.BufferedProtocol):
     def start(
         self, payload: bytes, *, timeout: float, deadline: float, at_once: bool = True
     ) -> asyncio.Future[Answer]:
-        """Send `payload`; `timeout` in seconds is only for the words, `deadline` is what `expire()` goes by.
+        """Send `payload`. `deadline` is when `expire()` is due; `timeout`, in seconds, is only named in messages.
 
-        Not `at_once` means in the loop's next round, after everything that is being prepared in this one: the requests
-        of a round leave together and wake a sleeping receiver once, which costs as much as sending ten.
+        Without `at_once` it is sent in the loop's next round, together with all others prepared in this one: a
+        sleeping receiver is then woken once for all of them, and waking it costs as much as sending ten.
         """
         self.timeout = timeout
         self.deadline = deadline
@@ -141,7 +141,7 @@ class Connection(asyncio.BufferedProtocol):
         return self.waiter
 
     def expire(self) -> None:
-        """The deadline has passed: end the exchange, unless it just did, with the code of the phase it is in."""
+        """The deadline has passed: end the exchange, if it has not ended yet, with the code of the phase it is in."""
         if not self._is_awaited():
             return
         answer, limit = self.answer, f"{self.timeout:.3g} s"
@@ -162,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def silent(self) -> bool:
-        """Whether not a byte of an answer has come."""
+        """Whether no byte of an answer has come."""
         return self._reader.silent
 
     def is_alive(self) -> bool:
@@ -175,10 +175,10 @@ class Connection(asyncio.BufferedProtocol):
             return True
         except OSError:
             return False
-        return False  # the end, or bytes nobody asked for
+        return False  # its end, or bytes that answer no request
 
     def waits_in_line(self, since: float) -> bool:
-        """Whether it is a new one that has got nothing since then: perhaps the receiver has not taken it yet."""
+        """Whether it is new and has had no answer since then: perhaps the receiver has not accepted it yet."""
         new = not self.idle_since and not self.listens_on
         return new and self.answer.started_at < since and self.silent
 
@@ -198,8 +198,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._source = self._source or transport
-        if not self.encrypted:  # what has left is counted where bytes leave: under TLS below it
-            # Pause at the first byte not taken, resume when all is out.
+        if not self.encrypted:  # with TLS, only the transport below it knows what has left
+            # Pause at the first byte the kernel does not take, resume when all are out.
             transport.set_write_buffer_limits(high=0)
         if self._early:
             self._source.pause_reading()
@@ -209,7 +209,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._unsent = False
-        if self._reader.stage == WAITING:  # else the answer was first, and nobody waits for one
+        if self._reader.stage == WAITING:  # otherwise the answer came first
             self.answer.sent_at = time.perf_counter()
         elif self._reader.stage == DONE and self._is_awaited():
             self._end()
@@ -219,19 +219,19 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._reader.stage == DONE:  # nobody asked for these bytes
+        if self._reader.stage == DONE:  # these bytes answer no request
             self.abort()
         elif self._reader.stage == NEW:
-            # a banner, or a busy server's 503: the answer, once there is a question
+            # a banner, or a busy server's 503: taken for the answer once the request is written
             self._early += self._buffer[:nbytes]
-            if self._source is not None:  # else it came with the last bytes of the handshake
+            if self._source is not None:  # None: they came with the last bytes of the handshake
                 self._source.pause_reading()
         else:
             self._receive(self._buffer[:nbytes])
 
     def _receive(self, data: bytes | memoryview) -> None:
-        """Look at it at once, or, of an answer that takes longer than a moment, when it is its turn."""
-        if len(data) <= HEAD_PIECE and self.silent:  # most answers are no more than that
+        """Parse it at once; an answer that takes longer than a moment has to wait for its turn."""
+        if len(data) <= HEAD_PIECE and self.silent:  # most answers are no larger than that
             self._take(data)
             return
         waits = bool(self._rest)
@@ -241,24 +241,24 @@ class Connection(asyncio.BufferedProtocol):
             self._rest = memoryview(data)
             self._take_rest(AT_ONCE_S)
         if self._rest and not waits:
-            self._rest = memoryview(bytes(self._rest))  # the buffer is everybody's
+            self._rest = memoryview(bytes(self._rest))  # a copy: all connections share the buffer
             self._source.pause_reading()
             self._turns.wait(self._spent, self._go_on)
 
     def _go_on(self) -> None:
         """It is our turn."""
         if self.listens_on and self._spent > FREE_S:
-            self._end()  # a late answer is not worth so much time
+            self._end()  # a late answer is not worth that much of the loop
         self._take_rest(TURN_S)
         if self._rest:
             self._turns.wait(self._spent, self._go_on)
         elif self.closed:
             self._lost(self._cause)
-        elif self._reader.stage != DONE or not self._is_awaited():  # else the request is still being sent
+        elif self._reader.stage != DONE or not self._is_awaited():  # if not, the request is still being sent
             self._resume_reading()
 
     def _take_rest(self, seconds: float) -> None:
-        """Piece after piece, for so many `seconds`; nobody asked for what comes behind the answer."""
+        """Parse piece by piece for about so many `seconds`; drop what comes after the end of the answer."""
         began, took = time.thread_time(), 0.0
         while self._rest and took < seconds and self._reader.stage != DONE:
             size = HEAD_PIECE if self._reader.stage == WAITING else BODY_PIECE
@@ -271,13 +271,13 @@ class Connection(asyncio.BufferedProtocol):
             self._rest = b""
 
     def eof_received(self) -> bool:
-        """The receiver said its last word. True keeps the socket ours to close: asyncio would first send on what is
-        unsent, and in 3.11 then ends the transport behind the back of an `abort()` meanwhile. TLS closes in its own way.
+        """The receiver sends no more. Returning True leaves it to us to close the socket: asyncio would first send what
+        is unsent, and in 3.11 then end the transport even if `abort()` was called meanwhile. TLS closes itself.
         """
         unasked = self._reader.stage == DONE
         self._lost(None)
         if unasked and not self.encrypted:
-            self.abort()  # nobody waits who would do it
+            self.abort()  # no exchange is under way whose end would do it
         return not self.encrypted
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -285,14 +285,12 @@ class Connection(asyncio.BufferedProtocol):
             self.read_the_rest(self, exc)
         self.reusable = False
         self._lost(exc)
-        self._transport = (
-            None  # with TLS it refers to us: a reference cycle of 300 KiB until the collector runs
-        )
+        self._transport = None  # with TLS it refers to us: a cycle of 300 KiB would wait for the collector
 
     def read_the_rest(self, reader: asyncio.BufferedProtocol, exc: Exception) -> None:
         """A write failed, but an answer (an early 413, say) may lie unread in the kernel: asyncio would drop it.
 
-        `reader` is what reads the socket: this, or the TLS that puts the rest off if it is more than a record or two.
+        `reader` is the protocol that reads the socket: this, or TLS, which puts off what exceeds a record or two.
         """
         while self._reader.stage in (WAITING, RECEIVING) and len(self._rest) < 2 * BODY_CAP:
             try:
@@ -302,14 +300,14 @@ class Connection(asyncio.BufferedProtocol):
             if nbytes:
                 reader.buffer_updated(nbytes)
             elif isinstance(exc, BrokenPipeError):
-                reader.eof_received()  # so the kernel names a write after the receiver's clean end, and only that
+                reader.eof_received()  # EPIPE means a write after the receiver's clean end, and nothing else
             else:
                 return
 
-    # --- how it goes on, and how it ends
+    # --- how an exchange goes on, and how it ends
 
     def _take(self, data: bytes | memoryview) -> None:
-        """Let it be read, and see: is the answer finished, impossible, long enough, or does it go on?"""
+        """Parse it, and end the exchange if the answer is now complete, invalid or long enough."""
         reader = self._reader
         reader.take(data)
         if self.listens_on and self.answer.status is not None:
@@ -326,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
             self._end_when_sent()
 
     def _refuse(self) -> None:
-        """Its first bytes are shown (R11); where they come in drips, wait a little for the whole first line."""
+        """Fail it, showing its first bytes (R11); if they trickle in, wait up to LINE_WAIT for the whole first line."""
         if self._reader.has_a_line:
             self._fail("bad_response", detail=self._reader.fault)
         else:
@@ -337,10 +335,10 @@ class Connection(asyncio.BufferedProtocol):
             self._source.resume_reading()
 
     def _lost(self, exc: Exception | None) -> None:
-        """The connection ended; what that means depends on how far the exchange had come."""
+        """The connection ended; what that means depends on how far the exchange got."""
         if not self.closed:
             self.closed, self._cause = True, exc
-        if self._rest:  # came before it, and is looked at before it
+        if self._rest:  # came before the end and is parsed first; `_go_on` then calls this again
             return
         if self._reader.stage == RECEIVING:
             if self._reader.ends_with_its_connection and (exc is None or self._refused_unread(exc)):
@@ -359,20 +357,20 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 self._fail("closed_before_response", detail=self._reader.what_came())
         elif self._reader.stage == DONE and self._is_awaited():
-            self._end()  # a NEW one is `_write`'s to end: it comes yet
+            self._end()  # a NEW one is left to `_write`, which is still to come
 
     def _refused_unread(self, exc: Exception) -> bool:
-        """Whether a reset is how a receiver closed that refused a request it had not read.
+        """Whether the reset only means that the receiver refused the request and closed without reading all of it.
 
-        The kernel resets a connection that is closed with bytes unread, so behind an early 413 a reset says no more
-        than a clean end would (R33). What was read cannot be seen from here; but the attempt fails either way, and the
-        status says why. A 2xx is not taken for whole on a guess: there a reset cuts the body (R06).
+        The kernel resets a connection that is closed with bytes unread, so after an early 413 a reset says no more
+        than a clean end would (R33). How much was read cannot be seen from here, but the attempt fails either way, and
+        the status says why. A 2xx is not guessed to be complete: there a reset cuts the body (R06).
         """
         return isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 400
 
     def _fail(self, code: str, **facts: object) -> None:
         answer, reader = self.answer, self._reader
-        if reader.fault and reader.stage == WAITING:  # whatever ended the wait for the rest of its line
+        if reader.fault and reader.stage == WAITING:  # no matter what ended the wait for its first line
             code, facts = "bad_response", {"detail": reader.fault}
         answer.error = code
         answer.message = message(code, address=self.address, **facts)
@@ -382,8 +380,8 @@ class Connection(asyncio.BufferedProtocol):
         self._end()
 
     def _end_when_sent(self) -> None:
-        """The answer is whole. One that says 2xx may have come before the receiver has read the request ("answer at
-        once, work afterwards"): it is sent to its end all the same, until the deadline, or until nobody takes it.
+        """The answer is complete. A 2xx may have come before the receiver has read the whole request ("answer at once,
+        work afterwards"): the rest is still sent, until the deadline or until the connection ends.
         """
         if not self._unsent or not 200 <= (self.answer.status or 0) < 300:
             self._end()

@@ -1,11 +1,11 @@
-"""Who goes first: what a person waits for, before bulk. Knows no request and no row; lives on the engine's loop.
+"""What a person waits for goes before bulk. Knows no request and no row; lives on the engine's loop.
 
-A page or a click takes a few ms of this process; while a batch is sent beside it, it takes twenty. So bulk stands still
-while somebody waits, for at most nine tenths of the time, so that nobody's polling can keep a batch from getting on.
-While people are about, bulk also moves in small steps with rests between them, because the next person has to wait
+A page or a click takes a few ms of this process, but twenty while a batch is being sent. So bulk stands still while
+somebody waits, though for at most nine tenths of the time: nobody's polling may keep a batch from getting on.
+While people are active, bulk also moves in small steps with rests between them, because the next person has to wait
 until a step ends. The rests come on top of the nine tenths; they end by themselves.
-Meanwhile the threads hand over the GIL sooner, too: a click passes from one to another several times, and each time
-waits for a thread that computes, such as one that draws a page.
+While somebody waits, threads also hand over the GIL sooner: a click passes from one thread to another several times,
+and each time waits for one that computes, such as one that renders a page.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from contextlib import contextmanager
 MOST_S = 0.25  # at a stretch
 EARNS = 9  # seconds of standing still for each second in which bulk may go on
 RECENT_S = 1.0
-TURNS_S = 0.00002  # of the GIL; if they were always even five times as long, bulk would be 7 % slower
-REST_S = 0.024  # between two small steps, each of which takes 2 to 4: a newcomer finds the loop free seven times out of eight
+TURNS_S = 0.00002  # interval for handing over the GIL; even five times this, if permanent, slows bulk by 7 %
+REST_S = 0.024  # between small steps of 2 to 4 ms: a newcomer finds the loop free 7 times out of 8
 
 
 class Courtesy:
@@ -29,7 +29,7 @@ class Courtesy:
         self._waiting = 0
         self._began = self._ended = time.monotonic() - RECENT_S  # nobody has been here yet
         self._usual_turns = TURNS_S
-        self._saved = MOST_S  # seconds that bulk may stand still, earned in those in which it need not
+        self._saved = MOST_S  # seconds that bulk may stand still, earned while it could go on
         self._limit: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
 
@@ -40,11 +40,11 @@ class Courtesy:
 
     @property
     def recent(self) -> bool:
-        """Somebody is about: bulk is to move in small steps, for the next one who comes has to wait for its end."""
+        """Somebody waits or did a moment ago: bulk moves in small steps, since the next one waits for a step's end."""
         return self.asked or time.monotonic() - self._ended < RECENT_S
 
     def rests(self, since: float) -> bool:
-        """The last small step ended at `since` (monotonic) and the next one is not to be made yet; `resume` says when."""
+        """Whether it is too early for a small step after one at `since` (monotonic); if so, `resume` comes later."""
         left = since + REST_S - time.monotonic()
         if self._rest is not None:
             self._rest.cancel()
@@ -52,7 +52,7 @@ class Courtesy:
         return left > 0
 
     def _rested(self) -> None:
-        if not self.asked:  # else bulk would only look, in the way of who waits; their end resumes it
+        if not self.asked:  # otherwise `_end` resumes it; now it would only be in the way of whoever waits
             self._resume()
 
     @contextmanager

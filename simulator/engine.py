@@ -1,8 +1,8 @@
 """The loop: claims, sends, records, recovers. Nothing about HTTP, HTML or SQL inside.
 
-One turn is one group commit in the engine's own database thread: what came back since the last turn is recorded,
-and the room that this makes is filled with new claims. The loop stands still for it while it is short.
-The poll is the truth; a nudge only makes it sooner.
+One turn is one group commit in the engine's own database thread: it records what came back since the last turn, and
+fills the room this makes with new claims. The loop waits for it as long as it is short.
+Polling finds everything that is due; a nudge only makes the next poll come sooner.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ from .wire import Transport
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-POLL_S = 0.5  # at most so long until a look at the database file; inside, when somebody has written
-LOOK_S = 5.0  # and inside in any case
-STEP = 10  # at most so many events of a batch in a turn while people are about
-STANDSTILL_S = 0.02  # the longest that the loop waits for a commit before it goes on meanwhile
-GATHER_S = 0.02  # results wait this long for company before they are committed
+POLL_S = 0.5  # how often the database file is looked at, and queried if somebody has written to it
+LOOK_S = 5.0  # how often it is queried in any case
+STEP = 10  # events of a batch made in one turn, at most, while people are using the simulator
+STANDSTILL_S = 0.02  # how long the loop stands still for a commit before it goes on beside it
+GATHER_S = 0.02  # how long a result waits for others, to be committed together with them
 GATHER_RESULTS = 80
-ASIDE_S = 0.001  # and no longer: the loop may stand still for a turn that waits for the same lock
-BULK_S = 1.0  # so long after the last event of a batch the process still counts as sending in bulk
+ASIDE_S = 0.001  # no longer: the loop may be standing still for a turn that waits for the same lock
+BULK_S = 1.0  # for so long after the last event of a batch the process counts as sending in bulk
 RESTART_S = 0.5
 CLOCK_NOTICE_S = 60.0
 
@@ -68,9 +68,9 @@ def _unwritable(why: str | None) -> str | None:
 
 
 def abandon(endpoint_id: str, within: float = 2.0) -> None:
-    """After an endpoint was deleted: return when nothing more is sent to it, at the latest after `within` seconds.
+    """After an endpoint was deleted: return once nothing more is sent to it, at the latest after `within` seconds.
 
-    From any thread but the engine's loop. Attempts in flight are ended and recorded as interrupted.
+    To be called from any thread but the loop's. Attempts in flight are ended and recorded as interrupted.
     """
     number = ids.decode("ep", endpoint_id)
     if _current is not None and not _current._life.done() and number is not None:
@@ -82,17 +82,17 @@ def abandon(endpoint_id: str, within: float = 2.0) -> None:
 
 
 def attending() -> AbstractContextManager[None]:
-    """While this lasts a person waits: what is sent in bulk stands back. On the engine's loop only."""
+    """While inside, a person is waiting: bulk sending stands still. On the engine's loop only."""
     return contextlib.nullcontext() if _current is None else _current._courtesy.attending()
 
 
 def current() -> "Engine | None":
-    """The engine of this process, also when it has stopped; None before one runs."""
+    """The engine of this process, even after it has stopped; None before one was started."""
     return _current
 
 
 class Engine:
-    """Delivers what is due until it is stopped. One a database; hold datafolder.EngineLock."""
+    """Delivers what is due until it is stopped. One per database: hold datafolder.EngineLock."""
 
     def __init__(
         self,
@@ -112,8 +112,8 @@ class Engine:
         self._lines = Lines(limit, lambda: self._transport.in_use)
         self._next = Waiting()
         self._gathering: asyncio.TimerHandle | None = None
-        self._asked: set[Future[Any]] = set()  # by other threads, who wait for it
-        self._abandoning: Counter[int] = Counter()  # endpoints that were deleted and still have something out
+        self._asked: set[Future[Any]] = set()  # `try_out`s under way, with other threads waiting for them
+        self._abandoning: Counter[int] = Counter()  # deleted endpoints that still have something out
         self._serving = self._stopping = False
         self._trouble: str | None = "The delivery engine is starting."
         self._core = OneCore()
@@ -138,7 +138,7 @@ class Engine:
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Recover what a killed process left behind, then deliver. Returns once it runs."""
+        """Recover what a killed process left behind, then deliver. Returns once the loop runs."""
         global _current
         self.loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
@@ -153,9 +153,9 @@ class Engine:
         _current = self
 
     async def stop(self, grace: float = 5.0) -> None:
-        """Claim nothing more, let what is in flight end for `grace` seconds; the rest is interrupted.
+        """Claim nothing more, give what is in flight `grace` seconds to end, and interrupt the rest.
 
-        It stays the engine of this process: what still comes in is not to begin anything on its own.
+        It stays the engine of this process, so that requests that still come in do not start sending without it.
         """
         self._stopping = True
         self._ledger.taking = False
@@ -178,7 +178,7 @@ class Engine:
         self._trouble = "The delivery engine has stopped."
 
     async def drain(self) -> None:
-        """Return when nothing unfinished is left, but what a paused endpoint holds."""
+        """Return when nothing unfinished is left, except what a paused endpoint holds."""
         while await self._in_database(claims.unfinished) or self._lines.out:
             await asyncio.shield(self._turned)
 
@@ -212,7 +212,7 @@ class Engine:
                 self._serving = self._ledger.taking = False
 
     async def abandon(self, number: int) -> None:
-        """Its endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
+        """An endpoint was deleted: give back what waits, end what is in flight; return when that is recorded."""
         line = self._lines[number]
         self._abandoning[number] += 1
         try:
@@ -230,9 +230,9 @@ class Engine:
             self._abandoning -= Counter([number])
 
     def try_out(self, use: Callable[[Transport], Coroutine[Any, Any, T]]) -> T:
-        """What `use` returns, given what this engine sends with, on its loop. From any other thread.
+        """Run `use` on the engine's loop, with its transport, and return the result. From any other thread.
 
-        Raises CancelledError when the engine stops, or has stopped.
+        Raises CancelledError if the engine stops, or has stopped.
         """
         asked = asyncio.run_coroutine_threadsafe(use(self._transport), self.loop)
         self._asked.add(asked)
@@ -248,7 +248,7 @@ class Engine:
         if self._gathering:
             self._gathering.cancel()
             self._gathering = None
-        if self._bulk_waits and not self._abandoning:  # what somebody waits for is not to wait for these
+        if self._bulk_waits and not self._abandoning:  # a person must not wait for results of bulk
             self._next.results = [result for result in given.results if result.claim.lane == BATCH]
             given.results = [result for result in given.results if result.claim.lane != BATCH]
         for line in self._lines.values():
@@ -260,7 +260,7 @@ class Engine:
             self._next = given.before(self._next)
             await self._pause_for(error)
             return
-        except BaseException:  # a bug, or cancelled: committed or not, recording twice changes nothing
+        except BaseException:  # a bug, or cancelled; it may be committed, but recording twice changes nothing
             self._next = given.before(self._next)
             raise
         self._trouble = None
@@ -279,14 +279,14 @@ class Engine:
             await self._rest(turn.next_due)
 
     def _hand_over(self, claims: list[Claim]) -> None:
-        """From the thread that stored and claimed them: it stands aside until they are on their way, who need the GIL more."""
+        """In the thread that stored and claimed them; it waits a moment, so that the loop gets the GIL to send them."""
         on_their_way = threading.Event()
         self.loop.call_soon_threadsafe(self._line_up, claims)
         self.loop.call_soon_threadsafe(self.loop.call_soon, on_their_way.set)  # after the first step of each
         on_their_way.wait(ASIDE_S)
 
     def _line_up(self, claims: list[Claim]) -> None:
-        """Start what was claimed, by a turn or where it was stored, as far as the limits allow it."""
+        """Start claims, made by a turn or where a click was stored, as far as the limits allow."""
         for claim in claims:
             if not self._lines.add(claim):
                 self._give_back([claim])
@@ -294,7 +294,7 @@ class Engine:
             self._pump(self._lines[number])
 
     def _renew(self, number: int, revision: int, limit: int) -> None:
-        """An endpoint was edited: nothing that was made or opened for how it was is begun or used any more."""
+        """An endpoint was edited: give back the claims and drop the connections made for what it was before."""
         self._give_back(self._lines[number].renew(revision, limit))
         self._transport.forget(number)
 
@@ -303,7 +303,7 @@ class Engine:
         self._bell.set()
 
     async def _pause_for(self, error: Exception) -> None:
-        """Never send what cannot be recorded: claim nothing, keep the results, try again soon."""
+        """Nothing may be sent that cannot be recorded: claim nothing, keep the results, try again soon."""
         if isinstance(error, Replaced):
             transaction.shut(str(error))
             self._trouble = str(error)
@@ -319,7 +319,7 @@ class Engine:
         return self._ledger.turn(given, room, self._bulk(), self._lines.out)
 
     def _bulk(self) -> int:
-        """How many events of a batch this turn may make: while people are about a few, and not in every turn."""
+        """How many events of a batch this turn may make: only a few, and not in every turn, while people are active."""
         if self._bulk_waits or self._stopping:
             return 0
         if not self._courtesy.recent:
@@ -331,7 +331,7 @@ class Engine:
         return self._courtesy.asked and not self._stopping
 
     async def _rest(self, next_due: datetime | None) -> None:
-        """Until something is due, has come back, or was nudged, or a poll finds that somebody has written."""
+        """Wait until something is due or has come back, a nudge comes, or a poll finds that somebody has written."""
         began = time.monotonic()
         while True:
             wait = POLL_S
@@ -355,10 +355,10 @@ class Engine:
         return await self.loop.run_in_executor(self._database, step)
 
     async def _at_once(self, step: Callable[[], T]) -> T:
-        """`_in_database`, for a step of a few ms: the loop stands still for it, as long as it takes no longer.
+        """`_in_database` for a step that mostly takes a few ms: the loop stands still for it, up to STANDSTILL_S.
 
-        Two threads that both have Python to run pass the GIL back and forth at every socket call and statement, and
-        each time a sleeping thread has to be woken: that cost a third of all processor time.
+        Two threads running Python pass the GIL back and forth at every socket call and SQL statement, each time
+        waking a sleeping thread: that took a third of all processor time.
         """
         done = self._database.submit(step)
         wait([done], STANDSTILL_S)
@@ -374,7 +374,7 @@ class Engine:
             slot.add_done_callback(partial(self._left, line))
 
     async def _attempt(self, claim: Claim | None, line: Line) -> None:
-        """One slot of the endpoint: an attempt, and then the next one that waits."""
+        """One slot of the endpoint: makes an attempt, then those that wait, one after the other."""
         slot = asyncio.current_task()
         assert slot is not None
         while claim:
@@ -386,7 +386,7 @@ class Engine:
             self._gather(result)
 
     def _gather(self, result: Result) -> None:
-        """Record it with others, soon; a result of bulk not before nobody waits any more."""
+        """Have it recorded soon, with others; a result of bulk only once nobody is waiting."""
         self._next.results.append(result)
         if self._bulk_waits and result.claim.lane == BATCH:
             return
@@ -396,14 +396,14 @@ class Engine:
             self._gathering = self.loop.call_later(GATHER_S, self._bell.set)
 
     def _left(self, line: Line, slot: asyncio.Task[None]) -> None:
-        """A slot has ended. Cancelled, perhaps before its first step, it leaves its claim behind."""
+        """A slot has ended. If cancelled, perhaps before its first step, its claim is still open."""
         claim = line.attempts.pop(slot)
         if slot.cancelled():
             self._lines.ended(line, None)
             self._next.abandoned.append(claim)
 
     async def _send(self, claim: Claim) -> Outcome:
-        """The outcome, whatever happens: a bug on the way costs this attempt, not the loop."""
+        """Return an outcome whatever happens: a bug costs this attempt, not the loop."""
         target = claim.target
         try:
             if claim.flaw:

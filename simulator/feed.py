@@ -1,4 +1,4 @@
-"""What changed, told by a number: seq numbers and the doorbells. Knows no reader and no row."""
+"""Tells that something changed: seq numbers and the doorbells. Knows no reader and no row."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -47,7 +47,7 @@ def announce(*, due: bool = False) -> None:
 
 
 def ring() -> None:
-    """Tell every reader that there is something newer than what it has. From any thread, after the commit."""
+    """Tell every reader that there is something new. From any thread, after the commit."""
     for listener in tuple(_on_change):
         listener()
 
@@ -59,7 +59,7 @@ def nudge() -> None:
 
 
 def edited(endpoint: int, revision: int, limit: int) -> None:
-    """On commit tell the engine that an endpoint (its id as a number) is another now, and how many it takes at once."""
+    """On commit tell the engine of an endpoint's (its id as a number) new revision and limit of attempts in flight."""
 
     def tell() -> None:
         for listener in tuple(_on_edit):
@@ -81,7 +81,7 @@ def on_due(listener: Listener) -> Listener:
 
 
 def on_edit(listener: Listener) -> Listener:
-    """Have `listener` called with what `edited` was told, in the thread that made the change."""
+    """Have `listener` called with the arguments of `edited`, in the thread that made the change."""
     _on_edit.append(listener)
     return listener
 

@@ -8,9 +8,9 @@ YOUNG = (
 
 
 def spare() -> None:
-    """Exempt what exists now from collections: it lives as long as the process, and looking at it delays requests.
+    """Exempt all objects of the start from collection: looking at them again would make pages and requests wait.
 
-    Without a collection first: it would free 40 objects and stop the loop for 0.1 s while the first requests arrive.
+    No collection first: it would free 40 objects, and block the loop for 0.1 s while the first requests arrive.
     """
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)

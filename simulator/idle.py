@@ -11,11 +11,11 @@ IDLE_SECONDS = 4.0
 """Below the 5 s after which common servers (Node, uvicorn) close an idle connection."""
 SCARCE_FILES = 64
 PATIENCE_S = 0.25
-"""A new connection that got no byte for so long may be queued at the receiver behind an idle one of ours."""
+"""A new connection without an answer for this long may be queued behind another one of ours."""
 
 
 class Idle:
-    """By `Connection.key`; the one used last is taken first."""
+    """Keyed by `Connection.key`; the most recently used one is taken first."""
 
     def __init__(self) -> None:
         self._stacks: dict[Hashable, list[Connection]] = {}
@@ -30,7 +30,7 @@ class Idle:
         return self._count
 
     def take(self, key: Hashable) -> Connection | None:
-        """One that is still alive, to be used."""
+        """Take out one that is still alive."""
         stack = self._stacks.get(key)
         while stack:
             connection = stack.pop()
@@ -62,12 +62,10 @@ class Idle:
                 del self._stacks[key]
 
     def make_way(self, busy: Collection[Connection], greeting: Collection[Connection], now: float) -> None:
-        """Close what a waiting connection may be queued behind.
-
-        Some receivers serve one connection to its end before they take the next (Python's HTTPServer with HTTP/1.1).
-        A new connection then waits until we close the idle one, and would seem to get no answer. So while one waits,
-        connections to its address are not kept, and one that was answered meanwhile is not used again. If two were
-        answered meanwhile, or one made later, the receiver does serve several at a time: then all are kept.
+        """A receiver may serve one connection until it closes before it serves the next (Python's HTTPServer with
+        HTTP/1.1 does): a new connection then waits for our idle one, and would time out. So while a new one waits, none
+        to its address is kept idle, and one that got a request after it is not used again. If there are two such, or
+        one that was opened later, the receiver serves several at a time and is only slow with this one: then all stay.
         """
         waiting: dict[str, float] = {}
         for connection in (*busy, *greeting):

@@ -1,6 +1,6 @@
 """What the engine writes: each step one whole transaction, in the engine's own database thread. Knows no loop.
 
-But for `claim_new`, which is part of somebody else's transaction and runs in his thread.
+Except `claim_new`, which is part of another transaction and runs in its thread.
 """
 
 import time
@@ -35,7 +35,7 @@ class Turn:
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """Handed to the next turn: results to record, claims to give back."""
+    """Waits for the next turn: results to record, claims to give back."""
 
     results: list[Result] = field(default_factory=list)
     released: list[Claim] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Waiting:
 
 
 class Ledger:
-    """Group commits, and what comes before the first and after the last. `scale` multiplies retry delays."""
+    """The group commits, and the steps before the first and after the last. `scale` multiplies retry delays."""
 
     def __init__(self, path: Path, scale: float) -> None:
         self._scale = scale
@@ -68,28 +68,28 @@ class Ledger:
         self._claims, self._batches = Claims(targets), batches.Batches(targets)
         self._file = DatabaseFile(path)
         self._clock = Clock()
-        self._moved = 0.0  # seconds of a jump by which the timetables of what is out have been moved already
+        self._moved = 0.0  # seconds of a clock jump by which the timetables of what is out were already moved
         self._reclaimed_at = 0.0
         self._room = Room(0, 0, {})  # what the last turn left
-        self._clicked: set[Claim] = set()  # claimed where they were stored, and not seen among those out yet
-        self.taking = False  # whether clicks may be claimed where they are stored
+        self._clicked: set[Claim] = set()  # claimed by `claim_new`, and no turn has counted them as out yet
+        self.taking = False  # whether `claim_new` may claim
         self.clock_set = 0.0  # seconds by which the wall clock was last set
 
     @property
     def untouched(self) -> bool:
-        """Neither was the database written to since the last turn nor the clock set: a turn would find nothing new."""
+        """Since the last turn nobody wrote to the database or set the clock: another would find nothing new."""
         return not self._clock.jump and self._file.untouched
 
     def turn(self, given: Waiting, room: Room, bulk: int, out: Iterable[Claim] = ()) -> Callable[[], Turn]:
-        """The next group commit, with all that needs no database drawn up; at most `bulk` events of a batch are made.
+        """The next group commit, with all that needs no database already done; makes at most `bulk` events of a batch.
 
-        `room` is what there is besides the claims that are `out`. The step is for the database thread; should it take
-        long, it needs the GIL little.
+        `room` is what is left besides the claims that are `out`. The step is for the database thread; where it takes
+        long, it hardly needs the GIL.
         """
         out = frozenset(out)
         if (
             abs(ahead := self._clock.jump - self._moved) >= JUMP_S
-        ):  # before results of theirs are drawn up, and once
+        ):  # only once, and before their results are drawn up
             claims.shift_standing(out, ahead)
             self._moved += ahead
         group = results.draw_up(given.results, self._scale)
@@ -115,9 +115,9 @@ class Ledger:
                     self._leave(room, out)
             return Turn([], claims.next_due(now))
         with writing():
-            now = datetime.now(UTC)  # the lock may have taken its time
+            now = datetime.now(UTC)  # we may have waited for the lock
             if refused():
-                feed.take()  # to write something: on a full disk an empty transaction succeeds
+                feed.take()  # so that something is written: on a full disk an empty transaction succeeds
             self._leave(room, out)
             if jump := self._clock.jump:
                 claims.shift(jump)
@@ -139,7 +139,7 @@ class Ledger:
         return turn
 
     def _leave(self, room: Room, out: frozenset[Claim]) -> None:
-        """What clicks may take from now on: `room`, but for the clicks that came after it was measured."""
+        """Leave `room` for clicks, less what those claimed after it was measured take."""
         self._clicked -= out
         for claim in self._clicked:
             room.take(claim.target, 1)
@@ -148,10 +148,10 @@ class Ledger:
     def claim_new(
         self, deliveries: Sequence[Delivery], hand_over: Callable[[list[Claim]], object]
     ) -> dict[Delivery, State]:
-        """Claim clicks in the transaction that is about to insert them, in its thread; the states of those it claimed.
+        """Claim clicks in the transaction that is about to insert them; return the states of those claimed.
 
-        `hand_over` gets them once that is committed, before the readers are told, and still under the lock of
-        `writing()`: so before anything that another transaction leads to.
+        `hand_over` gets them once it is committed, before readers are told and still under the lock of `writing()`:
+        before anything that another transaction causes.
         """
         if not self.taking:
             return {}
@@ -163,16 +163,16 @@ class Ledger:
         return {one: (SENDING, claims.lease(claim.target, now), claim.number) for one, claim in taken.items()}
 
     def forget(self, endpoint: int) -> None:
-        """It was deleted, and nothing of it is left."""
+        """The endpoint was deleted, and nothing of it is out."""
         self._targets.forget(endpoint)
 
     def settle(self) -> None:
-        """After `taking` was switched off: when this returns, all that was claimed has been handed over."""
+        """After `taking` was switched off: wait until all that `claim_new` claimed has been handed over."""
         with writing():
             pass
 
     def recover(self) -> None:
-        """What a killed process left behind."""
+        """Recover what a killed process left behind."""
         with writing():
             now = datetime.now(UTC)
             results.recover(now)
@@ -180,7 +180,7 @@ class Ledger:
                 claims.pull_in(now, self._scale)
 
     def start_again(self, given: Waiting) -> None:
-        """After a bug in the loop: keep what came back, and take everything else as cut off."""
+        """After a bug in the loop: record what came back, and treat everything else as cut off."""
         with writing():
             results.record(given.results, self._scale)
             results.note_late(given.late)
@@ -188,7 +188,7 @@ class Ledger:
             self._clicked.clear()
 
     def close(self, given: Waiting, unsent: list[Claim]) -> None:
-        """The last step of this thread: what is still in flight is interrupted, what was not sent is given back."""
+        """The last step of this thread: interrupt what is still in flight, give back what was not sent."""
         with writing():
             now = datetime.now(UTC)
             results.record(given.results, self._scale)

@@ -9,17 +9,15 @@ from .claims import LANES_IN_ORDER, Claim
 from .models.delivery import BATCH
 
 AHEAD_S = (
-    0.02  # claim what it answers within about two group commits, so that a fast receiver never waits for one
+    0.02  # claim as many as it answers within two group commits or so: a fast receiver never waits for one
 )
-STALE_S = (
-    0.6  # a claim not sent by then is given back: the endpoint has become slow; bulk may stand still for 0.25
-)
+STALE_S = 0.6  # a claim unsent for so long is given back: the endpoint got slow. Bulk alone may stand still for 0.25
 NEWEST_WEIGHS = 0.3  # share of the newest answer in the pace
-AT_REST_S = 0.5  # without an attempt, and what is known of its pace is old
+AT_REST_S = 0.5  # after so long without an attempt, what is known of its pace is out of date
 
 
 class Line:
-    """Never more than the endpoint's limit in flight; what was claimed ahead waits here, bounded and briefly."""
+    """Keeps to the endpoint's limit of attempts in flight; what was claimed ahead waits here, bounded and briefly."""
 
     def __init__(self) -> None:
         self._lanes: tuple[deque[Claim], ...] = tuple(deque() for _ in LANES_IN_ORDER)
@@ -58,7 +56,7 @@ class Line:
         return None
 
     def ended(self, seconds: float | None) -> None:
-        """Free the slot of an attempt that took so long (None: it was cut off): at the answer, not at its commit."""
+        """Free the slot of an attempt that took so long (None: cut off): once it is answered, before the commit."""
         self.in_flight -= 1
         self._ended_at = time.monotonic()
         if seconds is None:
@@ -92,5 +90,5 @@ class Line:
 
     @property
     def at_rest(self) -> bool:
-        """Nothing is out, nor was a moment ago, so that it need not be asked for its room."""
+        """Nothing is out, nor was a moment ago, so that `room()` need not be asked."""
         return self.idle and time.monotonic() - self._ended_at > AT_REST_S

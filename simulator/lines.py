@@ -1,4 +1,4 @@
-"""The lines before all endpoints: what is out, and how much room there is for more."""
+"""The lines of all endpoints: what is out, and how much room there is for more."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ OTHERS_KEEP = 10
 
 
 class Lines(dict[int, Line]):
-    """By the number of their endpoint. `sockets` says how many descriptors the connections have already."""
+    """Keyed by the endpoint's number. `sockets` returns how many descriptors the connections already hold."""
 
     def __init__(self, concurrency: int, sockets: Callable[[], int]) -> None:
         self._concurrency = concurrency
-        # One endpoint never gets it all: a tenth, ten at most, is left to the others when it hangs.
+        # One endpoint never gets it all: if it hangs, a tenth (ten at most) is left for the others.
         self._share = concurrency - min(OTHERS_KEEP, concurrency // 10)
         self._sockets = sockets
         self.files = OpenFiles()
@@ -32,18 +32,18 @@ class Lines(dict[int, Line]):
         endpoints = {number: line.room() for number, line in busy.items()}
         shares = {number: self._share - line.out for number, line in busy.items()}
         left = self._concurrency - len(self.out) + ended
-        beyond = sum(max(0, -share) for share in shares.values())  # clicks, out of those kept for them
+        beyond = sum(max(0, -share) for share in shares.values())  # clicks, within the number kept for them
         files = self.files.free() - len(self.out) + self._sockets()
         self.starved = files <= 0
         return Room(min(left + beyond, files), min(left + FOR_CLICKS, files), endpoints, shares, self._share)
 
     def add(self, claim: Claim) -> bool:
-        """It is out from now on; False when its endpoint has been edited meanwhile, so that it is not in line."""
+        """Count it as out; False when its endpoint has been edited since, so that it was not put in line."""
         self.out.add(claim)
         return self[claim.target.id].add(claim)
 
     def next(self, line: Line, *, bulk: bool) -> Claim | None:
-        """Take out the claim that this endpoint is to be sent now, if its limit allows one."""
+        """Take out the claim to send to this endpoint now, if its limit allows one."""
         claim = line.next(bulk=bulk)
         self.in_flight += claim is not None
         return claim

@@ -1,4 +1,4 @@
-"""How log lines look: one line an entry, and no secret in any of them. Knows nothing of what is logged."""
+"""How log lines look: one line per entry, and no secret in any. Knows nothing of what is logged."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ class NoSecrets(logging.Filter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """With arguments that do not fit appended as they are: an error raised in a filter would hit the caller who logs."""
+    """Appends arguments that do not fit its format: raised in a filter, the error would reach the code that logs."""
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001  (whatever the __str__ of an argument does)
@@ -37,29 +37,29 @@ def _message(record: logging.LogRecord) -> str:
 
 
 class FaultsOnly(logging.Filter):
-    """Lets only faults of ours pass: not a 500 that the built-in receiver answers on purpose, and not a database that is
-    locked, full, damaged or gone, which whoever meets it has said in a line. Wrong SQL and rows are ours."""
+    """Lets only our own bugs pass: not a 500 that the built-in receiver answers on purpose, nor a database that is
+    locked, full, damaged or gone, which is already logged in a line. Wrong SQL and wrong rows are bugs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         raised = record.exc_info[1] if record.exc_info else None
         if raised and type(raised) in (
             DatabaseError,
             OperationalError,
-        ):  # the others are about what was to be written
+        ):  # subclasses are about the data to be written
             error = getattr(raised.__cause__, "sqlite_errorname", "SQLITE_ERROR")
             return error == "SQLITE_ERROR" and why_shut() is None
         return raised is not None
 
 
 class Lines(logging.Formatter):
-    """Moments as the API writes them. Django sets the time zone of this process to UTC, whatever that of its terminal."""
+    """Times as the API writes them, in UTC: Django sets this process to it, whatever the terminal's time zone."""
 
     converter = staticmethod(time.gmtime)
     default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
 
 
 class JsonLines(Lines):
-    """One JSON object a line, for log collectors: time, level, logger, message, traceback."""
+    """One JSON object per line, for log collectors: time, level, logger, message, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -74,7 +74,7 @@ class JsonLines(Lines):
 
 
 def config(format: str) -> dict[str, Any]:
-    """Django's LOGGING: one line an entry on standard error, `text` or `json`; secrets never get through."""
+    """Django's LOGGING: one line per entry on standard error, `text` or `json`; secrets never get through."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -99,6 +99,6 @@ def config(format: str) -> dict[str, Any]:
             "console": {"level": "INFO"},
             "django": {"level": "ERROR"},
             "django.request": {"filters": ["faults_only"]},
-            "django.security": {"level": "CRITICAL"},  # what is wrong with a request is told to who made it
+            "django.security": {"level": "CRITICAL"},  # the client is told what is wrong with its request
         },
     }

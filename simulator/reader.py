@@ -2,11 +2,11 @@
 
 The parser is httptools (llhttp). h11 was measured against it: 4 instead of 12 thousand requests a second, and it
 rewrites folded headers. llhttp alone is too trusting in eight places, which are checked here: versions other than
-HTTP/1.0 and 1.1 (it takes RTSP), status codes below 100, NUL in a head once folded headers are let through, an empty
+HTTP/1.0 and 1.1 (it accepts RTSP), status codes below 100, NUL in a head once folded headers are allowed, an empty
 header that ends in CR CR LF (it takes it for the head's end), a bare CR before a value (it drops it), a space before
-the colon of a header that it knows, a body after an interim answer, and a bare line feed behind a chunk. In one it is
-stricter than it must be: two equal Content-Lengths stay a `bad_response`, since RFC 9112 §6.3 leaves the choice, and a
-receiver that says its length twice is about to say it differently.
+the colon of a header that it knows, a body after an interim answer, and a bare line feed after a chunk. In one it is
+stricter than it must be: two equal Content-Lengths stay a `bad_response`. RFC 9112 §6.3 allows that, and a receiver
+that states its length twice may soon state two different ones.
 """
 
 import time
@@ -27,9 +27,9 @@ Failure = tuple[str, dict[str, str]]  # a failure code, and what its message nam
 class Reader:
     """The answers of one connection, one after the other.
 
-    `stage` is NEW until the request is out, WAITING for the end of the head, RECEIVING the body, DONE with the last
-    byte or the first one that cannot be. Then `failure` says what was wrong, or `keeps_alive` whether the receiver
-    takes another request. `fault` says why the bytes are not HTTP; the caller may wait for more of them, to show them.
+    `stage` is NEW until the request is written, WAITING for the end of the head, RECEIVING the body, and DONE after the
+    last byte or the first invalid one. Then `failure` says what was wrong, or `keeps_alive` whether the receiver takes
+    another request. `fault` says why the bytes are not HTTP; the connection may wait for more of them, to show them.
     """
 
     __slots__ = (
@@ -48,19 +48,19 @@ class Reader:
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        # Folded headers and padded chunk sizes are old, not wrong: RFC 9112 lets a recipient read them.
-        # An interim answer that says "close" means the one behind it; what comes behind that is a fault all the same.
+        # Folded headers and padded chunk sizes are obsolete, not wrong: RFC 9112 lets a recipient read them.
+        # An interim answer's "close" refers to the final answer; bytes after that one are still a fault.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_spaces_after_chunk_size=True, lenient_keep_alive=True
         )
-        # What came since the last interim answer, up to the piece with the head's end.
+        # What came after the last interim answer, up to and including the piece that ends the head.
         self._head = bytearray()
         self.begin()
 
     def begin(self) -> None:
         """Another request is about to be sent."""
         self.answer = Answer(time.perf_counter())
-        self.stage = NEW  # what comes before the request is out was not asked for yet
+        self.stage = NEW  # bytes that come before the request is written are no answer to it yet
         self.failure: Failure | None = None
         self.fault = ""
         self.keeps_alive = False
@@ -71,17 +71,17 @@ class Reader:
         self._take_bare_line_feeds(True)
 
     def _take_bare_line_feeds(self, taken: bool) -> None:
-        """Bare line feeds are old, not wrong, but only in a head: after a chunk they would hide a size that is one too large."""
+        """Obsolete, not wrong, but only in a head: after a chunk they would hide a size that is one too large."""
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=taken)
 
     def begin_late(self) -> None:
-        """The deadline has passed: the same answer goes on, with facts of its own."""
+        """The deadline has passed: read on, but record what comes in a new Answer."""
         late = Answer(self.answer.started_at)
         late.sent_at = self.answer.sent_at
         self.answer, self.stage = late, WAITING
 
     def take(self, data: bytes | memoryview) -> None:
-        """Read on. Not when DONE."""
+        """Read on. Must not be called when DONE."""
         if self.stage == WAITING:
             self._head += data
         self._overhead += len(data)
@@ -100,29 +100,29 @@ class Reader:
         elif not self.answer.truncated and self._overhead > head.LIMIT + 8 * self.answer.size:
             self._fail("bad_response", detail="its chunks carry far more framing than body")
 
-    # --- how far it is
+    # --- how far the answer is
 
     @property
     def silent(self) -> bool:
-        """Whether not a byte has come."""
+        """Whether no byte of an answer has come."""
         return not self._head and not self._interims and self.answer.status is None
 
     @property
     def ends_with_its_connection(self) -> bool:
-        """Whether it is being received and has no length: the connection's end is its end."""
+        """Whether a body without a length is being received: it ends when the connection does."""
         return self.stage == RECEIVING and not self._framed
 
     @property
     def has_a_line(self) -> bool:
-        """Whether there is enough of it to show what it is, if it is no HTTP."""
+        """Whether enough has come to show a person what it is, should it not be HTTP."""
         return self.stage == RECEIVING or b"\n" in self._head or len(self._head) >= FIRST_BYTES
 
     def first_bytes(self, rest: bytes | memoryview) -> bytes:
-        """As they came; `rest` is what was not taken yet."""
+        """The bytes as they came; `rest` are those not parsed yet."""
         return b"".join((self._head, rest[:FIRST_BYTES]))[:FIRST_BYTES]
 
     def what_came(self) -> str:
-        """In words, of an answer that has no head yet; its last bytes say where it stopped."""
+        """What there is of an answer without a complete head, in words; its last bytes show where it stopped."""
         if self._interims:
             return f" ({self._interims:,} interim answer{'s' if self._interims > 1 else ''} came)"
         count = len(self._head)
@@ -149,7 +149,7 @@ class Reader:
         headers = self.answer.headers
         if len(headers) < HEADERS_KEPT or name.lower() in _TELLING or 0 in value or name.endswith(b" "):
             headers.append((name, value))
-        else:  # 25,000 small ones would be three mebibytes
+        else:  # 25,000 small headers would take three mebibytes
             self.answer.dropped += 1
 
     def on_headers_complete(self) -> None:
@@ -208,9 +208,9 @@ class Reader:
         self.stage, self.failure = DONE, (code, facts)
 
     def _fault_of_head(self, status: int) -> str:
-        """What is wrong with the head although llhttp let it pass; folded values are made exact on the way."""
+        """What is wrong with a head that llhttp accepted, or ""; also replaces folded values by the exact ones."""
         answer, came = self.answer, self._head
-        if _is_interim(status):  # of a flood of them each is looked at once
+        if _is_interim(status):  # in a flood of them, look at each one only once
             came = came[: head.size(came)]
         if not head.begins_with_http(came) or self._parser.get_http_version() not in _VERSIONS:
             return "its protocol is not HTTP/1.0 or HTTP/1.1"

@@ -1,7 +1,7 @@
-"""What came of the attempts: recorded in groups, each result only if its claim still stands. Knows no loop.
+"""Records what came of the attempts, in groups, each result only if its claim still stands. Knows no loop.
 
 Everything here runs inside `writing()`, in the engine's own thread. The attempt number is the fence: a result
-whose delivery has gone on without it changes nothing.
+whose delivery has moved on without it changes nothing.
 """
 
 import logging
@@ -28,7 +28,7 @@ _ERROR = """
 UPDATE simulator_attempt AS a SET error = column2, error_message = column3, error_phase = column4,
   retry_after_asked = column5, retry_after_used = column6
 FROM ({values}) AS v WHERE a.id = column1 AND a.status = 'sending'"""
-# After `_ERROR`, for with this the attempt has ended.
+# Runs after `_ERROR`, since it ends the attempt.
 _ANSWER = """
 UPDATE simulator_attempt AS a SET status = column2, started_at = column3, duration_ms = column4, phases = column5,
   remote_address = column6, repeated = column7, status_code = column8, reason = column9,
@@ -76,7 +76,7 @@ WHERE d.status = 'sending' AND d.due_at IS NOT NULL"""
 
 @dataclass(slots=True, eq=False)
 class Result:
-    """What came of a claim. `ended` is monotonic: by the wall clock it may have ended before the clock was set."""
+    """What came of a claim. `ended` is monotonic, because the wall clock may be set before it is recorded."""
 
     claim: Claim
     outcome: Outcome
@@ -85,7 +85,7 @@ class Result:
 
 @dataclass(slots=True)
 class Group:
-    """Results that are drawn up and not written yet. A row of `won` and `lost` has its place in the group for a seq."""
+    """Results drawn up but not written yet. Rows of `won` and `lost` hold their place in the group instead of a seq."""
 
     results: Sequence[Result]
     answers: list[Row] = field(default_factory=list)
@@ -94,11 +94,11 @@ class Group:
     lost: list[Row] = field(default_factory=list)
     unclear: list[tuple[int, Result]] = field(
         default_factory=list
-    )  # place and result: the attempts before decide
+    )  # place and result: what comes of it depends on the attempts before
 
 
 def draw_up(results: Sequence[Result], scale: float) -> Group:
-    """What is to be written of these results. Asks no database: a poisoned row must not hold up the others."""
+    """The rows to write for these results. Asks no database. One poisoned result must not hold up the others."""
     group, zero = Group(results), _zero()
     for place, result in enumerate(results):
         if result.outcome.error == "internal_error":
@@ -113,8 +113,8 @@ def draw_up(results: Sequence[Result], scale: float) -> Group:
 
 
 def _zero() -> float:
-    """When the monotonic clock was at 0, in unix seconds. Should we be held up between the two looks: rather late than
-    early, for a retry is never to be sent before its time."""
+    """When the monotonic clock was at 0, in unix seconds. A delay between the two readings makes it too late, never too
+    early: a retry must not be sent before its time."""
     monotonic = time.monotonic()
     return time.time() - monotonic
 
@@ -123,7 +123,7 @@ def _draw_up(
     group: Group, result: Result, place: int, zero: float, scale: float, *, braked: bool = False
 ) -> None:
     answer, ended = _answer(result), zero + result.ended
-    if result.outcome.error is None:  # what comes of it then needs no looking up
+    if result.outcome.error is None:  # a success needs no decision about a retry
         group.won.append(_won(result, place, written_at(ended)))
     else:
         ended_at = datetime.fromtimestamp(ended, UTC)
@@ -146,7 +146,7 @@ def write(group: Group, scale: float) -> None:
         with transaction.atomic():
             _write(group, scale)
     except DatabaseError:
-        raise  # locked, full, gone: nobody's fault here; the engine keeps the group and tries again
+        raise  # locked, full, gone: no result's fault; the engine keeps the group and tries again
     except Exception as flaw:
         log.exception("A group of %d results could not be written", len(group.results))
         if len(group.results) == 1:
@@ -199,7 +199,7 @@ def _ending(result: Result, ended_at: datetime, scale: float, braked: bool) -> E
 
 
 def _last_ones(delivery: int, number: int) -> str | None:
-    """The error that the attempts just before this one share, if there were enough of them to brake."""
+    """The error that the last attempts before this one share, if they are enough to brake."""
     wanted = INTERNAL_ERRORS_IN_A_ROW - 1
     found = query(
         "SELECT error FROM simulator_attempt WHERE delivery_id = %s AND number < %s ORDER BY number DESC LIMIT %s",
@@ -249,14 +249,14 @@ def _lost(result: Result, end: Ending, place: int, ended_at: datetime) -> Row:
 
 
 def _pause(number: int) -> None:
-    """A 410: the receiver is gone for good, as far as it says. What waits is held, nothing is lost."""
+    """A 410: the receiver says it is gone for good. What waits is held, nothing is lost."""
     endpoint = Endpoint.objects.get(pk=number)
     if endpoint.deleted_at is None:
         endpoint.pause(actor="engine", why="the receiver answered 410 Gone")
 
 
 def note_late(answers: Sequence[tuple[Claim, LateAnswer]]) -> None:
-    """Answers that came after their attempt's deadline had passed: they explain, they change no outcome."""
+    """Record answers that came after their attempt's deadline: for information, they change no outcome."""
     change_many(
         _LATE, ((claim.attempt, late.status_code, round(late.after_ms, 3)) for claim, late in answers)
     )
@@ -266,9 +266,9 @@ def note_late(answers: Sequence[tuple[Claim, LateAnswer]]) -> None:
 def interrupt(
     cut_off: Sequence[tuple[int, int | None, float | None]], now: datetime, words: str = ""
 ) -> None:
-    """Attempts cut off by us: (delivery, attempt, ms into it if known). Due again now, budget untouched.
+    """Record attempts that we cut off: (delivery, attempt, ms into it if known). Due again now, budget untouched.
 
-    `words` say why, if not by our own end.
+    `words` say why, if it is not that the process ended.
     """
     if not cut_off:
         return
@@ -311,14 +311,14 @@ def _interrupted_too_often(delivery: int) -> bool:
 def recover(now: datetime, *, stopping: bool = False) -> None:
     """Under the engine lock nobody else owns a `sending` row: all of them were cut off.
 
-    `stopping` says that they are cut off right now, so that how far each had come is known.
+    `stopping`: they are cut off right now, so the duration of each is known.
     """
     _interrupt_open(query(_OPEN), now, stopping=stopping)
 
 
 def reclaim(now: datetime, ours: Container[int] = ()) -> None:
-    """The same for rows whose lease has ended: no state is a dead end. Not for deliveries that are `ours`: after the
-    process stood still, what came meanwhile is still to be read."""
+    """The same for rows whose lease has ended, so that none stays `sending` for ever. Not for deliveries that are
+    `ours`: after the process stood still, their answers may be here and are still to be read."""
     expired = query(_OPEN + " AND d.due_at <= %s", [written(now)])
     _interrupt_open([row for row in expired if row[0] not in ours], now)
 

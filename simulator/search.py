@@ -1,4 +1,4 @@
-"""Which deliveries somebody is looking for: filters from text, and the query they make. Knows no page and no API."""
+"""Searching deliveries: filters read from text, and the query they make. Knows no page and no API."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
-FEW = 1000  # deliveries are looked at one by one rather than found among all that contain a frequent text
-NEWEST = 1000  # of them are looked at for what nearly every request has in its headers
-# An id is made a moment before or after the row's own time: the range of ids is only there for the index.
+FEW = 1000  # up to so many deliveries are read one by one: the index may find far more with a frequent text
+NEWEST = 1000  # how many deliveries are read for the headers that nearly every request has
+# An id is made a moment before or after the row's own time; the range of ids only serves to use the index.
 _SLACK = timedelta(minutes=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
 
@@ -33,7 +33,7 @@ R = TypeVar("R", bound=Row)
 
 
 class BadFilter(ValueError):
-    """A filter that cannot be meant; `field` names it."""
+    """A filter that makes no sense; `field` names it."""
 
     def __init__(self, field: str, reason: str, message: str) -> None:
         super().__init__(message)
@@ -97,7 +97,7 @@ def matching(filters: Filters) -> DeliveryQuerySet:
     """The deliveries that match all but the text, in no order."""
     found: DeliveryQuerySet = Delivery.objects.all()
     if filters.status:
-        # The second condition is what the partial indexes are made for.
+        # Only with the second condition are the partial indexes used.
         found = found.filter(status=filters.status, due_at__isnull=filters.status in FINISHED)
     if filters.type:
         found = found.filter(type=filters.type)
@@ -118,7 +118,7 @@ def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | 
     if since:
         found = found.filter(pk__gte=_id_at(since, -_SLACK), created_at__gte=since)
     if until:
-        # Times outside have milliseconds: the whole of the last one counts.
+        # Pages and API show milliseconds: all of the last one belongs to the range.
         end = min(until, _LAST) + timedelta(milliseconds=1)
         found = found.filter(created_at__lt=end)
         if not ids.run_ahead():
@@ -137,13 +137,13 @@ def newest(
     count: int,
     also: Sequence[Q] = (),
 ) -> list[R]:
-    """The newest `count` of these rows, older than the delivery `cursor`, that contain `filters.q` or fulfil one of `also`.
+    """The newest `count` of these rows, older than delivery `cursor`, that contain `filters.q` or meet any of `also`.
 
-    The rows match all the other filters already. With a text each place where it may be is asked by itself and the
-    answers are merged, and so is each status of a class: in one query they would cost a look at every row, as soon as
-    the text is rare in one place and common in another, or the class is large. The quick ones come first; the others
-    need only look at what is newer than what is there already, and of what they have only the newest are tried at first.
-    When few deliveries match the other filters, no place is read beyond them.
+    The rows already match all other filters. Each place where a text may be, and each status of a class, is queried by
+    itself, and the results are merged: one query would read every row as soon as the text is rare in one place and
+    common in another, or the class is large. The quick places come first; the others need only look for what is newer
+    than the results so far, and at first try only the newest of their own. When few deliveries match the other filters,
+    no others are read.
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
@@ -180,14 +180,14 @@ def _newest(found: Sequence[R], count: int) -> list[R]:
 
 
 def _each_code(code: str | None) -> list[Q]:
-    """The statuses of a class such as 5xx that occur: of each by itself the index knows the newest."""
+    """The statuses of a class such as 5xx that occur: the index gives the newest of each single one."""
     if code is None or not code.endswith("xx"):
         return [Q()]
     low = int(code[0]) * 100
     return [Q(last_status_code=one) for (one,) in query(_CODES, [low, low + 99, low + 99])]
 
 
-# One seek a status instead of a look at each of its rows.
+# One seek per status instead of reading all its rows.
 _CODES = """
 WITH RECURSIVE code(n) AS (
   SELECT min(last_status_code) FROM simulator_delivery WHERE last_status_code >= %s

@@ -1,11 +1,11 @@
-"""The full-text index over bodies and headers: kept by the engine when it has nothing better to do. SQLite's FTS5.
+"""The full-text index over bodies and headers, kept by the engine when it has nothing else to do. SQLite's FTS5.
 
-A trigram index, so that any part of a text of three characters or more is found, ignoring case, like LIKE does. One or
-two characters are found by the trigrams that begin with them; each document ends with two line breaks for that.
-One document a delivery, the text of the view `simulator_searchable`; it is made once the delivery has ended, so
-that no attempt pays for it. What is not indexed yet is searched by LIKE. The headers that nearly every request has
-are left out: they are three quarters of the text, and a person searches for the rest. Of the event's body and of all that
-came with the attempts the first half a million characters each are searched: no index takes more without a pause.
+A trigram index: it finds any three or more characters inside a text, ignoring case, as LIKE does. One or two
+characters are found through the trigrams that begin with them; each document ends with two line breaks for that.
+There is one document per delivery, the text of the view `simulator_searchable`, made once the delivery has ended, so
+that no attempt pays for it. What is not indexed yet is searched by LIKE. Headers that nearly every request has are
+left out: they are three quarters of the text, and people search for the rest. Of the event's body and of all that
+came with the attempts, the first half a million characters each are searched: indexing more would hold others up.
 """
 
 import re
@@ -22,13 +22,13 @@ from . import ids
 from .rows import Rows, as_json, change, query
 from .transaction import writing
 
-GROUP = 32  # a click does not wait longer than for these, or for so many bytes: 50 ms when they are random
+GROUP = 32  # a click waits for no more than these deliveries, or so many bytes: 50 ms if they are random
 GROUP_BYTES = 64 * 1024
-STEP = 64  # pages to merge after each, which writes ten; by itself FTS5 merges ten times as many at once
+STEP = 64  # pages to merge after each group, which writes ten; by itself FTS5 merges ten times as many
 SHORTEST = 3  # characters of a trigram
 MAX_ID = (1 << 63) - 1
 
-# Each with the approximate size of its text. Only the first that wait are looked at, even if all of them are too large.
+# With about how much text each has. Only the first that wait are looked at, however many of these are too large.
 _UNINDEXED = f"""
 SELECT id, size FROM (
   SELECT id, (SELECT length(body) FROM simulator_event e WHERE e.id = event_id) + (
@@ -47,9 +47,9 @@ _MARK = "UPDATE simulator_delivery SET indexed = %s WHERE id IN ({ids})"
 
 
 def index_some(*, large: bool = True) -> bool:
-    """Index a group of ended deliveries, and merge as much of the former ones; True when there were any.
+    """Index a group of ended deliveries, then merge some of the index; True when there were any.
 
-    Only with `large` one whose text is longer than that of a group, by itself: a million characters may take a second.
+    A text longer than a group is indexed alone, and only with `large`: a million characters may take a second.
     """
     with writing():
         ended = _group(query(_UNINDEXED, [MAX_ID if large else GROUP_BYTES, GROUP]))
@@ -63,7 +63,7 @@ def index_some(*, large: bool = True) -> bool:
 
 
 def _group(unindexed: Rows) -> list[int]:
-    """The first of them, and as many of the next ones as stay within a group."""
+    """The first of them, and as many of the next ones as fit into a group."""
     sums = accumulate(size for _, size in unindexed)
     return [
         id for (id, size), so_far in zip(unindexed, sums, strict=True) if so_far <= max(size, GROUP_BYTES)
@@ -79,9 +79,9 @@ def forget(number: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place where a text is sought: `ids` selects its deliveries, newest first, above an id and so many of them.
+    """One place to search: the SQL `ids` selects its deliveries, newest first, above an id and up to a number.
 
-    `first` is how many to look at before `all`.
+    `first` is how many of them to try before `all`.
     """
 
     first: int
@@ -90,15 +90,15 @@ class Place:
     all: Q
 
     def newest(self, most: int, after: str | None = None) -> list[int]:
-        """The newest `most` of them above the id `after`, as numbers, found without reading the rest."""
+        """The newest `most` of them above the id `after`, as numbers, without reading the rest."""
         return [id for (id,) in query(self.ids, [*self.parameters, _number(after, 0), most])]
 
 
 def places(text: str, *, before: str | None = None, few: Sequence[str] | None = None) -> list[Place]:
-    """Where a text may be in bodies and headers of deliveries below the id `before`, ignoring the case of ASCII letters.
+    """Where a text may be in bodies and headers of deliveries below the id `before`. ASCII letters match in any case.
 
-    To be asked in this order: what is not indexed yet may be a moment later, and would else be found in neither place.
-    When only a `few` are asked for, these are what is looked at beside the index.
+    To be searched in this order: a delivery that is indexed in between would otherwise be found in neither place.
+    With a `few`, only these are searched outside the index.
     """
     if few is not None and is_short(text):
         return [_liked(text, "TRUE", before, few)]
@@ -112,26 +112,26 @@ def places(text: str, *, before: str | None = None, few: Sequence[str] | None = 
 
 
 def is_short(text: str) -> bool:
-    """Too short for a trigram. When it is frequent, it is to be sought among the newest deliveries first: the index would
-    read all that it knows of each trigram that begins with it."""
+    """Too short for a trigram. A frequent one should be searched in the newest deliveries first: the index would read
+    all it has for each trigram that begins with it."""
     return len(text) < SHORTEST
 
 
 def among(text: str, few: Sequence[str]) -> Place:
-    """The same for a few deliveries, indexed or not."""
+    """A place like those of `places`, of a few deliveries, indexed or not."""
     return _liked(text, "TRUE", None, few)
 
 
 def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) -> list[Q]:
-    """The headers that nearly every request has: where they contain the text is confirmed, among the `newest` deliveries
-    alone, or it is sought by its exact form.
+    """Where the headers that nearly every request has contain the text: looked up by its exact form, or read, but then
+    only among the `newest` deliveries.
 
-    In all deliveries, or not beyond a few.
+    With a `few`, in no others than these.
     """
     places, like = [], _anywhere(text)
     name, _, value = text.rpartition(": ")
     sent = [_numbers(newest), _anywhere(_longest(text)), like]
-    # Looked up beforehand: a list that is mostly empty must not become a look at all rows of another filter.
+    # Looked up first: mostly there are none, and then no query has to read all rows of another filter.
     if endpoints := [id for (id,) in query(_ENDPOINTS, [like])]:
         places.append(Q(endpoint__in=endpoints))
     if name.lower() == "host" or any(text.lower() in header for header in _STANDARD):
@@ -150,8 +150,8 @@ def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) ->
 
 
 def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None = None) -> Place:
-    """Those of `which` that contain the text. The columns rule most of them out, ten times as fast as the view does.
-    instr() also sees what comes after a NUL, where LIKE stops."""
+    """Those of `which` that contain the text. Most others are ruled out by the columns, ten times as fast as by the
+    view. After a NUL, where LIKE stops, instr() goes on."""
     part, like = _longest(text), _anywhere(_longest(text))
     contained, texts = _LIKED.format(which=which), [like, part, like, like, like, part, _anywhere(text)]
     if few is not None:
@@ -165,7 +165,7 @@ def _anywhere(text: str) -> str:
 
 
 def _longest(text: str) -> str:
-    """Of its parts that stand in a column as they stand in the text."""
+    """The longest of its parts that a column holds unchanged."""
     return max(_UNCHANGED.findall(text), key=len, default="")
 
 
@@ -174,17 +174,17 @@ def _phrase(text: str) -> str:
 
 
 def _begun(text: str) -> list[str]:
-    """The first trigram that may begin with the text, and the end of those that do."""
+    """The range of trigrams that begin with the text."""
     begun = "".join(map(_folded, text))
     return [begun, begun + chr(sys.maxunicode)]
 
 
 def _folded(letter: str) -> str:
-    """As FTS5 spells it in a trigram: one letter for one, so ς is σ and µ is μ, but İ and ß stay what they are."""
+    """As FTS5 stores it in a trigram: one letter becomes one letter, so ς is σ and µ is μ, but İ and ß stay."""
     return next((one for one in (letter.casefold(), letter.lower()) if len(one) == 1), letter)
 
 
-_UNCHANGED = re.compile(r"[A-Za-z0-9_./-]+")  # what a column holds as the text has it, JSON or not
+_UNCHANGED = re.compile(r"[A-Za-z0-9_./-]+")  # spelled alike in every column, JSON or not
 _WAITING = "simulator_delivery.due_at IS NOT NULL"
 _FRESH = "NOT simulator_delivery.indexed AND simulator_delivery.due_at IS NULL"
 _FEW = "simulator_delivery.id IN (SELECT value FROM json_each(%s))"
@@ -234,7 +234,7 @@ def _number(id: str | None, otherwise: int) -> int:
 
 
 def _numbers(few: Sequence[str]) -> str:
-    """As one parameter: many of them would make each search a statement of its own."""
+    """As one parameter: with one for each, every search would be another statement."""
     return as_json([_number(id, 0) for id in few])
 
 

@@ -1,4 +1,4 @@
-"""What somebody asks to send: checked, made into bytes, fanned out. Knows neither HTTP nor pages."""
+"""Requests to send: checked, made into bytes, fanned out. Knows neither HTTP nor pages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +52,12 @@ def send(
 ) -> Sent:
     """One event to everyone who subscribes, to the named `endpoints`, or `to` a URL that needs no registration.
 
-    `actor` is who did it by hand, for the activity; what a program sends is none. Raises BadInput and BadOverride.
+    `actor` is noted in the activity as who sent it by hand; a program passes none. Raises BadInput and BadOverride.
     """
     if to is not None and endpoints is not None:
         raise BadInput("to", "conflict", "Give either endpoints or to, not both.")
     url = None if to is None else checked_url(to, "to")
-    draft = _draft(content)  # before the lock: a large body takes its time
+    draft = _draft(content)  # before taking the lock: a large body takes a while
     with writing():
         if url is not None:
             endpoints = [adhoc(url, actor=trigger).pk]
@@ -89,7 +89,7 @@ def send_batch(type: str, count: int, endpoints: Sequence[str] | None = None, *,
     """`count` events of a type, each with a fresh sample; the engine makes them. Raises BadInput."""
     check_type(type)
     _audience(type, endpoints)
-    _sample(type)  # the first one of a process takes 0.3 s: here nobody else waits for it
+    _sample(type)  # the first one of a process takes 0.3 s: take it here, where nobody else has to wait
     return Batch.start(type, count, endpoints, actor=actor)
 
 
@@ -124,7 +124,7 @@ def checked_url(url: str, field: str = "url") -> str:
 
 
 def adhoc(url: str, *, actor: str = "api") -> Endpoint:
-    """The endpoint behind a URL that nobody registered: the same one each time, and never paused for long."""
+    """The endpoint behind a URL that nobody registered: the same one each time, resumed if it was paused."""
     endpoint = Endpoint.objects.alive().filter(origin=Endpoint.ADHOC, url=url).first()
     if endpoint is None:
         return Endpoint.register(url=url, events=["*"], origin=Endpoint.ADHOC)

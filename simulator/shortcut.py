@@ -1,6 +1,6 @@
-"""The short way of a click: claimed in the transaction that stores it, when the engine of this process has room.
+"""The shortcut for a click: claimed in the transaction that stores it, if the engine of this process has room.
 
-Without it a click is what everything else is: pending, due, and claimed by the engine's next turn. Knows no engine.
+Without it a click is like everything else: pending, due, and claimed by the engine's next turn. Knows no engine.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ _claimer: Claimer | None = None
 
 
 def claim(deliveries: Sequence["Delivery"]) -> "dict[Delivery, State]":
-    """Inside `writing()`, before they are inserted: those that were claimed, and the state to insert them in.
+    """Inside `writing()`, before they are inserted: claim what there is room for; return these, each with its State.
 
-    They leave by themselves once this is committed.
+    They are sent once this is committed, without a further call.
     """
     return _claimer(deliveries) if _claimer else {}
 
 
 def lead(to: Claimer | None) -> None:
-    """From now on `to` claims them; None: nobody does."""
+    """From now on `to` claims clicks; None: nobody does."""
     global _claimer
     _claimer = to

@@ -10,9 +10,9 @@ from pathlib import Path
 
 FILE_CHECK_S = 2.0
 FILES_CHECK_S = 0.25
-PLENTY = 2000  # descriptors: with fewer left each look counts them, for claims are made by the hundred
-JUMP_S = 5.0  # a wall clock further off than this from the one that nobody sets has been set
-SPARE_FILES = 40  # of a low limit a quarter: for pages, sockets and the database, before an attempt gets one
+PLENTY = 2000  # descriptors; with fewer left they are counted each time, since claims are made by the hundred
+JUMP_S = 5.0  # the wall clock was set if it moved this much against a clock that cannot be set
+SPARE_FILES = 40  # kept for pages, sockets and the database; a quarter of a low limit
 
 
 class Replaced(Exception):
@@ -30,7 +30,7 @@ class DatabaseFile:
         self.seen()
 
     def check(self) -> None:
-        """Raises Replaced, from then on every time. A stat at most every two seconds."""
+        """Raises Replaced, and from then on every time. Calls stat at most every two seconds."""
         now = time.monotonic()
         if now >= self._next_check and not self._replaced:
             self._next_check = now + FILE_CHECK_S
@@ -42,12 +42,12 @@ class DatabaseFile:
             )
 
     def seen(self) -> None:
-        """Its contents are known as they are now."""
+        """Remember the present contents as known."""
         self._contents = self._look()
 
     @property
     def untouched(self) -> bool:
-        """Nobody has written since `seen`, and it is still there: looking inside would show nothing new."""
+        """Nobody has written since `seen`, and it is still there: a query would show nothing new."""
         return self._contents == self._look() and self._is_there()
 
     def _look(self) -> list[tuple[int, ...] | None]:
@@ -69,24 +69,24 @@ def _stat(path: Path, *fields: str) -> tuple[int, ...] | None:
 
 
 class Clock:
-    """Notices when the wall clock was set. A machine that slept has not set it."""
+    """Notices when the wall clock was set. Sleep of the machine does not count as that."""
 
     def __init__(self) -> None:
         self._offset = time.time() - _elapsed()
 
     @property
     def jump(self) -> float:
-        """Seconds by which the wall clock is off from what is known, 0.0 when it was not set."""
+        """Seconds by which the wall clock was set since the last accepted jump; 0.0 if it was not."""
         jump = time.time() - _elapsed() - self._offset
         return jump if abs(jump) >= JUMP_S else 0.0
 
     def accept(self, jump: float) -> None:
-        """What waits has been moved by this."""
+        """All that waits has been moved by this jump."""
         self._offset += jump
 
 
 def _elapsed() -> float:
-    """Seconds of a clock that nobody sets and that goes on while the machine sleeps, as `time.monotonic()` does not."""
+    """Seconds of a clock that cannot be set and, unlike `time.monotonic()`, goes on while the machine sleeps."""
     return time.clock_gettime(_GOES_ON)
 
 
@@ -94,11 +94,11 @@ _GOES_ON = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTO
 
 
 class OneCore:
-    """Keeps all threads of this process on the core it is on, while it sends in bulk or people are about. Linux only.
+    """Keeps all threads of this process on its present core while it sends in bulk or people are active. Linux only.
 
-    They take turns under the GIL anyway; on one core they find each other's objects in its cache, and waking one
-    costs no interrupt to a sleeping core: a fifth less processor time a delivery, on two virtual ones, and 7 % less
-    time for a click.
+    They take turns under the GIL anyway. On one core they find each other's objects in its cache, and waking one
+    needs no interrupt to a sleeping core. Measured on two virtual cores: a fifth less processor time per delivery,
+    and 7 % less time for a click.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class OneCore:
 
     def keep(self, wanted: bool) -> None:
         if wanted != self._kept and len(self._allowed) > 1:
-            with suppress(OSError):  # no descriptor left, no /proc: then they stay where they are
+            with suppress(OSError):  # no descriptor left or no /proc: then they stay where they are
                 cores = {_core_of_this_thread()} if wanted else self._allowed
                 for thread in os.listdir("/proc/self/task"):
                     with suppress(OSError):  # it has ended meanwhile
@@ -131,7 +131,7 @@ class OpenFiles:
         self._free = self.limit
 
     def free(self) -> int:
-        """Descriptors left for attempts; while there are plenty counted at most four times a second."""
+        """Descriptors left for attempts; while there are plenty, counted at most four times a second."""
         now = time.monotonic()
         if now >= self._next_check or self._free < PLENTY:
             self._next_check = now + FILES_CHECK_S
@@ -143,6 +143,6 @@ class OpenFiles:
             if os.path.isdir(folder):
                 try:
                     return len(os.listdir(folder))
-                except OSError:  # looking takes one, too, and there is none
+                except OSError:  # listing needs a descriptor, too, and there is none
                     return self.limit
         return 0

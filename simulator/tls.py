@@ -1,4 +1,4 @@
-"""TLS on a dialled socket: the two contexts, the handshake, what goes on below. Names its failures, knows no HTTP."""
+"""TLS on a dialled socket: contexts, handshake, the layer below asyncio's TLS. Names its failures, knows no HTTP."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from .connection import Connection
 from .dialling import STEP_LIMIT, WireFailure, seconds
 
 RECORDS = 48 * 1024
-"""Read at once: with the part of a record that is there already no more than a connection takes."""
+"""Read at once: together with a record already begun, no more than a connection takes at a time."""
 
 
 class TlsContexts:
@@ -24,9 +24,9 @@ class TlsContexts:
         self._made: dict[bool, asyncio.Future[ssl.SSLContext]] = {}
 
     async def of(self, verify: bool, deadline: float) -> ssl.SSLContext:
-        """Made in a thread, once for all who wait for it: reading the authorities would hold up the loop for 0.1 s.
+        """Made in a thread, once for all callers: reading the authorities would block the loop for 0.1 s.
 
-        Raises OSError when they cannot be read; the next one tries again.
+        Raises OSError when they cannot be read; the next call tries again.
         """
         made = self._made.get(verify)
         if made is None or made.done() and made.exception():
@@ -34,7 +34,7 @@ class TlsContexts:
         try:
             async with asyncio.timeout(deadline - time.perf_counter()):
                 return await asyncio.shield(made)
-        except TimeoutError:  # whatever keeps all threads busy
+        except TimeoutError:  # something keeps all threads busy
             raise WireFailure(
                 "internal_error", "tls", detail="the authorities were not read in time"
             ) from None
@@ -50,7 +50,7 @@ class TlsContexts:
         return context
 
     def _load_authorities(self, context: ssl.SSLContext) -> None:
-        """certifi, as httpx does, and the system's own store; not SSL_CERT_FILE of whatever shell started us."""
+        """certifi, as in httpx, and the system's own store; not the SSL_CERT_FILE of the shell that started us."""
         context.load_verify_locations(certifi.where())
         system = ssl.get_default_verify_paths()
         for option, path in (("cafile", system.openssl_cafile), ("capath", system.openssl_capath)):
@@ -81,7 +81,7 @@ async def shake_hands(
     except TimeoutError:
         raise WireFailure("tls_timeout", "tls", address=connection.address, seconds=seconds(limit)) from None
     except (OSError, UnicodeError) as error:
-        # The traceback refers to asyncio's frame, and that to the error: a reference cycle that would keep all of TLS.
+        # Its traceback holds asyncio's frame, which holds the error: a cycle that would keep all of TLS alive.
         error.with_traceback(None)
         raise _tls_failure(error, host, connection.address) from error
     finally:
@@ -91,17 +91,17 @@ async def shake_hands(
 
 
 class Unread(asyncio.Protocol):
-    """Reads nothing: whatever the receiver says first is for the handshake."""
+    """Reads nothing: the receiver's first bytes are for the handshake."""
 
     def connection_made(self, transport: Any) -> None:
         transport.pause_reading()
 
 
 class Records(asyncio.BufferedProtocol):
-    """Between a socket and asyncio's TLS, which leaves two things undone for the connection above.
+    """Sits between the socket and asyncio's TLS, to do two things that asyncio's TLS does not.
 
-    It tells nobody that the socket takes no more, so a receiver that stopped reading would look like a slow one;
-    and when a write has failed it does not read the answer that may lie before it.
+    It does not pass on that the socket takes no more, so a receiver that stopped reading would look like a slow one;
+    and after a failed write it does not read an answer that had already come.
     """
 
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
@@ -113,7 +113,7 @@ class Records(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Not for more than the connection takes at once: when TLS ends, asyncio loses what lies between them."""
+        """No more than the connection takes at once: when TLS ends, asyncio loses what it has not passed on."""
         buffer: memoryview = self._tls.get_buffer(sizehint)[:RECORDS]
         return buffer
 
@@ -129,7 +129,7 @@ class Records(asyncio.BufferedProtocol):
         self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        self._tls.resume_writing()  # which may have something to write, and be paused by it
+        self._tls.resume_writing()  # it may write more, and be paused again by that
         if not self._transport.get_write_buffer_size():
             self._connection.resume_writing()
 
@@ -139,11 +139,11 @@ class Records(asyncio.BufferedProtocol):
         self._tls.connection_lost(exc)
 
     def _read_the_rest(self, exc: Exception) -> Exception:
-        """And say why it ended: a receiver that refuses our handshake may reset right behind the alert that tells."""
+        """Also return the true cause: a receiver that refuses our handshake may reset right after its alert."""
         told = [exc]
         self._tls._fatal_error = lambda error, *words: told.append(
             error
-        )  # asyncio would tell a closed transport
+        )  # asyncio's own would report it to a transport that is already closed
         self._connection.read_the_rest(self._tls, exc)
         return told[-1]
 
@@ -153,7 +153,7 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNE
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """OpenSSL's name of it; Python does not know them all, and has then only the words the name is made of."""
+    """OpenSSL's name for it. Python does not know all names; for the others it has the text they are made of."""
     words = re.sub(r"^\[\w+\] | \(_ssl\.c:\d+\)$", "", str(error))
     return error.reason or words.upper().replace(" ", "_")
 
@@ -162,7 +162,7 @@ def _tls_failure(error: Exception, host: str, address: str) -> WireFailure:
     if isinstance(error, ssl.SSLCertVerificationError):
         code = _VERIFY_CODES.get(error.verify_code, "tls_untrusted")
         return WireFailure(code, "tls", host=host, detail=error.verify_message)
-    if isinstance(error, ssl.SSLZeroReturnError):  # to OpenSSL a clean end, so it has no reason
+    if isinstance(error, ssl.SSLZeroReturnError):  # a clean end for OpenSSL, so it has no reason
         detail = "the receiver ended the handshake (ALERT_CLOSE_NOTIFY)"
         return WireFailure("tls_failed", "tls", address=address, detail=detail)
     if isinstance(error, ssl.SSLError) and error.reason not in _NOT_TLS:

@@ -1,4 +1,4 @@
-"""How anything is written: one short immediate transaction at a time in this process."""
+"""All writing: one short immediate transaction at a time in this process."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 
 from .rows import query
 
-LOCK_WAIT_S = 5.0  # the busy timeout of settings.DATABASES, for the same reason
-LAST_WAIT_S = 0.3  # the same once the process ends
+LOCK_WAIT_S = 5.0  # as long as the busy timeout of settings.DATABASES, for the same reason
+LAST_WAIT_S = 0.3  # instead of LOCK_WAIT_S once the process is ending
 NOTICEABLE_S = 0.1
 _CAN_GO_ON = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _shut: str | None = None
@@ -22,20 +22,20 @@ _ending = False
 
 
 class Queue:
-    """A lock that is had in the order in which it was asked for, and at once by the thread that has it.
+    """A lock given out in the order of asking, and re-entrant for the thread that holds it.
 
-    Python's own goes to whoever runs when it is free: the engine, which takes it again turn by turn, kept others out
-    for seconds.
+    Python's own goes to whichever thread runs when it becomes free: the engine, which takes it again every turn, kept
+    others out for seconds.
     """
 
     def __init__(self) -> None:
         self._inside = threading.Lock()
-        self._waiting: deque[tuple[int, threading.Lock]] = deque()  # threads, and what wakes each
+        self._waiting: deque[tuple[int, threading.Lock]] = deque()  # threads, and the lock that wakes each
         self._holder: int | None = None
-        self.depth = 0  # how many times the one who has it has it
+        self.depth = 0  # how many times its holder has acquired it
 
     def acquire(self, *, timeout: float) -> bool:
-        """With 0 seconds nobody is waited for."""
+        """With a timeout of 0 it does not wait."""
         me = threading.get_ident()
         if self._holder != me and not self._enter(me, timeout):
             return False
@@ -64,7 +64,7 @@ class Queue:
         return self._given(me, woken)
 
     def _given(self, me: int, woken: threading.Lock) -> bool:
-        """Whether it was handed over; else it is not waited for any more."""
+        """Whether the lock was handed to us; if not, stop waiting for it."""
         with self._inside:
             if self._holder != me:
                 self._waiting.remove((me, woken))
@@ -82,7 +82,7 @@ _lock = Queue()
 
 
 class Shut(OperationalError):
-    """Nothing can be written any more in this process; the text says why and what to do."""
+    """Nothing more can be written in this process; the text says why and what to do."""
 
 
 @contextmanager
@@ -102,15 +102,15 @@ def writing() -> Iterator[None]:
         raise OperationalError(_refused)
     try:
         left = patience - (time.monotonic() - began)
-        outermost = _lock.depth == 1  # one inside of another is a part of it
+        outermost = _lock.depth == 1  # a nested one is part of the outer one
         with _waiting(left), transaction.atomic(savepoint=outermost):
             yield
-            if connection.needs_rollback:  # Django would undo all of it in silence
+            if connection.needs_rollback:  # Django would silently roll back everything
                 raise transaction.TransactionManagementError("A part of this failed, and nobody minded.")
         if outermost:
             _refused = None
     except DatabaseError as error:
-        if type(error) in (DatabaseError, OperationalError):  # the others are about what was to be written
+        if type(error) in (DatabaseError, OperationalError):  # subclasses are about the data to be written
             _refused = str(error)
         _forget_cursors(error)
         raise
@@ -120,7 +120,7 @@ def writing() -> Iterator[None]:
 
 @contextmanager
 def _waiting(seconds: float) -> Iterator[None]:
-    """Meanwhile SQLite waits for a lock of another process no longer than that."""
+    """Inside, SQLite waits no longer than this for a lock held by another process."""
     if seconds > LOCK_WAIT_S - NOTICEABLE_S:
         yield
         return
@@ -133,7 +133,7 @@ def _waiting(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def if_nobody_writes() -> Iterator[bool]:
-    """Whether nobody writes; if so nobody does inside. Nothing is written here, and nobody is waited for."""
+    """Whether nobody is writing; if so, nobody can as long as this lasts. Does not wait, and writes nothing."""
     alone = _lock.acquire(timeout=0)
     try:
         yield alone
@@ -143,15 +143,15 @@ def if_nobody_writes() -> Iterator[bool]:
 
 
 def refused() -> str | None:
-    """Why nothing can be written, as far as the last one who tried knows."""
+    """Why nothing can be written, according to the last attempt; None if that succeeded."""
     return _refused
 
 
 def _forget_cursors(error: BaseException | None) -> None:
     """Django ties the error into a cycle with the frames it came through, and so with their cursors.
 
-    Should the collector find them in the loop's thread while this connection waits for the lock again, the loop would
-    wait with it. A frame that can go on, a coroutine's, is left alone: to clear it would end it.
+    If the garbage collector met them in the loop's thread while this connection waits for the lock again, the loop
+    would wait too. A frame that can be resumed, a coroutine's, is left alone: clearing would end it.
     """
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -162,7 +162,8 @@ def _forget_cursors(error: BaseException | None) -> None:
 
 
 def checkpoint() -> None:
-    """Copy the write-ahead log into the database file: also a write that nothing may overlap. It may be tried again."""
+    """Copy the write-ahead log into the database file: as a write, nothing may overlap it. Without the lock it does
+    nothing, and may be tried again."""
     if _lock.acquire(timeout=LOCK_WAIT_S):
         try:
             query("PRAGMA wal_checkpoint(PASSIVE)")
@@ -171,17 +172,17 @@ def checkpoint() -> None:
 
 
 def why_shut() -> str | None:
-    """What `shut` was told: reads fail then, too, and for this reason, whatever they say."""
+    """What `shut` was told. Reads fail then, too, and for this reason, whatever their error says."""
     return _shut
 
 
 def shut(reason: str | None) -> None:
-    """From now on refuse every write with this reason; None lifts it."""
+    """Refuse every write from now on, with this reason; None allows them again."""
     global _shut
     _shut = reason
 
 
 def hurry() -> None:
-    """This process ends: from now on nobody waits long for the lock, so that another program cannot keep it alive."""
+    """This process is ending: nobody waits long for the lock any more, so that another program cannot keep it alive."""
     global _ending
     _ending = True

@@ -1,4 +1,4 @@
-"""Work that takes the loop more than a moment is done in turns, in a bounded share of its time. Knows no connection."""
+"""Answers that cost the loop more than a moment take turns, and share a part of its time. Knows no connection."""
 
 import asyncio
 import heapq
@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable
 
 FREE_S = 0.01
-"""Up to this an answer may use half of the loop; those that need more share a twentieth of it."""
+"""Up to this cost an answer shares half of the loop with the other large ones; beyond it, a twentieth."""
 AHEAD_S = 0.004
 AROUND_S = 0.00005
 """What the loop itself spends on a turn."""
 
 
 class Turns:
-    """One at a time, the cheapest so far first; between two turns the loop is left to others.
+    """One at a time, cheapest so far first; between two turns the loop is free for other work.
 
-    Costs are processor time of this thread: a busy machine does not make an answer dear.
+    Costs are this thread's processor time: a busy machine must not look like a flood of bytes.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Turns:
         self._turning = False
 
     def wait(self, spent: float, go_on: Callable[[], None]) -> None:
-        """Call `go_on` once, when it is the turn of an answer that has `spent` so many seconds of the loop."""
+        """Call `go_on` once, when its turn comes; `spent` is how many seconds of the loop it has had so far."""
         heapq.heappush(self._waiting, (spent, next(self._numbers), go_on))
         if not self._turning:
             self._turning = True
@@ -40,14 +40,14 @@ class Turns:
         began = time.thread_time()
         try:
             go_on()
-        finally:  # a fault in one turn must not end the others
+        finally:  # an error in one must not stop the turns of the others
             self._rest((time.thread_time() - began + AROUND_S) * (1 if spent < FREE_S else 19))
 
     def _rest(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._rests_until = max(self._rests_until, now) + seconds
-        if self._rests_until < now + AHEAD_S:  # a large answer that is alone gets through without a wait
+        if self._rests_until < now + AHEAD_S:  # a single ordinary large answer is done before it has to wait
             loop.call_soon(self._turn)
         else:
             loop.call_at(self._rests_until, self._turn)

@@ -1,4 +1,4 @@
-"""What the database needs besides deliveries: its log copied and its texts indexed, when that is in nobody's way.
+"""Maintenance of the database: checkpoints and text indexing, at moments when nobody has to wait for them.
 
 Called between the turns of the engine, on its loop; the work is done in its database thread.
 """
@@ -14,9 +14,9 @@ from django.db import DatabaseError
 from . import searchable, transaction
 from .courtesy import Courtesy
 
-CHECKPOINT_S = 0.25  # so often the write-ahead log is copied: a few pages, for a few ms without writers
-CHECKPOINT_RESTS = 8  # times as long as it took; twice as many, and it would not keep up with text indexing
-QUIET_S = 0.2  # without a claim or a result: nobody minds if the writer is busy for 10 ms
+CHECKPOINT_S = 0.25  # between checkpoints: each copies a few pages and keeps writers out for a few ms
+CHECKPOINT_RESTS = 8  # times as long as a checkpoint took; with 16 it would not keep up with text indexing
+QUIET_S = 0.2  # after so long without a claim or a result nobody minds if the writer is busy for 10 ms
 INDEX_S = 1.0
 
 
@@ -29,11 +29,11 @@ class Upkeep:
         self._courtesy = courtesy
         self._in_database = in_database
         self._busy_at = self._indexed_at = 0.0
-        self.checkpoint_at = 0.0  # monotonic; not before that the next one
-        self.to_index = True  # perhaps
+        self.checkpoint_at = 0.0  # the earliest time of the next one, monotonic
+        self.to_index = True  # there may be something to index
 
     async def after(self, *, busy: bool) -> bool:
-        """After a turn, which claimed or recorded something (`busy`). True: there is more, and no time to rest.
+        """To be called after a turn; `busy`: it claimed or recorded something. True: there is more, go on at once.
 
         Raises DatabaseError when a text cannot be indexed.
         """
@@ -43,8 +43,8 @@ class Upkeep:
         return indexed
 
     async def _index(self, busy: bool) -> bool:
-        """Text search can wait: index when there is nothing else to do, else a group a second. Large groups only after a
-        second without visitors and without sending."""
+        """Indexing can wait: it happens when there is nothing else to do, or a group per second; a large text only when
+        for a second nobody has been active and nothing was sent."""
         now = time.monotonic()
         if busy:
             self._busy_at = now
@@ -58,11 +58,11 @@ class Upkeep:
         return indexed
 
     async def _checkpoint(self) -> None:
-        """Before SQLite would do it by itself in the middle of a commit, with the loop or a click behind it."""
+        """Checkpoint before SQLite does so itself in the middle of a commit that the loop or a click waits for."""
         began = time.monotonic()
-        if began < self.checkpoint_at + self._courtesy.asked:  # a second later, when somebody waits now
+        if began < self.checkpoint_at + self._courtesy.asked:  # one second later if somebody is waiting now
             return
-        with contextlib.suppress(DatabaseError):  # commits say so; the log holds everything meanwhile
+        with contextlib.suppress(DatabaseError):  # a commit will report it; until then the log has it all
             await self._in_database(transaction.checkpoint)
         ended = time.monotonic()
         self.checkpoint_at = ended + max(CHECKPOINT_S, CHECKPOINT_RESTS * (ended - began))

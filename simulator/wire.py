@@ -1,7 +1,7 @@
-"""The httpx transport: one request in, one Outcome out. But for the bench the only one to import httpx; knows no row.
+"""The httpx transport: one request in, one Outcome out. Besides the bench, the only importer of httpx; knows no row.
 
-Connections belong to an owner (an endpoint) and to the very URL they were judged for; one deadline covers an
-attempt from dial to last byte, kept by one timer for all.
+A connection belongs to an owner (an endpoint) and to exactly the URL it was judged for. One deadline covers an
+attempt from dialling to the last byte; one timer serves all attempts.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ TICK = 0.05
 RESTING_TICK = 0.5
 """While all connections are idle, which then may stay so by this much longer."""
 READ_FIRST = 10
-"""Rounds of the loop, each up to 48 KiB from every connection: more than is kept of a body, and some turns."""
+"""Rounds of the loop, each up to 48 KiB from every connection: all that is kept of a body, and a few turns more."""
 ONE_WAY_S = 300.0
-"""After a reused connection died, the endpoint gets a new one for each request for so long; then reuse is tried again."""
+"""So long after a reused connection died its endpoint gets a new one per request; it may only have been a restart."""
 LATE_SECONDS = 60.0
 LATE_IN_ALL = 50
 LATE_OF_ONE = 4
 
 
 class Origin(NamedTuple):
-    """What the wire needs of a URL, worked out once per URL."""
+    """The parts of a URL that sending needs, worked out once per URL."""
 
     scheme: str
     host: str
@@ -48,8 +48,8 @@ class Transport(httpx.AsyncBaseTransport):
     """Sends requests. One per process and event loop.
 
     `guard(address, port, path, scheme)` sees every address right before it is dialled (numeric, as dialled; the
-    path still encoded) and answers a failure code to refuse it: `functools.partial(targets.judge, …)`.
-    `resolve(host, port)` is `socket.getaddrinfo` in shape, called in a thread. `cafile` adds an authority.
+    path still encoded) and returns a failure code to refuse it: `functools.partial(targets.judge, …)`.
+    `resolve(host, port)` returns what `socket.getaddrinfo` does, and runs in a thread. `cafile` adds an authority.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._busy: set[Connection] = set()
         self._greeting: set[Connection] = set()  # in their TLS handshake
         self._late: Counter[Hashable] = Counter()
-        self._one_way: dict[Hashable, float] = {}  # owners whose connections are used once, and until when
+        self._one_way: dict[Hashable, float] = {}  # owners whose connections are used once, until when
         self._timer: asyncio.TimerHandle | None = None
         self._sweep_at = 0.0
 
@@ -79,8 +79,8 @@ class Transport(httpx.AsyncBaseTransport):
         tls_verify: bool = True,
         on_late: Callable[[LateAnswer], None] | None = None,
     ) -> Outcome:
-        """Send one request and say how it went, `timeout` seconds from dial to last byte. Raises nothing that
-        the wire could cause; cancelling closes the socket. `on_late` hears of an answer after the deadline."""
+        """Send one request and return how it went; `timeout` in seconds, from dialling to the last byte. No failure on
+        the wire raises; cancelling closes the socket. `on_late` is given an answer that comes after the deadline."""
         body = await request.aread()
         headers, began = _completed(request, body), time.perf_counter()
         what = (request.method, str(request.url), headers, body)
@@ -98,9 +98,9 @@ class Transport(httpx.AsyncBaseTransport):
         at_once: bool = True,
         on_late: Callable[[LateAnswer], None] | None = None,
     ) -> Outcome:
-        """`exchange` of a POST whose headers are complete, past httpx's own objects: they cost a quarter of it.
+        """`exchange` of a POST whose headers are complete, without httpx's own objects, a quarter of its cost.
 
-        Not `at_once` leaves together with the others of its round of the loop.
+        Without `at_once` it leaves together with the others of its round of the loop.
         """
         began, what = time.perf_counter(), ("POST", url, headers, body)
         return await self._outcome(Sending(*what, owner, began, timeout, tls_verify, on_late, at_once))
@@ -122,7 +122,7 @@ class Transport(httpx.AsyncBaseTransport):
         return outcome
 
     async def probe(self, url: str, *, timeout: float, tls_verify: bool = True) -> Outcome:
-        """Whether a receiver can be reached: look-up, connect and TLS only; not a byte of HTTP is sent."""
+        """Whether a receiver can be reached: look-up, connect and TLS only; no byte of HTTP is sent."""
         began = time.perf_counter()
         outcome = Outcome(time.time())
         try:
@@ -154,7 +154,7 @@ class Transport(httpx.AsyncBaseTransport):
         )
 
     def forget(self, owner: Hashable) -> None:
-        """The endpoint changed or is gone: close its idle connections, let the busy ones end with their use."""
+        """The endpoint was edited or deleted: close its idle connections, and the busy ones after their exchange."""
         self._one_way.pop(owner, None)
         self._idle.forget(owner)
         for connection in self._busy:
@@ -181,7 +181,7 @@ class Transport(httpx.AsyncBaseTransport):
             connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
         answer = await self._exchange_on(connection, send, payload)
         if reused and answer.error in ("reset", "closed_before_response") and connection.silent:
-            # The receiver closed an idle connection just as it was used: not a failure of this delivery.
+            # The receiver closed an idle connection just as we used it: no failure of this delivery.
             self._one_way[send.owner] = time.perf_counter() + ONE_WAY_S
             outcome.repeated = True
             connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
@@ -246,7 +246,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     @property
     def in_use(self) -> int:
-        """Connections on which an attempt is under way; one that is still being made does not count."""
+        """Connections with an attempt under way, not counting those still being dialled."""
         return len(self._busy) - self._late.total()
 
     def _is_one_way(self, owner: Hashable) -> bool:
@@ -266,10 +266,10 @@ class Transport(httpx.AsyncBaseTransport):
         self._timer = asyncio.get_running_loop().call_later(seconds, self._sweep, rounds)
 
     def _sweep(self, rounds: int) -> None:
-        """Every tick: end what is past its deadline, close what has been idle for long; stop when all is quiet.
+        """Every tick: end what is past its deadline, close what has been idle for long; stop when nothing is left.
 
-        After the process stood still (Ctrl-Z, a suspended machine) answers may lie in the kernel that came in time: the
-        loop is to read them first, so many `rounds` long.
+        After the process stood still (Ctrl-Z, a suspended machine) the kernel may hold answers that came in time: for
+        so many `rounds` the loop reads them first.
         """
         now = time.perf_counter()
         if rounds and (rounds < READ_FIRST or now > self._sweep_at + TICK):
@@ -322,7 +322,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 class Sending(NamedTuple):
-    """One attempt on its way: what to send where, for whom, and until when."""
+    """One attempt: what to send, where, for whom, and until when."""
 
     method: str
     url: str
@@ -354,9 +354,9 @@ def _origin(url: httpx.URL) -> Origin:
 
 
 def _completed(request: httpx.Request, body: bytes) -> list[tuple[str, str]]:
-    """The request's headers as they are, and only what HTTP needs added."""
+    """The request's headers as they are, plus those that HTTP needs."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
-    # Transfer-Encoding is httpx's way to say that it did not know the length; it is known now.
+    # Transfer-Encoding only means that httpx did not know the length; now it is known.
     pairs = [pair for pair in pairs if pair[0].lower() != "transfer-encoding"]
     names = {name.lower() for name, _ in pairs}
     if "host" not in names:

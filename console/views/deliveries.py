@@ -27,7 +27,7 @@ UNKNOWN = "There is no such delivery in this data folder."
 
 
 def loads_delivery(view: View) -> View:
-    """Turns the id of the URL into the delivery, with event and endpoint; 404 when there is none."""
+    """Turns the URL's id into the delivery, with event and endpoint; 404 if there is none."""
 
     @wraps(view)
     def loaded(request: HttpRequest, delivery_id: str, **rest: object) -> HttpResponse:
@@ -50,15 +50,15 @@ def index(request: HttpRequest, template: str) -> HttpResponse:
 
 
 def console(request: HttpRequest, said: Mapping[str, object] = {}, status: int = 200) -> HttpResponse:
-    """The whole page; `said` is what became of a form that came without a script, and whose fields stay as typed."""
-    listed = _list(request)  # first, as its edition goes for all that is read here
+    """The whole page; `said` is the outcome of a form sent without a script, whose fields keep what was typed."""
+    listed = _list(request)  # first: its edition must be no newer than anything read here
     context = {**panel.context(request.POST), **_opened(request), **listed, **said}
     context["unlisted"] = context["filter"].unlisted(context["endpoints"])
     return whole_page(request, "console/index.html", context, status)
 
 
 def _list(request: HttpRequest) -> dict[str, Any]:
-    """`edition` is from before the rows, so that no change of a name falls between page and socket."""
+    """`edition` is read before the rows, so that no renaming is lost between page and socket."""
     now = edition()
     filter = Filter.of(request.GET)
     page = rows.page(filter, request.GET.get("cursor", ""))
@@ -74,7 +74,7 @@ def _list(request: HttpRequest) -> dict[str, Any]:
 
 @require_safe
 def some(request: HttpRequest) -> HttpResponse:
-    """The rows of named deliveries (`?ids=a,b`), for a list that holds still while more happens than it is told."""
+    """The rows of named deliveries (`?ids=a,b`), for a list that holds still and was not sent every change."""
     return HttpResponse(rows.some(request.GET.get("ids", "").split(",")))
 
 
@@ -104,7 +104,7 @@ def show(request: HttpRequest, delivery: Delivery, template: str) -> HttpRespons
 @require_POST
 @loads_delivery
 def act(request: HttpRequest, delivery: Delivery, verb: str) -> HttpResponse:
-    """Retry now, cancel retries or resend; the answer is the detail of what there is to watch now."""
+    """Retry now, cancel retries or resend; the answer is the detail of the delivery to watch now."""
     verbs = {
         "retry": ("retried", delivery.retry),
         "cancel": ("cancelled", delivery.cancel),
@@ -118,7 +118,7 @@ def act(request: HttpRequest, delivery: Delivery, verb: str) -> HttpResponse:
 def _done(
     request: HttpRequest, delivery: Delivery, word: str, action: Callable[[], Delivery | None]
 ) -> HttpResponse:
-    """Do it and write down who did it, or say why not."""
+    """Do it and note who did, or say why not."""
     try:
         with writing():
             made = action()
@@ -131,14 +131,14 @@ def _done(
 @shows_a_form
 @loads_delivery
 def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
-    """The event's bytes to change, and the resending of what became of them."""
+    """The form to edit the event's bytes, and resending them as edited."""
     original = bytes(delivery.event.body)
     if request.method != "POST":
         text = original.decode(errors="replace")
         return render(request, "deliveries/_edit.html", {"delivery": delivery, "text": text})
     if "raw_body" not in request.POST:
         return notice(request, "raw_body: it is missing. Send the body's text in it.", status=400)
-    # A form cannot hold other line ends than these, so an untouched body must be recognised by its text.
+    # A form turns all line ends into CR LF, so an unedited body has to be recognised without regard to them.
     raw = request.POST["raw_body"].replace("\r\n", "\n").encode(errors="replace")
     if raw == original.replace(b"\r\n", b"\n"):
         raw = original
@@ -185,7 +185,7 @@ def _text(text: str) -> HttpResponse:
 @require_safe
 @loads_delivery
 def body(request: HttpRequest, delivery: Delivery, part: str) -> HttpResponse:
-    """All of a body in one view (`?view=pretty|raw|hex`), as text to copy (`&copy`), or byte for byte (`?download`)."""
+    """A whole body in one view (`?view=pretty|raw|hex`), as text to copy (`&copy`), or byte for byte (`?download`)."""
     number = _number(request)
     attempt = _attempt(delivery, number)
     raw, headers = _bytes(delivery, part, attempt)

@@ -26,7 +26,7 @@ from ..endpoint_form import EndpointForm
 from .page import notice, shows_a_form, whole_page
 
 PAGE = 50
-LOOKED_AT = 2000  # deliveries, the newest ones, that a card's figures are about
+LOOKED_AT = 2000  # the newest deliveries, from which the figures of the cards are counted
 OVERLAPS = {"0": "at once", "3600": "1 hour", "86400": "24 hours", "604800": "7 days"}
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ View = Callable[..., HttpResponse]
 
 
 def loads_endpoint(view: View) -> View:
-    """Turns the id of the URL into the endpoint; 404 when it is not there (any more)."""
+    """Turns the URL's id into the endpoint; 404 if there is none (any more)."""
 
     @wraps(view)
     def loaded(request: HttpRequest, endpoint_id: str, **rest: object) -> HttpResponse:
@@ -54,7 +54,7 @@ def _gone(request: HttpRequest) -> HttpResponse:
 
 
 def _find(pk: str) -> Endpoint | None:
-    """Also one that was made for a `send --to` and is on no list: a 410 pauses it, and then a person resumes it."""
+    """Also finds one made for a `send --to`, which is on no list: if a 410 pauses it, a person has to resume it."""
     return Endpoint.objects.alive().prefetch_related("secrets").filter(pk=pk).first()
 
 
@@ -76,7 +76,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _cards(endpoints: list[Endpoint]) -> list[dict[str, Any]]:
-    """What the cards show, with one query for the figures of all of them."""
+    """The content of the cards, with one query for the figures of all."""
     counts: dict[str, Counter[str]] = {endpoint.pk: Counter() for endpoint in endpoints}
     newest = Delivery.objects.order_by("-pk").values_list("endpoint_id", "status")[:LOOKED_AT]
     for endpoint_id, status in newest:
@@ -107,7 +107,7 @@ def show(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 
 
 def _show(request: HttpRequest, endpoint: Endpoint, **said: Any) -> HttpResponse:
-    """`said` is what became of a button that was pressed without a script."""
+    """`said` is the outcome of a button pressed without a script."""
     context = {
         "edition": edition(),
         "cards": _cards([endpoint]),
@@ -150,14 +150,14 @@ def edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 
 
 def _stored(form: EndpointForm, store: Callable[[], T]) -> T | None:
-    """What `store` makes of a form that was sent and is right. A database that takes nothing is the form's error."""
+    """What `store` returns, if a valid form was sent. A database that cannot be written becomes the form's error."""
     if not form.is_bound:
         return None
     try:
         with writing():  # what is checked is what is saved
             return store() if form.is_valid() else None
     except DatabaseError as error:
-        form.full_clean()  # it may not have come to that
+        form.full_clean()  # it may have failed before the form was validated
         form.add_error(None, problem_of(error).message)
         return None
 
@@ -170,7 +170,7 @@ def _form(request: HttpRequest, form: EndpointForm, endpoint: Endpoint | None) -
 @require_POST
 @loads_endpoint
 def status(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
-    """Pause, or resume: whichever the button said, so that a second click changes nothing."""
+    """Pause or resume, whichever the button said: a second click changes nothing."""
     wanted = request.POST.get("status")
     if wanted == "paused":
         endpoint.pause()
@@ -219,7 +219,7 @@ def check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 @require_POST
 @loads_endpoint
 def secret(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
-    """The secret in plain, for whoever pressed the button, and a note that somebody did."""
+    """The secret in plain text, and a note in the activity that it was shown."""
     with writing():
         Activity.note("console", "revealed secret", endpoint.pk)
     return _secret(request, {"secret": endpoint.current_secret()})
@@ -228,7 +228,7 @@ def secret(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 @require_POST
 @loads_endpoint
 def rotate(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
-    """A new secret; the old one signs along for the chosen overlap."""
+    """A new secret; the old one signs as well for the chosen overlap."""
     overlap = request.POST.get("overlap", "86400")
     if overlap not in OVERLAPS:
         return notice(request, "Choose one of the offered overlaps.", status=400)
@@ -240,13 +240,13 @@ def rotate(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 def _secret(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "endpoints/_secret.html", context)
-    return whole_page(request, "endpoints/secret.html", context | {"card": None})  # no card is there to renew
+    return whole_page(request, "endpoints/secret.html", context | {"card": None})  # no card here to renew
 
 
 @shows_a_form
 @loads_endpoint
 def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
-    """Asks first, and says what is lost: nothing but what still waits."""
+    """Asks first, and says what is lost: only what still waits."""
     if request.method == "POST":
         endpoint.remove(actor="console")
         engine.abandon(endpoint.pk)

@@ -1,4 +1,4 @@
-"""What is answered when there is nothing to show. The API has its own words for the same (simulator/api/gate.py)."""
+"""Answers when there is nothing to show. The API has its own words for the same (simulator/api/gate.py)."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from . import page
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Also where an address without its final slash is led to the one with it."""
+    """Also redirects an address without its final slash to the one with it."""
     if request.path.startswith(API):
         return _line(404, "Not found.")
     slashed = f"{request.path_info}/"
@@ -26,7 +26,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def wrong_method(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: a page for those who open or reload an address that only takes forms. Django's own answer is blank."""
+    """Middleware: a page for a GET of an address that only takes forms. Django's own answer is blank."""
 
     def answer(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
@@ -41,7 +41,7 @@ def wrong_method(
 
 
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """What a form with a missing or stale token gets."""
+    """The answer to a form with a missing or stale token."""
     reload = "Reload it" if request.htmx else "Go back, reload it"  # type: ignore[attr-defined]
     text = f"This page was open too long. {reload} and try again."
     if not request.COOKIES:

@@ -1,4 +1,4 @@
-"""Is it alive, and is it ready: for scripts that wait for `up`."""
+"""Whether it is alive and ready: for scripts that wait for `up`."""
 
 from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
@@ -12,7 +12,7 @@ from ..reading import read_within
 PATIENCE_S = 2.0
 
 
-@csrf_exempt  # or a POST would be told of a page that was open too long
+@csrf_exempt  # otherwise a POST would get the text about a page that was open too long
 @require_safe
 def alive(request: HttpRequest) -> JsonResponse:
     """200 as long as the process answers."""
@@ -22,7 +22,7 @@ def alive(request: HttpRequest) -> JsonResponse:
 @csrf_exempt
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when database, engine and live layer work; else 503 that names what does not."""
+    """200 when database, engine and live layer work; otherwise a 503 that names what does not."""
     troubles = [*engine.troubles(), *_reading_troubles()]
     return JsonResponse(
         {"status": "unavailable" if troubles else "ok", "troubles": troubles}, status=503 if troubles else 200
@@ -30,7 +30,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def _reading_troubles() -> list[str]:
-    """The database, read in the way in which the live pages read it."""
+    """Read the database in the way the live pages do."""
     try:
         read_within(PATIENCE_S, feed.latest)
     except (DatabaseError, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""What every page has: the header's counters, the banners, the notices, the help."""
+"""What all pages share: the header's counters, the banners, the notices, the help."""
 
 import sys
 from typing import Any
@@ -19,12 +19,12 @@ shows_a_form = require_http_methods(["GET", "HEAD", "POST"])
 def whole_page(
     request: HttpRequest, template: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    """A page with its frame; a fragment needs none of this."""
+    """A page with its frame, which fragments do without."""
     return render(request, template, {**header.context(), **context}, status=status)
 
 
 def notice(request: HttpRequest, text: str, *, status: int = 200, kind: str = "problem") -> HttpResponse:
-    """A sentence for the person, shown beside the page instead of in place of a part of it."""
+    """A sentence for the person, shown in addition to the page instead of replacing a part of it."""
     if not request.htmx:  # type: ignore[attr-defined]
         return whole_page(request, "problem.html", {"title": "That did not work", "text": text}, status)
     response = render(request, "_notice.html", {"text": text, "kind": kind}, status=status)
@@ -40,7 +40,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    """A database that is locked, full or gone is 503 and said so, all else a bug. Must work when nothing else does."""
+    """503 and why if the database is locked, full or gone; all else is a bug. Must work when nothing else does."""
     error = sys.exc_info()[1]
     if isinstance(error, DatabaseError):
         text, status = problem_of(error).message, 503

@@ -21,12 +21,12 @@ from ..forms import pretty
 from .deliveries import console
 from .page import notice
 
-TYPICAL_TIMEOUT = 3.0  # seconds: what a person waits for a dot
+TYPICAL_TIMEOUT = 3.0  # seconds that a person will wait for a dot
 
 
 @require_POST
 def send(request: HttpRequest) -> HttpResponse:
-    """One event, once a token: a second click on the same form finds what the first one sent."""
+    """One event, once per token: a second click on the same form finds what the first one sent."""
     form = forms.SendForm(request.POST)
     made = form.send() if form.is_valid() else None
     if made is None:
@@ -44,7 +44,7 @@ def send(request: HttpRequest) -> HttpResponse:
 
 
 def _outcome(request: HttpRequest, said: dict[str, Any], status: int = 200) -> HttpResponse:
-    """Under the button, in the page that is there; without a script in a new one that keeps what was typed."""
+    """The outcome under the button of the present page; without a script, in a new page that keeps what was typed."""
     if not request.htmx:  # type: ignore[attr-defined]
         return console(request, said, status)
     return render(request, "send/_outcome.html", {"token": forms.new_token(), **said}, status=status)
@@ -52,7 +52,7 @@ def _outcome(request: HttpRequest, said: dict[str, Any], status: int = 200) -> H
 
 @require_POST
 def stop(request: HttpRequest, batch_id: str) -> HttpResponse:
-    """Make no more of it, and say how many were sent. One that has ended stays as it is."""
+    """Stop a batch, and say how many were sent. One that has ended stays as it is."""
     with writing():
         batch = Batch.objects.filter(pk=batch_id).first()
         if batch and batch.status == "running":
@@ -74,7 +74,7 @@ def sample(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
-    """Whether the data can be sent, with line and column of what stands in the way."""
+    """Whether the data can be sent, with line and column of the first error."""
     return render(request, "send/_validity.html", forms.judged(request.POST.get("data", "")))
 
 
@@ -95,10 +95,10 @@ def who(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def endpoints(request: HttpRequest) -> HttpResponse:
-    """The choices of endpoints as they are now, to send to and (`filter`) in the list. One that is gone stays chosen:
-    no other gets what was meant for it.
+    """The endpoints to choose from now, for sending and (`filter`) for the list. A deleted one stays chosen: no other
+    may get what was meant for it.
 
-    `waits` is a batch that the page calls held; the answer triggers `batch:goes-on` there when it no longer is.
+    `waits` is a batch that the page shows as held; once it no longer is, the answer triggers `batch:goes-on` there.
     """
     chosen, choices = request.GET.get("endpoint", ""), panel.choices()
     gone = chosen != panel.EVERYONE and chosen not in [each.pk for each in choices["endpoints"]]

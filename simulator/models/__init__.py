@@ -1,4 +1,4 @@
-"""The nouns, one a file."""
+"""The nouns, one per file."""
 
 from .activity import Activity
 from .attempt import Attempt

@@ -29,9 +29,9 @@ class Activity(models.Model):
 
     @classmethod
     def note(cls, actor: str, action: str, subject: str = "", detail: str = "") -> None:
-        """Write an entry inside the transaction of what it tells about. Never put a secret into `detail`.
+        """Write an entry, in the transaction of what it reports. Never put a secret into `detail`.
 
-        Past the ORM: a click waits for it.
+        Without the ORM, since a click waits for it.
         """
         now = written(timezone.now())
         change(_INSERT, [ids.new(), now, actor, action, subject, detail])

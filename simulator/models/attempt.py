@@ -57,10 +57,10 @@ class Attempt(models.Model):
 
     @property
     def last(self) -> bool:
-        """Its delivery has ended with it."""
+        """Its delivery ended with it."""
         return self.delivery.finished and self.number == self.delivery.attempt_count
 
     @property
     def answered(self) -> bool:
-        """Something came back, if only a part."""
+        """Something came back, even if only a part."""
         return self.status_code is not None or bool(self.response_body)

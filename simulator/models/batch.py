@@ -15,7 +15,7 @@ from .activity import Activity
 from .delivery import BATCH, HELD, Delivery
 from .endpoint import PAUSED, Endpoint, audience
 
-# One statement, so that what it says never runs backwards while events are made and sent.
+# In one statement, so that the number never goes backwards while events are made and sent.
 _SENT = f"""
 SELECT made - (
     SELECT count(DISTINCT d.event_id) FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
@@ -25,7 +25,7 @@ SELECT made - (
 FROM simulator_batch b WHERE b.id = %s"""
 
 
-# As text, because the page and the socket ask them all the time: the ORM takes ten times as long to write them down.
+# SQL, because page and socket ask this all the time: the ORM takes ten times as long to build the query.
 _ANY_PAUSED = f"SELECT 1 FROM simulator_endpoint WHERE status = '{PAUSED}' AND deleted_at IS NULL LIMIT 1"
 _RUNNING = f"""
 SELECT * FROM simulator_batch b WHERE stopped_at IS NULL AND (made < count OR id IN (
@@ -35,7 +35,7 @@ ORDER BY id"""
 
 
 class Batch(models.Model):
-    """The promise behind a 202: `count` events, of which `made` exist. The engine makes the rest, also after a kill.
+    """The promise behind a 202: `count` events, of which `made` exist. The engine makes the rest, even after a kill.
 
     `endpoints` are the chosen ids, or null for everyone who subscribes.
     """
@@ -71,7 +71,7 @@ class Batch(models.Model):
 
     @classmethod
     def running(cls) -> "list[Batch]":
-        """Oldest first. They are made in turn, each as far as somebody has room for it."""
+        """Oldest first. Their events are made in turn, as far as an endpoint has room."""
         return list(cls.objects.raw(_RUNNING))
 
     @property
@@ -83,18 +83,18 @@ class Batch(models.Model):
 
     @property
     def waiting(self) -> int:
-        """How many deliveries of it wait for, or are in, their first attempt."""
+        """How many of its deliveries wait for their first attempt or are in it."""
         waiting: int = self._unfinished().count()
         return waiting
 
     @property
     def sent(self) -> int:
-        """How many of its events had their first attempt, at everyone who gets them."""
+        """How many of its events have had their first attempt at all their endpoints."""
         number = ids.decode("bat", self.pk)
         return int(query(_SENT, [number])[0][0])
 
     def audience(self) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:
-        """Who gets it now, and who does not and why; of the chosen ones those that are still there."""
+        """Who would get it now, and who would not and why; chosen endpoints that were deleted are left out."""
         chosen = self.endpoints
         if chosen is not None:
             there = set(Endpoint.objects.alive().filter(pk__in=chosen).values_list("pk", flat=True))
@@ -102,7 +102,7 @@ class Batch(models.Model):
         return audience(self.type, chosen)
 
     def held_by(self) -> list[Endpoint]:
-        """The paused endpoints that all that is left of it waits for; none while anything of it goes on."""
+        """The paused endpoints that all of the rest waits for; none while any of it is still being sent."""
         if not query(_ANY_PAUSED) or self._unfinished().filter(due_at__lt=HELD).exists():
             return []
         getting, skipped = self.audience()
@@ -117,7 +117,7 @@ class Batch(models.Model):
             self.stopped_at = timezone.now()
             self.save(update_fields=["stopped_at"])
             self._unfinished().cancel_all()
-            feed.announce()  # also when nothing was left to cancel
+            feed.announce()  # even if there was nothing to cancel
             Activity.note(actor, "stopped batch", self.pk, why or f"after {self.made} of {self.count}")
 
     def _unfinished(self) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED = "pending", "sending", "succeeded", "failed", "cancelled"
 FINISHED = (SUCCEEDED, FAILED, CANCELLED)
 CLICK, NORMAL, BATCH = 0, 1, 2  # lanes: what a person waits for, single events and retries, bulk
-# The due_at of a delivery whose endpoint is paused. The microsecond makes every writer spell it the same.
+# The due_at of a delivery whose endpoint is paused. With the microsecond, all code writes it in the same format.
 HELD = datetime(9999, 1, 1, microsecond=1, tzinfo=UTC)
 UNFINISHED = Q(due_at__isnull=False)
 LANES = {"test": CLICK, "resend": CLICK, "cli": CLICK}
@@ -35,8 +35,8 @@ SELECT v.*, FALSE, FALSE, FALSE, 0 FROM ({values}) AS v"""
 
 
 def insert(new: Iterable[Sequence[Any]]) -> None:
-    """New deliveries, as (id, seq, event, endpoint, type, created_at, trigger, lane, status, due_at, attempt_count)
-    with ids as numbers and moments as columns hold them: a click and a batch have no time for models."""
+    """Insert (id, seq, event, endpoint, type, created_at, trigger, lane, status, due_at, attempt_count) rows, with ids
+    as numbers and times as columns hold them: models would be too slow for clicks and batches."""
     change_many(_INSERT, new)
 
 
@@ -53,7 +53,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(seq__gt=seq).order_by("seq")
 
     def rows(self) -> "DeliveryQuerySet":
-        """With what a row shows, in one query: neither bodies nor what an endpoint is set to."""
+        """With what a row shows, in one query: no bodies and no settings of endpoints."""
         return self.select_related("event", "endpoint").only(*_SHOWN)
 
     def hold(self) -> None:
@@ -64,7 +64,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         self.filter(status=PENDING, due_at=HELD)._restamp(due_at=now)
 
     def cancel_all(self) -> None:
-        """No further attempt for any of them; one in flight ends and is recorded."""
+        """No further attempt for any of them; those in flight end and are recorded."""
         self.filter(status=SENDING).update(cancelling=True)
         self.filter(status=PENDING)._restamp(
             status=CANCELLED, due_at=None, resume_at=None, finished_at=timezone.now()
@@ -81,8 +81,8 @@ class Delivery(models.Model):
 
     `manual` marks an attempt that a person asked for; if it fails, the delivery goes back to `resume_at`, where
     the timetable stood (null: it had ended). `cancelling` says that the attempt in flight is the last one.
-    `type` and the last_… columns repeat what event and last finished attempt say, so that a row of the list, and
-    its filters, need no join. `indexed` says that the full-text index holds it.
+    `type` and the last_… columns repeat the event and the last finished attempt, so that a row of the list and
+    its filters need no join. `indexed` says that the full-text index holds it.
     """
 
     id = PublicId("dlv")
@@ -110,8 +110,8 @@ class Delivery(models.Model):
     objects = DeliveryQuerySet.as_manager()
 
     class Meta:
-        # Each costs the hot path; those on a part of the rows cost it least. Finished rows only are indexed by
-        # status: a row that is still on its way changes it twice more.
+        # Each slows the hot path; partial ones do so least. Only finished rows are indexed by status: until then
+        # it changes twice more.
         indexes = [
             models.Index(fields=["lane", "endpoint", "due_at"], name="due", condition=UNFINISHED),
             models.Index(fields=["due_at"], name="next_due", condition=UNFINISHED),
@@ -133,7 +133,7 @@ class Delivery(models.Model):
 
     @classmethod
     def new(cls, event: "Event", endpoint: Endpoint, *, trigger: str) -> "Delivery":
-        """Not saved yet, and without a seq. Due now; held while the endpoint is paused."""
+        """Not saved yet, and without a seq. Due now, or held if the endpoint is paused."""
         now = timezone.now()
         return cls(
             event=event,
@@ -146,7 +146,7 @@ class Delivery(models.Model):
         )
 
     def row(self, *state: Any) -> Sequence[Any]:
-        """As `insert` takes it. What is claimed as it is born has another seq and State there, and is here still pending."""
+        """As `insert` takes it. `state` is (seq, *State) of one inserted as claimed, while this object is pending."""
         seq, *state_now = state or (self.seq, self.status, written(self.due_at), self.attempt_count)
         belongs = (ids.decode("evt", self.event_id), ids.decode("ep", self.endpoint_id), self.type)
         born = (written(self.created_at), self.trigger, self.lane)
@@ -163,11 +163,11 @@ class Delivery(models.Model):
 
     @property
     def next_attempt_at(self) -> datetime | None:
-        """When the next attempt is due; None when none is, or when the endpoint is paused."""
+        """When the next attempt is due; None if there is none or the endpoint is paused."""
         return self.due_at if self.status == PENDING and not self.held else None
 
     def with_attempts(self, *unneeded: str) -> "Sequence[Attempt]":
-        """Its attempts by number, without the `unneeded` columns; this row becomes what it was at that moment.
+        """Its attempts by number, without the `unneeded` columns; this object is refreshed to the same moment.
 
         Row and attempts are two queries, and a result may be committed between them. Each such commit gives the
         row a higher seq, so the attempts bring along the seq they belong to.
@@ -180,7 +180,7 @@ class Delivery(models.Model):
             self.refresh_from_db()
 
     def retry(self) -> None:
-        """Attempt now, whatever the timetable says; a failure leaves the timetable as it was."""
+        """Make an attempt now, whatever the timetable says; if it fails, the timetable goes on as before."""
         with writing():
             self.refresh_from_db()
             self._check_retry()

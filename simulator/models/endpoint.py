@@ -28,14 +28,14 @@ def default_signature() -> dict[str, str | None]:
 
 class EndpointQuerySet(models.QuerySet["Endpoint"]):
     def listed(self) -> "EndpointQuerySet":
-        """What a person registered: neither deleted nor made ad hoc for one `send --to`."""
+        """What a person registered: not deleted, and not made ad hoc for a `send --to`."""
         return self.filter(deleted_at=None).exclude(origin=Endpoint.ADHOC)
 
     def alive(self) -> "EndpointQuerySet":
         return self.filter(deleted_at=None)
 
     def named(self) -> "EndpointQuerySet":
-        """Read for what they are called, what they subscribe to and whether they are paused: in half the time."""
+        """Only name, subscriptions and status, which takes half the time."""
         return self.only("url", "events", "description", "status", "revision")
 
 
@@ -69,12 +69,12 @@ class Endpoint(models.Model):
 
     @classmethod
     def to_send_to(cls, pk: str) -> "Endpoint":
-        """What a click needs of an endpoint; past the ORM, for which it has no time. Raises DoesNotExist, also when deleted."""
+        """What a click needs of an endpoint, without the slow ORM. Raises DoesNotExist, also for a deleted one."""
         found = query(_TO_SEND_TO, [ids.decode("ep", pk)])
         if not found:
             raise cls.DoesNotExist(pk)
         url, events, *others = found[0]
-        # In the order of the fields: from_db counts on it.
+        # In the order of the model's fields, as from_db expects.
         names = ["id", "url", "events", "description", "status", "revision"]
         return cls.from_db(DEFAULT_DB_ALIAS, names, [pk, url, json.loads(events), *others])
 
@@ -132,7 +132,7 @@ class Endpoint(models.Model):
                 _note(actor, "changed endpoint", self, ", ".join(names))
 
     def pause(self, *, actor: str = "console", why: str = "") -> None:
-        """Nothing when it is paused already. Raises DoesNotExist, as `resume`, `rotate_secret` and `remove` do."""
+        """Does nothing if already paused. Raises DoesNotExist, as do `resume`, `rotate_secret` and `remove`."""
         with writing():
             self._renew()
             if not self.paused:
@@ -145,7 +145,7 @@ class Endpoint(models.Model):
                 self.change(actor=actor, status=ENABLED)
 
     def rotate_secret(self, *, overlap_seconds: int = 86_400, actor: str = "api") -> tuple[str, datetime]:
-        """A new secret; the one before signs along for the overlap. Returns (new secret, end of the overlap)."""
+        """Make a new secret; the old one signs as well during the overlap. Returns (new secret, end of the overlap)."""
         now = timezone.now()
         end = now + timedelta(seconds=overlap_seconds)
         with writing():
@@ -173,7 +173,7 @@ class Endpoint(models.Model):
         return value
 
     def _respell_secrets(self) -> None:
-        """A key that receivers decode is kept as they can read it: it may have been made as a mere text."""
+        """Store keys that receivers will decode in a form that decodes: they may have been made as plain text."""
         if self.profile.key == "utf8":
             return
         for secret in self.secrets.all():
@@ -182,7 +182,7 @@ class Endpoint(models.Model):
                 secret.save(update_fields=["value"])
 
     def _renew(self) -> None:
-        """Inside `writing()`, before anything is decided: since this was read another thread may have changed it."""
+        """Inside `writing()`, before any decision: another thread may have changed it since it was read."""
         self.refresh_from_db(
             fields=["status", "origin", "signature", "max_in_flight", "revision", "deleted_at"]
         )
@@ -214,15 +214,15 @@ def _note(actor: str, action: str, endpoint: Endpoint, detail: str = "") -> None
 
 
 def edition() -> tuple[Any, ...]:
-    """Differs after any change to any of them, and in another data folder."""
+    """A value that differs after any change to any endpoint, and in another data folder."""
     return query("SELECT count(*), sum(revision), max(id) FROM simulator_endpoint")[0]
 
 
 def audience(type: str, chosen: list[str] | None = None) -> tuple[list[Endpoint], list[tuple[Endpoint, str]]]:
     """Who gets an event of this type, and who does not and why (`paused`, `not_subscribed`).
 
-    `chosen` are endpoint ids named by the sender: only they are asked, subscribed or not.
-    Raises Endpoint.DoesNotExist, with the id, for one that is not there.
+    `chosen` are endpoint ids named by the sender: only these count, subscribed or not.
+    Raises Endpoint.DoesNotExist, with the id, for one that does not exist.
     """
     getting, skipped = [], []
     asked = Endpoint.objects.listed() if chosen is None else Endpoint.objects.alive().filter(pk__in=chosen)

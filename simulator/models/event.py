@@ -20,7 +20,7 @@ _INSERT = "INSERT INTO simulator_event (id, type, body, created_at, batch_id) {v
 
 
 def insert(new: Iterable[Sequence[Any]]) -> None:
-    """New events, as (id, type, body, created_at, batch) with ids as numbers and the moment as its column holds it."""
+    """Insert (id, type, body, created_at, batch) rows, with ids as numbers and the time as its column holds it."""
     change_many(_INSERT, ((id, type, bytearray(body), *rest) for id, type, body, *rest in new))
 
 
@@ -77,6 +77,6 @@ class Event(models.Model):
 
 
 def stored(*rows: models.Model) -> None:
-    """Tell Django that these are in the database, although it did not put them there."""
+    """Tell Django that these are in the database although it did not insert them."""
     for row in rows:
         row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS

@@ -14,7 +14,7 @@ from .activity import Activity
 
 
 class CustomType(models.Model):
-    """`example` is the `data` an event of this type gets when none is given; `schema` describes it, or is null."""
+    """`example` is the `data` of an event of this type when none is given; `schema` describes it, or is null."""
 
     id = PublicId("typ")
     type = models.CharField(max_length=100, unique=True)
@@ -49,17 +49,17 @@ class CustomType(models.Model):
 
 
 def known_types() -> list[str]:
-    """Every type that can be sent and subscribed to: the built-in ones first."""
+    """Every type that can be sent and subscribed to, the built-in ones first."""
     return [*catalog.BUILT_IN, *CustomType.objects.order_by("id").values_list("type", flat=True)]
 
 
 def sample_of(type: str) -> dict[str, Any]:
-    """Fresh `data` for an event of this type. KeyError for a type that is not there."""
+    """Fresh `data` for an event of this type. KeyError for an unknown type."""
     return sampler(type)()
 
 
 def sampler(type: str) -> Callable[[], dict[str, Any]]:
-    """What makes `data` for many events of this type, without another look at the database. KeyError as above."""
+    """A function that makes `data` for many events of this type without further queries. KeyError as above."""
     if type in catalog.BUILT_IN:
         return partial(catalog.sample, type)
     custom = CustomType.objects.filter(type=type).first()

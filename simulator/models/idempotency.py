@@ -1,4 +1,4 @@
-"""What was answered to a POST with an Idempotency-Key, so that its repeat gets the same answer."""
+"""The answer to a POST with an Idempotency-Key, kept so that a repeat gets the same one."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ class IdempotencyKey(models.Model):
 
     @classmethod
     def answer_to(cls, token: str, path: str) -> str | None:
-        """What a form of the console made when it first came. Inside `writing()`, as `keep`; past the ORM for a click."""
+        """What a console form made when it first came. Inside `writing()`, like `keep`; without the ORM, for speed."""
         found = query(_ANSWER, [token, path])
         return found[0][0] if found else None
 
@@ -42,5 +42,5 @@ class IdempotencyKey(models.Model):
 
     @classmethod
     def forget_old(cls) -> None:
-        """Those whose repeat comes no more. Wherever one is kept, or they would be there for ever."""
+        """Delete those too old to be repeated. Called whenever one is kept, or they would stay for ever."""
         change(_FORGET, [written(timezone.now() - KEPT)])

@@ -9,7 +9,7 @@ from .endpoint import Endpoint
 
 
 class Secret(models.Model):
-    """`expires_at` is null for the current one, the end of the overlap for those it replaced."""
+    """`expires_at` is null for the current one, and the end of the overlap for those it replaced."""
 
     id = PublicId("sec")
     endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="secrets")

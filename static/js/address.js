@@ -1,5 +1,5 @@
-// The address says what is filtered and open, so that a view survives a reload and can be shared. What a person
-// chooses is a step of the browser's history; what the page does by itself, and the letters of one search, are none.
+// The address says what is filtered and open, so that a view survives a reload and can be shared. Each choice of a
+// person is a step in the browser's history; what the page does by itself, and each letter of a search, is not.
 const shown = () => {
   const list = document.querySelector("#list .rows");
   const { asked, attempt } = document.getElementById("detail").dataset;
@@ -11,7 +11,7 @@ const shown = () => {
 
 const searched = (address) => new URL(address, location).searchParams.get("q");
 
-/** `event` is what a person did; without one the address is only put right. */
+/** `event` is what a person did; without one the address is only corrected. */
 export function note(event) {
   const now = shown();
   if (now === location.pathname + location.search) return;
@@ -19,7 +19,7 @@ export function note(event) {
   history[event && event.type !== "reload" && !typing ? "pushState" : "replaceState"](null, "", now);
 }
 
-// Back and Forward: the page stays, with what was typed in it, and shows what the address says.
+// Back and Forward: the page is not reloaded, keeps what was typed, and shows what the address says.
 addEventListener("popstate", () => {
   const query = new URLSearchParams(location.search);
   const open = query.get("open") ?? /^\/deliveries\/(\w+)/.exec(location.pathname)?.[1];

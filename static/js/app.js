@@ -1,4 +1,4 @@
-// What a page needs. Each module is one behaviour; they talk through events on the document.
+// All modules of a page. Each is one behaviour; they talk through events on the document.
 import "./batch.js";
 import "./cards.js";
 import "./clock.js";

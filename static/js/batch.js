@@ -1,4 +1,4 @@
-// The batch line: counts on in place, so that Stop keeps its element under the finger and its focus.
+// The batch line: updated in place, so that the Stop button stays under the finger and keeps the focus.
 const place = document.getElementById("batch");
 const copies = document.getElementById("copies");
 
@@ -19,8 +19,8 @@ function tell(html) {
   const fresh = parse(html);
   const batch = fresh?.dataset.batch;
   if (batch && batch === line?.dataset.batch) return count(line, fresh);
-  if (batch && batch === line?.dataset.ended) return; // said before it was stopped
-  if (!batch && line?.textContent === fresh?.textContent) return; // nothing that needs saying twice
+  if (batch && batch === line?.dataset.ended) return; // a frame from before it was stopped
+  if (!batch && line?.textContent === fresh?.textContent) return; // the same as before
   const focused = line?.contains(document.activeElement);
   place.replaceChildren(...(fresh ? [fresh] : []));
   htmx.process(place);
@@ -29,7 +29,7 @@ function tell(html) {
 
 if (place) {
   document.addEventListener("live:frame", ({ detail: frame }) => frame.batch !== null && tell(frame.batch));
-  // The answer to the click may come after the socket has told of the batch: then it is old, and must move nothing.
+  // The answer to the click may come after the socket has shown the batch: then it is old, and must change nothing.
   document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
     if (detail.target !== place) return;
     detail.shouldSwap = false;

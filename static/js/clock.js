@@ -1,4 +1,4 @@
-// Times as people read them: local, counting down to what is due, counting up from what has begun.
+// Times as people read them: local, counting down to what is due and up from what has begun.
 const two = (number) => String(number).padStart(2, "0");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -37,6 +37,6 @@ setInterval(() => {
   if (document.hidden) return;
   const today = new Date().toDateString();
   if (today === day) return tick();
-  day = today; // what happened yesterday says so
+  day = today; // past midnight, times of yesterday need their date
   localize(document);
 }, still.matches ? 1000 : 100);

@@ -1,11 +1,11 @@
-// Copy buttons: what stands beside them, or what an address answers: all of it, where the page marks and cuts.
+// Copy buttons: they copy the element beside them, or what a URL returns: the whole text, where the page shows a part.
 import { say } from "./said.js";
 
 const near = {
   prev: (button) => button.previousElementSibling.textContent,
   next: (button) => button.nextElementSibling.textContent,
 };
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // a mark at its beginning is part of it
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // a BOM is part of the text
 
 async function text(button) {
   if (!button.dataset.copyFrom) return near[button.dataset.copy](button);

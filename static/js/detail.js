@@ -1,4 +1,4 @@
-// The open delivery: only the parts that changed are put in, so that focus, scroll and the tab in use survive.
+// The open delivery: only parts that changed are replaced, so that focus, scroll position and chosen tab survive.
 import { note } from "./address.js";
 import { localize } from "./clock.js";
 import { watch } from "./live.js";
@@ -7,11 +7,11 @@ import { restore } from "./tabs.js";
 
 const pane = document.getElementById("detail");
 const known = new Map(); // part → what the server last said about it
-let told = ""; // the result that is known to whoever does not see it
-let sent = null; // what was sent a moment ago: its result is news, also when it is here before the detail
+let told = ""; // the result that a screen reader was last told
+let sent = null; // what was sent a moment ago: its result is told even if it came before the detail
 const article = () => pane.querySelector("[data-open]");
 
-// Without what differs in every rendering: ticking times and form tokens.
+// Its HTML without what differs in every rendering: ticking times and form tokens.
 const essence = (part) =>
   part.innerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1").replace(/<input type="hidden" name="csrf[^>]*>/g, "").replace(/ class=""/g, "");
 
@@ -21,7 +21,7 @@ function remember() {
   for (const part of pane.querySelectorAll("[data-part]")) known.set(part.dataset.part, essence(part));
 }
 
-// Each attempt's result is said once: not what it was when opened, nor that one is under way or to come.
+// Each attempt's result is told once, but not the one it was opened with, nor that an attempt is under way.
 const result = ({ attempts, said }) => `${attempts} ${said}`;
 
 function tell(data) {
@@ -39,7 +39,7 @@ function tellOfSent() {
   tell(article().dataset);
 }
 
-// What was overtaken by something newer, as a click's answer by the result of that click, takes nothing back.
+// A rendering overtaken by a newer one, as a click's answer by the result of that click, must not undo it.
 function merge(fresh) {
   const { seq, chosen } = article().dataset;
   const overtaken = Number(fresh.dataset.seq) < Number(seq);
@@ -68,7 +68,7 @@ function replace(old, fresh) {
   htmx.process(old);
   views(old).find((button) => button.textContent === view && !pressed(button))?.click();
   if (!focused) return;
-  // What has gone leaves the focus to none that does something else: Enter may be pressed once more.
+  // If the focused element is gone, no other one may get the focus: Enter may be pressed once more.
   const now = [...old.querySelectorAll("a,button,summary,pre")].find((each) => !each.disabled && name(each) === name(focused));
   (now ?? pane).focus({ preventScroll: true });
 }
@@ -79,7 +79,7 @@ function parse(html) {
   return holder.content.querySelector("[data-open]");
 }
 
-// What is to be shown, from the question on: an answer comes too late once something else is.
+// What is to be shown, from the request on: an answer is too late once something else was asked for.
 const DETAIL = /^\/deliveries\/(\w+)\/detail\/(?:\?attempt=(\d+))?$/;
 const asked = () => `${pane.dataset.asked} ${pane.dataset.attempt}`;
 
@@ -95,7 +95,7 @@ function load(id, attempt = 0, event = null) {
   htmx.ajax("GET", path, { source: pane, event, target: pane, swap: "innerHTML" });
 }
 
-// Unless something else is to be shown now.
+// Unless something else has been asked for.
 function renew() {
   const { open, chosen } = article()?.dataset ?? {};
   if (open && open === pane.dataset.asked) load(open, chosen);
@@ -104,7 +104,7 @@ function renew() {
 function opened(event) {
   const { open, chosen, seq, revision } = article().dataset;
   ask(open, chosen);
-  watch({ open, attempt: Number(chosen), seen: Number(seq), revision: Number(revision) }); // the list may be further than what was just fetched
+  watch({ open, attempt: Number(chosen), seen: Number(seq), revision: Number(revision) }); // the list may be newer than this detail
   document.dispatchEvent(new CustomEvent("delivery:opened", { detail: open }));
   note(event);
 }
@@ -161,13 +161,13 @@ if (pane) {
       opened(detail.requestConfig.triggeringEvent);
     } else if (pane.dataset.asked) closed(detail.requestConfig.triggeringEvent);
   });
-  // Asked for in vain: then what stands there is what is shown.
+  // The request failed: what is there stays shown.
   document.addEventListener("htmx:afterRequest", ({ detail: { xhr, requestConfig } }) => {
     if (xhr.status === 200 || requestConfig.asked !== asked()) return;
     ask(article()?.dataset.open, article()?.dataset.chosen);
-    if (xhr.status) note(); // else nobody answered, or the page is being left: a reload asks again
+    if (xhr.status) note(); // 0: nobody answered, or the page is being left; a reload asks again
   });
-  // What its endpoint's button has changed is asked for: the socket does not tell while it is paused.
+  // After a button of its endpoint the detail is fetched: while paused, the socket would not bring the change.
   document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
     if (successful && elt.matches("[data-renews]")) renew();
   });

@@ -2,9 +2,9 @@
 const dialog = document.getElementById("dialog");
 const notices = document.getElementById("notices");
 
-let opener = ""; // may be drawn anew meanwhile
+let opener = ""; // an id, since the element may be replaced meanwhile
 
-// What was typed is worth more than a way out: only Close throws it away.
+// With unsaved text, neither Escape nor a click beside the dialog closes it: only Close discards the text.
 const edited = () => [...dialog.querySelectorAll("textarea")].some((field) => field.value !== field.defaultValue);
 
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
@@ -12,7 +12,7 @@ document.addEventListener("htmx:afterSwap", ({ detail }) => {
     opener = document.activeElement.id;
     dialog.setAttribute("aria-labelledby", dialog.querySelector("h2").id);
     dialog.showModal();
-    dialog.append(notices); // all else lies behind the backdrop, and can be neither read nor clicked
+    dialog.append(notices); // behind the backdrop they could be neither read nor clicked
   }
 });
 document.addEventListener("htmx:afterRequest", ({ detail }) => {
@@ -53,7 +53,7 @@ new MutationObserver((changes) => {
   }
 }).observe(notices, { childList: true });
 
-// What the page asks by itself fails in silence: nobody waits for it, and the badge says "reconnecting".
+// Requests that the page makes by itself fail silently: nobody waits for them, and the badge says "reconnecting".
 const quiet = ({ elt }) => elt.matches("[data-quiet]");
 
 document.addEventListener("notice", ({ detail }) => notice(detail));

@@ -1,5 +1,5 @@
 // A button that its own request disables or replaces loses the focus. It gets it back, so that Enter works twice.
-const pressed = new Map(); // request → the button that had the focus when it left, and where the answer goes
+const pressed = new Map(); // request → the button that had the focus when it was sent, and where the answer goes
 
 const usable = (button) => button && !button.disabled && button.offsetParent !== null;
 
@@ -10,8 +10,8 @@ document.addEventListener("htmx:beforeRequest", ({ detail: { elt, target, xhr } 
 document.addEventListener("htmx:afterRequest", ({ detail: { xhr } }) => {
   const [button, place] = pressed.get(xhr) ?? [];
   pressed.delete(xhr);
-  if (!button || ![button, document.body].includes(document.activeElement)) return; // somebody went elsewhere meanwhile
-  // The answer may bring a new one, or none: then the focus is on what it belongs to, and Enter does nothing else.
+  if (!button || ![button, document.body].includes(document.activeElement)) return; // the focus was moved meanwhile
+  // The answer may bring a new button, or none: then its surrounding gets the focus, where Enter does nothing.
   const now = [button, document.getElementById(button.id), place].find(usable);
   now?.focus({ preventScroll: true });
 });

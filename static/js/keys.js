@@ -1,4 +1,4 @@
-// The keyboard: a key presses the button that carries it, j and k walk the rows, g goes to a page.
+// The keyboard: a key presses the button marked with it, j and k walk the rows, g and another key go to a page.
 import { close } from "./detail.js";
 
 let going = false;
@@ -38,12 +38,12 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape" && typing(event.target)) return event.target.blur(), event.preventDefault(); // a search field would be emptied
+  if (event.key === "Escape" && typing(event.target)) return event.target.blur(), event.preventDefault(); // otherwise Escape empties a search field
   if (event.key === "Escape") return close(event);
   if (typing(event.target)) return;
   if (going) return go(event.key);
   if (event.key === "j" || event.key === "k") walk(event.key === "j" ? 1 : -1);
   else if (event.key === "g") (going = true), setTimeout(() => (going = false), 1500);
-  else if (event.key.length > 1 || event.repeat || !press(event.key)) return; // held down, it is meant once
+  else if (event.key.length > 1 || event.repeat || !press(event.key)) return; // a key held down counts once
   event.preventDefault();
 });

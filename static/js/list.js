@@ -1,4 +1,4 @@
-// The list: follows the newest, holds still while somebody is reading, and keeps what came meanwhile behind the pill.
+// The list: follows the newest, holds still while somebody is reading, and keeps new rows behind the pill meanwhile.
 import { note } from "./address.js";
 import { localize } from "./clock.js";
 import { isPaused, rewind, togglePause, watch } from "./live.js";
@@ -8,17 +8,17 @@ import { say } from "./said.js";
 const ASKED = 200;
 const box = document.getElementById("list");
 const pill = document.querySelector(".pill");
-const section = pill?.parentElement; // takes the focus that would be lost; it holds nothing still
+const section = pill?.parentElement; // takes a focus that would be lost; having it does not hold the list still
 const held = new Map(); // id → row that waits behind the pill
-let missed = false; // more came than is worth holding: the pill then loads the list anew
-let stale = false; // what stands here was asked for in vain: it is asked for again with the next frame
-let looking = false; // at what stands here: nobody asks for it twice at a time
-let again = false;
+let missed = false; // more came than is worth holding: the pill then reloads the list
+let stale = false; // fetching the rows shown here failed: it is tried again with the next frame
+let looking = false; // rows are being fetched: never twice at a time
+let again = false; // fetch once more when that is done
 let reading = Boolean(document.querySelector("#detail [data-open]")); // somebody chose a row
 
 const isHeld = () => reading || box.scrollTop > 8 || box.contains(document.activeElement);
 
-// Too much happened to be told one by one while somebody reads: what stands here is asked for, the rest waits.
+// Too much happened while somebody reads to be sent row by row: fetch the rows shown here, the rest waits.
 function refresh() {
   missed = true;
   tell();
@@ -51,15 +51,15 @@ async function look(ids) {
   }
 }
 
-// An endpoint was edited, and may have another name: no delivery changed for that.
+// An endpoint was edited and may have another name; that changes no delivery, so no frame brings its rows.
 function rename({ endpoints }) {
   if (endpoints === null || endpoints === rows().dataset.edition) return;
   rows().dataset.edition = endpoints;
   lookAtAll();
 }
 
-// Older rows were loaded: the newest make room, and come back behind the pill. What happened to the older ones while
-// they were on their way is told again.
+// Older rows were loaded: the newest make room, and come back through the pill. Changes of the older ones while they
+// were on their way are sent again.
 function makeRoom(older) {
   rewind(Number(older.dataset.seq));
   mark();
@@ -72,7 +72,7 @@ function makeRoom(older) {
 }
 
 function apply(frame) {
-  if (!pill.hidden && !isHeld()) follow(); // nobody reads any more
+  if (!pill.hidden && !isHeld()) follow(); // nobody is reading any more
   if (frame.reload || stale) {
     stale = false;
     isHeld() ? refresh() : reload();
@@ -85,7 +85,7 @@ function apply(frame) {
     else if (isHeld()) held.set(id, fresh);
     else insert(fresh);
   }
-  const kept = []; // the filter lets them go, but somebody is there
+  const kept = []; // they no longer match the filter, but are open or have the focus
   for (const id of frame.gone) {
     held.delete(id);
     const row = find(id);
@@ -122,7 +122,7 @@ export function follow() {
 
 const filter = document.getElementById("filter");
 const reload = () => filter.dispatchEvent(new Event("reload"));
-let unanswered = false; // what the filter shows was asked for in vain
+let unanswered = false; // the last request of the filter failed
 
 function open(id, event = null) {
   reading = Boolean(event); // chosen by a person
@@ -168,7 +168,7 @@ if (box) {
   document.addEventListener("htmx:responseError", ({ detail }) => detail.elt === filter && ((missed = true), tell()));
   document.addEventListener("live:open", () => unanswered && reload());
   document.addEventListener("htmx:load", ({ detail: { elt } }) => elt.matches(".older") && makeRoom(elt));
-  // Older than what stands last: others made room for newer ones since the page was loaded.
+  // Ask for rows older than the last one shown: since the page was loaded, rows were removed at the end.
   document.addEventListener("htmx:configRequest", ({ detail }) => {
     const last = [...rows().querySelectorAll("[data-delivery-id]")].at(-1);
     if (detail.elt.id === "older" && last) detail.path = detail.path.replace(/cursor=\w*/, `cursor=${last.dataset.deliveryId}`);

@@ -1,4 +1,4 @@
-// The page's socket: says what the page shows, hands on each frame, acknowledges it, and comes back by itself.
+// The page's socket: subscribes to what is shown, passes on each frame, acknowledges it, and reconnects by itself.
 // Not htmx's hx-ws: that has no acknowledgement, no "since", and no insertion by key.
 const QUICKEST = 250;
 const SLOWEST = 5000;
@@ -8,13 +8,13 @@ const badge = document.querySelector("[data-live]");
 let socket = null;
 let pause = QUICKEST;
 let timer = null;
-let round = 0; // frames of an earlier subscription are none of ours
-let paused = false; // then a frame is not acknowledged, and the server sends no further one
+let round = 0; // frames of earlier subscriptions are ignored
+let paused = false; // then frames are not acknowledged, and the server sends no more
 
 export const isPaused = () => paused;
 
 function show(state) {
-  if (badge.dataset.live === state) return; // said once
+  if (badge.dataset.live === state) return; // announced only once
   badge.dataset.live = state;
   badge.lastElementChild.textContent = state;
 }
@@ -24,7 +24,7 @@ export function watch(change) {
   subscribe();
 }
 
-/** Tell again what happened after `seq`: something was on its way meanwhile. */
+/** Have the changes after `seq` sent again: rows were on their way meanwhile. */
 export const rewind = (seq) => watch({ since: Math.min(wish.since, seq) });
 
 function subscribe() {
@@ -60,7 +60,7 @@ function take(frame) {
 export function togglePause() {
   paused = !paused;
   show(socket?.readyState !== WebSocket.OPEN ? "reconnecting" : paused ? "paused" : "live");
-  if (!paused) subscribe(); // what waited may be older than what the page was answered meanwhile
+  if (!paused) subscribe(); // the frame that waited may be older than answers the page has got since
 }
 
 const hurry = () => socket?.readyState === WebSocket.CLOSED && ((pause = QUICKEST), connect());

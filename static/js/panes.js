@@ -1,4 +1,4 @@
-// On a narrow screen one pane shows at a time; on one less narrow the detail stands beside each of the others.
+// A narrow screen shows one pane at a time; a wider one shows the detail beside each of the others.
 const panes = document.querySelector(".panes");
 const narrow = matchMedia("(max-width: 780px)");
 
@@ -23,5 +23,5 @@ if (panes) {
   document.addEventListener("address:back", ({ detail }) => detail.open && show("open"));
   narrow.addEventListener("change", () => show(panes.dataset.pane));
   if (document.querySelector("#detail :is([data-open], .missing)")) show("open");
-  else if (document.querySelector("#list .rows").dataset.query) show("list"); // a link to what is filtered
+  else if (document.querySelector("#list .rows").dataset.query) show("list"); // a link to a filtered list
 }

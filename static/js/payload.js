@@ -1,4 +1,4 @@
-// The data field: judged while one types, at once here and then by the server, whose word counts.
+// The data field: checked while one types, at once here and then by the server, whose answer counts.
 const validity = document.getElementById("validity");
 const data = () => document.getElementById("data");
 let timer = null;
@@ -18,7 +18,7 @@ function thoroughly() {
   htmx.ajax("POST", validity.dataset.check, { source: validity, target: validity, swap: "innerHTML", values: { data: value } }).catch(() => validity.replaceChildren());
 }
 
-// What was said of an earlier text is not said of this one: neither beside it nor by the last Send.
+// Errors of an earlier text do not apply to this one: remove the one beside it, and that of the last Send.
 function forget() {
   validity.replaceChildren();
   document.querySelector("#outcome [data-field=data]")?.remove();
@@ -33,7 +33,7 @@ export function judge() {
 
 function jump(line, column) {
   const before = data().value.split("\n").slice(0, line);
-  before.push([...before.pop()].slice(0, column - 1).join("")); // an emoji is one letter to the server, two here
+  before.push([...before.pop()].slice(0, column - 1).join("")); // an emoji is one character to the server, two here
   const at = before.join("\n").length;
   data().focus();
   data().setSelectionRange(at, at + 1);
@@ -45,7 +45,7 @@ if (validity) {
     if (detail.target !== validity) return;
     if (detail.requestConfig.parameters.data !== data().value) detail.shouldSwap = false;
     else if (detail.xhr.status === 413) {
-      // The door refuses it in one plain line, before anybody could have read it.
+      // Too large: it was refused before a view saw it, with a line of plain text.
       Object.assign(detail, { shouldSwap: true, isError: false, serverResponse: `<p class="invalid">${detail.serverResponse}</p>` });
     }
   });

@@ -1,10 +1,10 @@
-// The dots that say whether a receiver can be reached: asked again when the choice changes and every few seconds.
+// The dots that show whether a receiver can be reached: checked when the choice changes and every few seconds.
 const EVERY = 5000;
 const endpoint = () => document.getElementById("endpoint");
 const yours = () => document.getElementById("yours");
 let timer = null;
 
-// Every question names its source: those without one wait in one line, in which a later one takes the place of another.
+// Each request names its source: those without one share a queue, in which a later one replaces another.
 function ask(dot, values) {
   if (!dot || document.hidden) return;
   htmx.ajax("POST", dot.dataset.reach, { source: dot, target: dot, swap: "innerHTML", values }).catch(() => dot.replaceChildren());
@@ -24,7 +24,7 @@ const holds = {
 };
 
 if (endpoint()) {
-  // What was found out about another one is none of what is chosen now.
+  // An answer about another endpoint or URL than the one chosen now is dropped.
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     if (holds[detail.target.id]?.(detail.requestConfig.parameters) === false) detail.shouldSwap = false;
   });

@@ -1,4 +1,4 @@
-// The rows by themselves: keyed by id, changed in place, inserted in order, never more than MOST.
+// The rows: keyed by id, changed in place, inserted in order, never more than MOST.
 import { localize } from "./clock.js";
 
 export const MOST = 500;
@@ -13,7 +13,7 @@ export function parse(html) {
 }
 
 export function renew(row, fresh) {
-  if (Number(fresh.dataset.seq) < Number(row.dataset.seq)) return; // was on its way while something newer came
+  if (Number(fresh.dataset.seq) < Number(row.dataset.seq)) return; // something newer came first
   row.className = fresh.className;
   Object.assign(row.dataset, fresh.dataset);
   row.firstElementChild.replaceChildren(...fresh.firstElementChild.childNodes);

@@ -1,4 +1,4 @@
-// What a screen reader is told beside what is seen: one short sentence, never a list of changes.
+// What a screen reader is told in addition: one short sentence, never a list of changes.
 const place = document.getElementById("said");
 
 const TOGETHER = 50; // ms: of two that follow one another so quickly only the second would be read

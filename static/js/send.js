@@ -1,4 +1,4 @@
-// Sending: one click one event, a draft kept for each type, and beforehand who gets it.
+// Sending: one event per click, a draft kept for each type, and a preview of who gets it.
 import { parse } from "./rows.js";
 
 const form = document.getElementById("send");
@@ -12,9 +12,9 @@ const who = () => {
   htmx.ajax("GET", line.dataset.who, { source: line, target: line, swap: "innerHTML", values });
 };
 
-// The second click of a double click is the same intention, also when the first one is long answered.
+// The second click of a double click sends nothing, even if the first was already answered.
 document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("[type=submit]") && event.preventDefault());
-// Nor is a key that is held down more than one.
+// Nor does a key that is held down.
 document.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.target.matches?.("[type=submit], input") && event.preventDefault());
 
 if (form) {
@@ -34,7 +34,7 @@ if (form) {
     } else document.getElementById("fresh").click();
     who();
   });
-  // A sample, or the data in another form, that comes late replaces nothing that was written or chosen meanwhile.
+  // A sample or formatted data that comes late must not replace what was typed or chosen meanwhile.
   const typed = () => `${type()} ${data().value}`;
   document.addEventListener("htmx:beforeRequest", ({ detail }) => {
     if (detail.target === data()) detail.requestConfig.typed = typed();
@@ -49,7 +49,7 @@ if (form) {
     }
   });
   document.addEventListener("htmx:oobAfterSwap", who);
-  // Somebody changed an endpoint: the choice is renewed, and with it who gets it. Asked for by the pane, which stays.
+  // An endpoint was changed: renew the choice, and with it who gets it. The pane asks, since it is not replaced.
   const pane = form.closest("[data-renew]");
   const chosen = () => form.elements.endpoint.value;
   const filtered = () => document.getElementById("filter-endpoint");
@@ -69,10 +69,10 @@ if (form) {
     detail.shouldSwap = false; // another one was chosen meanwhile
     renew();
   });
-  // What is said of the last one is none of the next one's; the token beside it stays.
+  // The outcome of the last sending is removed when the next begins; the token beside it stays.
   const forget = () => document.querySelectorAll("#outcome p").forEach((line) => line.remove());
   form.addEventListener("htmx:beforeRequest", (event) => event.target === form && forget());
-  // That it waits is true until its endpoint is resumed, here or elsewhere, or it is stopped.
+  // The line saying that it is held goes once its endpoint is resumed, here or elsewhere, or it is stopped.
   const goesOn = (id) => document.querySelector(`#outcome .held[data-started="${id}"]`)?.remove();
   document.addEventListener("batch:goes-on", ({ detail }) => goesOn(detail.id));
   document.addEventListener("live:frame", ({ detail: frame }) => {

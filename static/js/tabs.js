@@ -1,4 +1,4 @@
-// Tabs: arrow keys move, the choice is remembered by name while the page lives.
+// Tabs: arrow keys move; the choice is remembered by the tab list's name until the page is left.
 const chosen = new Map(); // name of the tab list → id of the tab
 
 function select(tab, focus) {

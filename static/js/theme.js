@@ -1,4 +1,4 @@
-// Light, dark, or as the system says. Runs before the first paint, so that the page never flashes.
+// Light, dark, or the system's theme. Runs before the first paint, so that the page never flashes.
 (() => {
   const NEXT = { system: "light", light: "dark", dark: "system" };
   const ICON = { system: "monitor", light: "sun", dark: "moon" };

@@ -49,8 +49,8 @@ class Command(ExplainedCommand):
 
     def handle(self, **options: Any) -> None:
         self._options = options
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server listens to it
-        # What a start makes stays: there are no cycles to look for.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server handles it
+        # Objects made during the start stay alive: no need to look for cycles.
         gc.set_threshold(50_000, 20, 50)
         with ExitStack() as held:
             lock, bound = self._prepare(held)
@@ -80,7 +80,7 @@ class Command(ExplainedCommand):
             )
 
     def _prepare(self, held: ExitStack) -> tuple[EngineLock, socket]:
-        """All that can be refused, before anything is changed. What is taken is given back when `held` ends."""
+        """Everything that can make the start fail, before anything else. Lock and socket are released with `held`."""
         folder, file = settings.SIM_DATA_DIR, Path(settings.DATABASES["default"]["NAME"])
         lock = EngineLock(folder)
         try:
@@ -125,7 +125,7 @@ class Command(ExplainedCommand):
 
         listener = bound.getsockname()[:2]
         if (name := urlsplit(address).netloc.rpartition(":")[0]) not in settings.ALLOWED_HOSTS:
-            settings.ALLOWED_HOSTS.append(name)  # 127.0.0.2, say: it is loopback, and it was asked for
+            settings.ALLOWED_HOSTS.append(name)  # 127.0.0.2, say: loopback, and asked for
         engine = Engine(listeners={listener})
 
         async def started() -> None:
@@ -133,11 +133,11 @@ class Command(ExplainedCommand):
             await engine.start()
             try:
                 self._introduce(address)
-            except OSError:  # nobody reads it (`up | head -1`), or a full disk: no reason to stop what runs
+            except OSError:  # nobody reads it (`up | head -1`), or the disk is full: no reason to stop
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self._options["no_browser"] and _has_a_screen():
                 _open(address, self._umask)
-            # The loop and the engine's database thread share one GIL: at Python's 5 ms either could wait that long.
+            # The loop and the engine's database thread share the GIL: with Python's 5 ms, each could wait that long.
             sys.setswitchinterval(0.0005)
             garbage.spare()
 
@@ -176,24 +176,24 @@ def _port(text: str) -> int:
     return port
 
 
-_port.__name__ = "port"  # what argparse calls a value that it refuses
+_port.__name__ = "port"  # what argparse calls the type of a value it refuses
 
 
 def _open(address: str, umask: int) -> None:
-    """Open the page in the browser, from a process started before the engine's first turn.
+    """Open the browser, in a process of its own that is started before the engine's first turn.
 
-    A child inherits the cores of the thread that starts it, and in bulk the engine keeps ours on one.
-    `umask` is the shell's: with ours nobody else could read what the browser downloads.
+    A child inherits the cores of the thread that starts it, and while the engine sends in bulk it keeps ours on one.
+    `umask` is the shell's: with ours, nobody else could read what the browser downloads.
     """
     command = [sys.executable, "-I", "-m", "webbrowser", address]
-    with suppress(OSError):  # no process, no page: the address stands in the terminal
+    with suppress(OSError):  # no process, no page: the address is in the terminal
         opening = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, umask=umask)
         # Some browsers return only when they are closed; nobody waits for them, not even at the end.
         threading.Thread(target=opening.wait, daemon=True).start()
 
 
 def _has_a_screen() -> bool:
-    """A browser can open here: not in CI, and not where only a text browser could take over the terminal."""
+    """Whether a browser can open here: not in CI, nor where only a text browser would take over the terminal."""
     if os.environ.get("CI"):
         return False
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
