@@ -8,8 +8,12 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
+from tests.waiting import until
 
 from .conftest import held
+
+BATCH_NOW = """fetch('/').then(answer => answer.text()).then(text =>
+  new DOMParser().parseFromString(text, 'text/html').getElementById('batch').textContent.trim())"""
 
 
 @pytest.fixture
@@ -237,6 +241,11 @@ async def test_stop_takes_the_focus_from_nobody_and_is_said_once(server: Server,
     await page.get_by_role("button", name="Stop").click()
     await given.wait()
     await expect(page.locator("#batch")).to_contain_text("Stopped: ")
+    batch = await page.locator("#batch p").get_attribute("data-ended")
+    await until(lambda: server.api("GET", f"/events/batch/{batch}").json["waiting"] == 0)
+    await expect(page.locator("#batch")).to_have_text(
+        await page.evaluate(BATCH_NOW)
+    )  # what was in flight is counted
     line = await page.locator("#batch p").element_handle()
     await page.get_by_label("Data").focus()
     await let_in(page, let_go, "/stop/")
