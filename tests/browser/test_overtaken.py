@@ -200,7 +200,9 @@ async def test_a_list_that_could_not_be_loaded_can_be_asked_for_again(
     server: Server, failing: str, browser_page: Page, complaints: Complaints
 ) -> None:
     complaints.allow("503")
-    page = await opened(browser_page, server.url)
+    # Somebody reads: else the next frame would ask for it.
+    page = await opened(browser_page, f"{server.url}/?open={failing}")
+    await expect(page.locator(f'#detail [data-open="{failing}"]')).to_be_visible()
     busy = "The database is busy."
     await page.route(
         "**/deliveries/rows/*status=failed*",
@@ -211,7 +213,7 @@ async def test_a_list_that_could_not_be_loaded_can_be_asked_for_again(
     await expect(page.locator("#notices")).to_contain_text(busy)
     await page.get_by_role("button", name="Newest").click()
     await expect(rows(page)).to_have_count(0)
-    await expect(page).to_have_url(f"{server.url}/?status=failed")
+    await expect(page).to_have_url(f"{server.url}/?status=failed&open={failing}")
 
 
 async def test_leaving_the_search_does_not_draw_the_list_anew_under_the_mouse(
