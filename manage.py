@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the project's commands inside .venv, which it makes from the hash-pinned lock on first use.
 
-Standard library only, and readable by any Python 3.6, so that an old one gets a sentence and no traceback.
+Standard library only, and valid from Python 3.6 on, so that an old one gets a sentence and no traceback.
 """
 
 import errno
@@ -18,13 +18,13 @@ STAMP = os.path.join(VENV, "installed")
 BYTECODE = os.path.join(VENV, "bytecode")
 ENVIRONMENT = 3  # the exit code of every command when the machine lacks something
 HUNG_UP = 141
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a full disk says to a write
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # why a full disk fails a write
 
 
 def main(argv):
     refuse_an_unfit_python()
     testing = argv[1:2] == ["test"]
-    os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # of a project of the user's own
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)  # may name another project of the user's
     try:
         prepare(lock_file("test" if testing else "run"))
     except OSError as error:
@@ -33,7 +33,7 @@ def main(argv):
     if testing:
         # pytest itself, not a Django command: its options are not Django's, and it has to begin before Django.
         os.chdir(ROOT)
-        if len(argv) == 2:  # the whole suite: on both cores, then one by one what judges the clock
+        if len(argv) == 2:  # the whole suite: on both cores, then one by one the tests that measure time
             size = "" if os.environ.get("CI") == "true" else " and not long"
             run_first([PYTHON, "-m", "pytest", "-n", "2", "-m", "not alone" + size])
             argv = argv + ["-m", "alone" + size]
@@ -44,7 +44,7 @@ def main(argv):
 
 
 def refuse_an_unfit_python():
-    if sys.version_info < (3, 11):  # noqa: UP036 - it is exactly an older one that has to be told
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older one has to be told
         give_up(f"This needs Python 3.11 or newer; this is Python {minor_version()}.")
     if os.name != "posix":
         give_up("This runs on Linux and macOS; on Windows use it inside WSL.")
@@ -55,7 +55,7 @@ def minor_version():
 
 
 def keep_bytecode():
-    """Where none is to be written: write it into .venv, or every start would compile a thousand modules again."""
+    """Where Python is told to write none, put it into .venv: every start would compile a thousand modules again."""
     if sys.dont_write_bytecode:
         sys.dont_write_bytecode = False
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -63,7 +63,7 @@ def keep_bytecode():
 
 
 def run_first(command):
-    """Run that command; end as it did unless it went well."""
+    """Run that command; if it fails, end with its exit code."""
     try:
         code = subprocess.call(command)
     except KeyboardInterrupt:
@@ -80,22 +80,22 @@ def run(command):
 def run_django(argv):
     if argv[1:2] == [
         "up"
-    ]:  # ended before it runs is ended as well, and half of its start is importing Django
+    ]:  # SIGTERM ends it with 0 even before it runs, and half of its start is importing Django
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
-    if ROOT not in sys.path:  # PYTHONSAFEPATH
+    if ROOT not in sys.path:  # with PYTHONSAFEPATH
         sys.path.insert(0, ROOT)
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:
         give_up(f"{error}: the environment is damaged. Delete {VENV} and run the same command again.")
     open_closed_streams()
-    sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrow
+    sys.stdout.reconfigure(errors="replace")  # for a terminal that cannot show an arrow
     try:
         try:
             execute_from_command_line(argv)
         finally:
-            sys.stdout.flush()  # here, for at its own end Python would complain
+            sys.stdout.flush()  # here: if Python's own flush at exit failed, it would print a traceback
     except BrokenPipeError:
         hang_up()
     except Exception as error:
@@ -106,22 +106,22 @@ def run_django(argv):
         if isinstance(error, OSError) and error.errno in UNWRITABLE:
             forget_what_is_buffered()
             give_up(f"The output cannot be written: {error.strerror}.")
-        named = os.environ["DJANGO_SETTINGS_MODULE"]  # by now what --settings says
+        named = os.environ["DJANGO_SETTINGS_MODULE"]  # by now the value of --settings, if given
         if isinstance(error, ModuleNotFoundError) and f"{named}.".startswith(f"{error.name}."):
             give_up(f"--settings {named}: there is no such module. Leave it out.")
         raise
 
 
 def open_closed_streams():
-    """A closed one (`>&-`) is None in Python, and the next file that is opened, the database, would get its number."""
+    """A closed one (`>&-`) is None in Python, and the next file that is opened, the database, would get its descriptor."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)  # nothing can be read from it either
+            nowhere = os.open(os.devnull, os.O_WRONLY)  # for stdin as well: reading has to fail
             setattr(sys, name, os.fdopen(nowhere, mode, closefd=False))
 
 
 def hang_up():
-    """Whoever read the output has seen enough (`| head -1`): end as other programs do then, by SIGPIPE's number."""
+    """The reader of the output has gone (`| head -1`): end as other programs do then, with SIGPIPE's exit code."""
     forget_what_is_buffered()
     sys.exit(HUNG_UP)
 
@@ -140,7 +140,7 @@ def digest(lock):
 
 
 def interpreter():
-    """The Python that .venv stands on: its real path, which changes when the system's Python does."""
+    """The real path of the Python behind .venv, which changes when the system's Python does."""
     return os.path.realpath(PYTHON) if os.access(PYTHON, os.X_OK) else None
 
 
@@ -159,7 +159,7 @@ def is_installed(lock):
 
 
 def prepare(lock):
-    """See that .venv holds that lock. One process at a time: the others wait and use what it made."""
+    """Make sure that .venv has what that lock lists. One process at a time: the others wait and use what it made."""
     if is_installed(lock):
         return
     import fcntl
@@ -175,7 +175,7 @@ def prepare(lock):
 
 
 def install(lock, turn):
-    """Fill .venv and stamp it last, so that whatever was interrupted before is not trusted but made anew."""
+    """Fill .venv and stamp it last, so that after an interruption it is not trusted but filled again."""
     fresh = not stamped()
     if fresh:
         refuse_a_python_without_ensurepip()
@@ -184,7 +184,7 @@ def install(lock, turn):
         quietly([sys.executable, "-m", "venv", "--clear", VENV], turn)
     else:
         os.remove(STAMP)
-    # Without compiling: what is never imported need not be compiled, and the rest is at its first import.
+    # Without compiling: modules that are never imported need none, the others are compiled at their first import.
     options = "-q --disable-pip-version-check --no-input --no-user --no-compile --no-deps --require-hashes"
     quietly([PYTHON, "-m", "pip", "install", *options.split(), "-r", lock], turn)
     # The test lock holds everything of the run lock, so it serves every command.
@@ -196,7 +196,7 @@ def install(lock, turn):
 
 def refuse_a_python_without_ensurepip():
     try:
-        # A name of it, too: the empty folder that a removed package leaves behind can be imported.
+        # A name in it, too: the empty folder that a removed package leaves behind can still be imported.
         import venv  # noqa: F401
         from ensurepip import version  # noqa: F401
     except ImportError:
@@ -206,7 +206,7 @@ def refuse_a_python_without_ensurepip():
 
 def quietly(command, turn):
     """Run it without its output; if it fails, end with its last lines and what to do."""
-    # The child keeps our turn: should we be killed, nobody else starts while it still writes into .venv.
+    # The child inherits the lock: if we are killed, nobody else starts while it still writes into .venv.
     done = subprocess.run(
         command,
         check=False,

@@ -10,7 +10,7 @@ from django.urls import path, re_path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 django.setup(set_prefix=False)
 
-# The apps have to be loaded before these; `urls` is here so that the first visitor need not wait for it.
+# The apps have to be loaded before these; `urls` is imported so that the first visitor need not wait for it.
 from simulator import engine
 from simulator.receiver import receive as receive_webhook
 
@@ -33,7 +33,7 @@ def attended(application: Application) -> Application:
 
 
 def _somebody_waits(path: str) -> bool:
-    """Not a program that asks how its batch gets on."""
+    """Not for an API call, such as a program polling its batch, unless it stands for a click."""
     if path.startswith(API):
         return path.endswith(("/test", "/retry", "/resend"))
     return path not in ("/healthz", "/readyz")
@@ -50,7 +50,7 @@ pages, receiver = attended(InThreads()), OnLoop(receive_webhook)
 
 
 async def web(scope: Scope, receive: Receive, send: Send) -> None:
-    """The built-in receiver may take two minutes for an answer: it keeps no thread while it waits."""
+    """The built-in receiver is on the loop: it may wait two minutes before it answers, which would cost a thread."""
     await (receiver if scope["path"].startswith(RECEIVER) else pages)(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""How far a batch has come, as the send panel and the socket say it."""
+"""How far a batch has come, as the send panel and the socket show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from simulator.models import Batch, Endpoint
 
-RECENT = timedelta(days=1)  # an older one is history: the line is for who waits for it
+RECENT = timedelta(days=1)  # an older one is not shown: nobody is waiting for it any more
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`status` is the batch's; `others` counts the other ones that run; `held_by` are endpoints."""
+    """`others` counts the other running batches; `held_by` are the paused endpoints that it waits for."""
 
     id: str
     type: str
@@ -26,7 +26,7 @@ class Standing:
 
 
 def at_hand() -> Standing | None:
-    """The oldest that runs and is not held, else the oldest that is; when none runs, how the newest one ended."""
+    """The oldest running batch that is not held, else the oldest held one; if none runs, how the newest ended."""
     if running := Batch.running():
         for batch in running:
             if not (held_by := batch.held_by()):
@@ -44,7 +44,7 @@ def standing(batch: Batch) -> Standing:
 
 
 def _standing(batch: Batch, status: str, held_by: Sequence[Endpoint], others: int = 0) -> Standing:
-    """Counted after the status is known, so that what is called finished is counted to its end."""
+    """Counts after the status was read, so that a batch called finished has its final count."""
     return Standing(batch.pk, batch.type, batch.count, batch.sent, status, others, held_by)
 
 

@@ -18,7 +18,7 @@ PREVIEW = 8 * 1024  # characters that the detail shows at once; all of it comes 
 COLOURED = 64 * 1024  # beyond this, highlighting costs more than it shows
 VIEWS = ("pretty", "raw", "hex")
 
-INDENTED = 1024 * 1024  # characters of JSON with line breaks; a hostile one would become eighty times as long
+INDENTED = 1024 * 1024  # characters of indented JSON; a hostile one would become eighty times as long
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s"\[\]{},:]+|\s+', re.DOTALL)
 _FORMATTER = HtmlFormatter(nowrap=True)
@@ -27,7 +27,7 @@ _HEX_PREVIEW = 2 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """`html` is escaped. `cut` counts what is not shown, in bytes; `note` says what was in the way of reading."""
+    """`html` is escaped. `cut` is how many bytes are not shown; `note` says what kept it from being read."""
 
     html: SafeString
     view: str
@@ -37,7 +37,7 @@ class Shown:
 
 
 def show(raw: bytes, view: str = "", *, headers: Headers = (), whole: bool = False) -> Shown:
-    """`view` is one of VIEWS, "" for the one that suits the bytes. Hex shows them as they came, also when packed."""
+    """`view` is one of VIEWS, "" for the one that suits the bytes. Hex shows them as received, even if compressed."""
     text, note = as_text(raw, headers, max(CAP, len(raw)))
     is_json = text.lstrip()[:1] in ("{", "[")
     views = VIEWS if is_json else ("raw", "hex")
@@ -52,7 +52,7 @@ def show(raw: bytes, view: str = "", *, headers: Headers = (), whole: bool = Fal
 
 
 def copied(raw: bytes, view: str, *, headers: Headers = ()) -> str:
-    """All of it in that view, as plain text: nothing marked, nothing cut."""
+    """The whole body in that view, as plain text: not highlighted, not cut."""
     if view == "hex":
         return hexdump(raw)
     text, _ = as_text(raw, headers, max(CAP, len(raw)))
@@ -60,7 +60,7 @@ def copied(raw: bytes, view: str, *, headers: Headers = ()) -> str:
 
 
 def _readable(text: str) -> str:
-    """Control and direction marks become visible: what one sees is what is there."""
+    """Makes control and direction characters visible, so that one sees all that is there."""
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text
     return "".join(
@@ -76,9 +76,9 @@ def _mark(letter: str) -> str:
 
 
 def indented(text: str) -> str:
-    """JSON with line breaks, each token byte for byte as it came: 1.0 stays 1.0, a key given twice is there twice.
+    """JSON with line breaks, each token byte for byte as received: 1.0 stays 1.0, a repeated key stays repeated.
 
-    Works on a cut text as well, and leaves what is no JSON readable. What would go beyond INDENTED stays as it is.
+    Works on cut text as well, and leaves other text readable. What comes after INDENTED is left as it is.
     """
     out: list[str] = []
     depth = size = 0
@@ -121,7 +121,7 @@ def _lexer(language: str) -> Lexer:
 
 
 def hexdump(raw: bytes) -> str:
-    """Offset, eight bytes, what they are in ASCII: no more has room in a pane and on a phone."""
+    """Offset, eight bytes, their ASCII: more would not fit in a pane or on a phone."""
     lines = []
     for start in range(0, len(raw), 8):
         chunk = raw[start : start + 8]

@@ -53,7 +53,7 @@ def context(delivery: Delivery, number: int = 0) -> dict[str, Any]:
 
 
 def may(delivery: Delivery) -> dict[str, bool]:
-    """What the buttons offer now; the verbs decide again when they are pressed."""
+    """Which buttons are offered now; the verbs decide again when one is pressed."""
     there = delivery.endpoint.deleted_at is None
     idle = delivery.status not in ("sending", "succeeded")
     return {
@@ -82,14 +82,14 @@ def _about(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
 
 
 def _wants_hint(attempt: Attempt) -> bool:
-    """A late answer says itself what to do."""
+    """Not for a late answer: the sentence about it already says what to do."""
     return attempt.error not in (None, "interrupted") and attempt.late_ms is None
 
 
 def signature(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
-    """Which headers carried it, and the bytes it was made of, split where the body stands.
+    """The headers that carried it, and the bytes it was made of, split at the body.
 
-    `changed`: the endpoint has another scheme or secret since, so that what was signed then is not known.
+    `changed`: scheme or secret of the endpoint have changed since, so it is no longer known what was signed.
     """
     profile = delivery.endpoint.profile
     names = {

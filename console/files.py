@@ -1,4 +1,4 @@
-"""Static files, served by WhiteNoise in front of Django: it is a sync middleware, which costs every other request."""
+"""Static files, served by WhiteNoise in front of Django: a sync middleware slows down every other request."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .security import Application, Receive, Scope, Send
 
 
 def files(otherwise: Application) -> Application:
-    """Answers what is a static file; everything else goes on to `otherwise`."""
+    """Answers requests for static files; all others go to `otherwise`."""
     known: dict[str, Any] = WhiteNoiseMiddleware().files
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:

@@ -36,7 +36,7 @@ class Filter:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Filter":
-        """From a query string. A link that is out of date finds what there is, never an error."""
+        """From a query string. An outdated link finds what there is; it is never an error."""
         given = {
             name: query.get(name, "").replace("\0", "").strip()[: search.MAX_TEXT] for name in cls.__slots__
         }
@@ -49,7 +49,7 @@ class Filter:
         return urlencode({name: value for name, value in asdict(self).items() if value})
 
     def unknown(self) -> list[tuple[str, str]]:
-        """(kind, value) of each choice that names nothing there is, so that nothing can match."""
+        """(kind, value) of each choice that does not exist, so that nothing can match."""
         found = []
         if self.status and self.status not in STATUSES:
             found.append(("status", self.status))
@@ -60,14 +60,14 @@ class Filter:
         return found
 
     def unlisted(self, endpoints: Sequence[Endpoint]) -> str:
-        """What the chosen endpoint is called when it is none of these, but has a history; "" when it is one of them."""
+        """The name of the chosen endpoint if it is not among these; "" if it is, or if none is chosen."""
         if not self.endpoint or self.endpoint in [each.pk for each in endpoints]:
             return ""
         endpoint = Endpoint.objects.filter(pk=self.endpoint).first()
         return f"{endpoint or self.endpoint}{' (deleted)' if endpoint and endpoint.deleted_at else ''}"
 
     def among(self, changed: Sequence[str]) -> DeliveryQuerySet:
-        """Those of these few deliveries that it lets through, in no order."""
+        """Those of these few deliveries that match, in no particular order."""
         found = self._beside_text().filter(pk__in=changed)
         if not self.q:
             return found
@@ -78,7 +78,7 @@ class Filter:
         return found.filter(reduce(or_, [*_shown(self.q), *sent_or_came_back]))
 
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:
-        """The newest `count` of them, older than the delivery `cursor`; `shape` says what is read of each."""
+        """The newest `count` matching deliveries older than the one `cursor` names; `shape` says what is read of each."""
         rows, also = shape(self._beside_text()), _shown(self.q) if self.q else []
         return search.newest(rows, search.Filters(q=self.q or None), cursor, count, also)
 
@@ -94,7 +94,7 @@ class Filter:
 
 
 def _shown(text: str) -> list[Q]:
-    """Where a text may be beside the bodies and headers: in what the row itself shows, and in the ids."""
+    """Where else a text is searched, besides bodies and headers: in what the row shows, and in event ids."""
     low = text.lower()
     endpoints = Endpoint.objects.filter(Q(description__icontains=text))
     places = [

@@ -21,12 +21,12 @@ HOW_MANY = f"Copies: a whole number, 1 to {MOST:,}."
 
 
 def new_token() -> str:
-    """Names one filled-in form, so that it is acted on once."""
+    """Identifies one filled-in form, so that it is acted on only once."""
     return secrets.token_urlsafe(16)
 
 
 def _intention(form: forms.Form) -> str:
-    """Names what a filled-in form asks for. Changed after its answer was lost, it asks for something else."""
+    """Identifies the content of a filled-in form: if it is changed after its answer was lost, it is acted on again."""
     written = "\0".join(form.data.get(name, "") for name in form.fields)
     return sha256(written.encode(errors="replace")).hexdigest()
 
@@ -55,7 +55,7 @@ def judged(text: str) -> dict[str, Any]:
 
 
 def said_of(missing: str, too_long: str = "") -> dict[str, str]:
-    """A text field's errors, where Django's words would name neither the field nor what to do."""
+    """A text field's error messages: Django's own name neither the field nor what to do."""
     return {"required": missing, "max_length": too_long or missing}
 
 
@@ -90,7 +90,7 @@ class SendForm(forms.Form):
         return self.cleaned_data["copies"] or 1
 
     def clean_data(self) -> dict[str, Any]:
-        """Not asked for when each copy is a fresh sample."""
+        """Not needed if each copy is a fresh sample."""
         if self.cleaned_data.get("copies", 1) > 1:
             return {}
         about = judged(self.cleaned_data["data"])
@@ -102,7 +102,7 @@ class SendForm(forms.Form):
 
     def send(self) -> list[Delivery] | Batch | None:
         """What this form made, now or when it was first sent: one event's deliveries, or a batch. None, with the
-        error at its field, when endpoint or type has gone since the form was checked."""
+        error at its field, if endpoint or type was deleted since the form was checked."""
         try:
             with writing():
                 return self._once()
@@ -134,7 +134,7 @@ class SendForm(forms.Form):
         return [sending.send_test(chosen, content, actor="console")]
 
     def _send_batch(self, copies: int, chosen: str) -> list[Delivery] | Batch:
-        """Nothing when nobody would get it; a chosen endpoint that is paused gets it when it is resumed."""
+        """Sends nothing if nobody would get it; a chosen endpoint that is paused gets it once it is resumed."""
         type = self.cleaned_data["type"]
         if chosen != "everyone":
             return sending.send_batch(type, copies, [chosen], actor="console")
@@ -151,7 +151,7 @@ class ReceiverForm(forms.Form):
         return checked_url(self.cleaned_data["url"])
 
     def save(self) -> Endpoint:
-        """The endpoint; the one that is there already when this form came twice."""
+        """The endpoint; if this form came twice, the one made the first time."""
         token = _intention(self)
         with writing():
             known = IdempotencyKey.answer_to(token, "/send/receiver/")

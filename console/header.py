@@ -1,4 +1,4 @@
-"""What the header and the banners of every page say, and the socket when it changes."""
+"""What header and banners of every page show; the socket sends it when it changes."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from simulator.rows import query, written
 
 from . import words
 
-MOST = 2000  # unfinished deliveries looked at: a count is for people, not for accountants
-# What is held is due last: the bound cuts it off first, and it hides nothing that moves. As text, because the page and
-# the socket ask it all the time.
+MOST = 2000  # unfinished deliveries counted: nobody needs an exact figure beyond
+# Held deliveries are due last, so this bound cuts them off first and hides nothing that moves. SQL, because page and
+# socket ask this all the time.
 _UNFINISHED = f"""
 SELECT CASE WHEN due_at = '{written(HELD)}' THEN 'held' WHEN status = 'sending' THEN 'sending'
             WHEN attempt_count > 0 THEN 'retrying' ELSE 'waiting' END AS state, count(*)

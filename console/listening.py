@@ -6,7 +6,7 @@ import socket
 
 DEFAULT_PORT = 8000
 TRIED_PORTS = 100
-_OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)  # what another port can be free of
+_OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)  # errors that another port may not have
 
 
 class CannotListen(Exception):
@@ -14,7 +14,7 @@ class CannotListen(Exception):
 
 
 def is_local(host: str) -> bool:
-    """Every address that the name stands for is a loopback address, in whatever spelling (`0x0` is not)."""
+    """Whether all addresses of this name are loopback addresses, in whatever spelling (`0x0` is not)."""
     try:
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -11,14 +11,12 @@ from . import batches
 from .forms import new_token, pretty
 
 EVERYONE = "everyone"
-BESIDE = (
-    20  # event types that stand beside each other; more of them are a list that opens, with search by letters
-)
+BESIDE = 20  # event types shown side by side; more are a list that opens, in which typing letters finds one
 YOURS = "http://localhost:3000/webhook"
 
 
 def context(typed: Mapping[str, str]) -> dict[str, Any]:
-    """`typed` has the names of the form's fields; what it leaves out is as at first."""
+    """`typed` has the form's field names; fields that it leaves out get their defaults."""
     given, types = choices(), known_types()
     endpoints = given["endpoints"]
     type = typed.get("type") if typed.get("type") in types else types[0]
@@ -38,7 +36,7 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
 
 
 def choices() -> dict[str, Any]:
-    """`edition` is from before the query, so that no change falls between page and socket."""
+    """`edition` is read before the query, so that no change is lost between page and socket."""
     now = edition()
     return {"edition": str(now), "endpoints": list(Endpoint.objects.listed().named().order_by("pk"))}
 

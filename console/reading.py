@@ -13,7 +13,7 @@ _thread = ThreadPoolExecutor(1, "live-reads")
 
 
 async def read(query: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """What `query` returns, run in the reading thread. Make it short: all sockets wait in one line."""
+    """Run `query` in the reading thread and return its result. Keep it short: all sockets share this thread."""
     return await asyncio.get_running_loop().run_in_executor(_thread, _run, query, args, options)
 
 
@@ -23,7 +23,7 @@ def read_within(seconds: float, query: Callable[[], T]) -> T:
     try:
         return asked.result(seconds)
     except TimeoutError:
-        asked.cancel()  # or it would still be done, in the way of the sockets
+        asked.cancel()  # otherwise it would still run, and hold up the sockets
         raise
 
 

@@ -25,7 +25,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'{socket}; "
     "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors 'none'"
 )
-# What an answer does not say by itself. A preview of foreign bytes, for one, brings a stricter policy of its own.
+# Added to answers that do not set them: a preview of foreign bytes, say, has a stricter policy of its own.
 DEFAULTS: Headers = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -68,7 +68,7 @@ async def refuse_socket(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def pages_only(socket: Application) -> Application:
-    """Only our own pages may open this socket: it wants an Origin, and `doors` has seen that it is ours."""
+    """Only our own pages may open this socket: it must have an Origin, which `doors` has found to be ours."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         allowed = any(True for _ in header(scope, b"origin"))
@@ -78,7 +78,7 @@ def pages_only(socket: Application) -> Application:
 
 
 def own_host(scope: Scope) -> str | None:
-    """The one Host of the request when it is a name of this machine, `127.0.0.1:8000`; else None."""
+    """The request's only Host if it names this machine, such as `127.0.0.1:8000`; else None."""
     hosts = list(header(scope, b"host"))
     if len(hosts) != 1:
         return None
@@ -87,17 +87,17 @@ def own_host(scope: Scope) -> str | None:
 
 
 def header(scope: Scope, name: bytes) -> Iterable[str]:
-    """The values of a header, as often as it came."""
+    """All values of a header, which may come several times."""
     return (value.decode("latin-1") for key, value in scope["headers"] if key == name)
 
 
 def _changes_something(scope: Scope) -> bool:
-    """The built-in receiver takes anything from anyone, as receivers do."""
+    """No, if sent to the built-in receiver, which takes anything from anyone, as receivers do."""
     return scope["method"] not in SAFE_METHODS and not scope["path"].startswith(RECEIVER)
 
 
 def _is_ours(scope: Scope, host: str) -> bool:
-    """No other page asked for this: programs send neither header, our own pages send our origin."""
+    """Whether no other page made this request: programs send neither header, our own pages send our origin."""
     sites = header(scope, b"sec-fetch-site")
     return _own_origin(scope, host) and all(site in ("same-origin", "none") for site in sites)
 
@@ -115,7 +115,7 @@ def _with_headers(send: Send, host: str) -> Send:
             start.update(event, headers=complete(event.get("headers", ()), host))
             return
         if start:
-            # Held back until here: an answer in one piece has a length, so that it need not be sent in chunks.
+            # Held back until now: an answer in one piece gets a length, so that it need not be chunked.
             if not event.get("more_body") and start["status"] not in (204, 304):
                 _add(start["headers"], b"content-length", str(len(event.get("body", b""))).encode())
             await send(dict(start))

@@ -1,6 +1,6 @@
 """Daphne as this tool runs it: on sockets that are already bound, with bodies counted while they arrive.
 
-Knows limits and the way down; nothing about pages, sockets or deliveries.
+Knows limits and the shutdown; nothing about pages, sockets or deliveries.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ Step = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Request(WebRequest):
-    """A request whose body is refused while it arrives: Daphne itself calls the application after the last byte."""
+    """A request whose body can be refused while it arrives: Daphne calls the application only after the last byte."""
 
     _size = 0
     _refused = False
 
     def __init__(self, *args: Any, **options: Any):
-        # Forms are Django's to read: Twisted would refuse some unheard, and block the loop over others.
+        # Django reads the forms: Twisted would refuse some by itself, and block the loop with others.
         super().__init__(*args, parsePOSTFormSubmission=False, **options)
         self._room = asyncio.Event()
         self._room.set()
@@ -63,7 +63,7 @@ class Request(WebRequest):
             self._refuse()
 
     def _take_absolute(self) -> None:
-        """The host of an absolute address, as proxies are asked for, counts in place of Host (RFC 9112 §3.2.2)."""
+        """The host of an absolute address, as it is sent to proxies, replaces the Host header (RFC 9112 §3.2.2)."""
         absolute = _ABSOLUTE.fullmatch(self.channel._path)
         if absolute and len(self.requestHeaders.getRawHeaders(b"host", ())) == 1:
             host, rest = absolute.groups()
@@ -71,7 +71,7 @@ class Request(WebRequest):
             self.channel._path = rest if rest.startswith(b"/") else b"/" + rest
 
     def _refuse(self) -> None:
-        """Say 413 at once. What still comes is thrown away, so that a client that writes first can read it."""
+        """Answer 413 at once. Read and drop the rest: a client that reads only after writing gets the answer, too."""
         self._refused = True
         self.content.truncate(0)
         self.channel.setTimeout(LINGER_S)
@@ -84,7 +84,7 @@ class Request(WebRequest):
         return super().process()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        if self.method == b"HEAD":  # Twisted itself leaves out the first piece of a body only
+        if self.method == b"HEAD":  # Twisted leaves out only the first piece of a body
             message = {**message, "body": b""}
         if message.get("more_body"):
             self._mind_the_client()
@@ -111,7 +111,7 @@ class Request(WebRequest):
     stopProducing = resumeProducing
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Daphne's own errors, without its page."""
+        """Daphne's own errors, as JSON or plain text instead of its page."""
         path = (self.path or b"/").decode("latin-1")
         if path.startswith(security.API) and status == 500:
             status = 503  # the API never answers 500
@@ -121,7 +121,7 @@ class Request(WebRequest):
 
 
 class Socket(WebSocketProtocol):
-    """A socket that takes short frames only; Autobahn's own limit counts for what is sent as well."""
+    """A socket that accepts only short frames; Autobahn's own limit would apply to sent frames as well."""
 
     _second = _empty = 0
 
@@ -139,11 +139,11 @@ class Socket(WebSocketProtocol):
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if len(payload) > MAX_FRAME:
             self.sendCloseFrame(code=TOO_BIG)
-        elif self.state == self.STATE_OPEN:  # what comes after our goodbye is not even queued
+        elif self.state == self.STATE_OPEN:  # frames that come after our close are dropped
             super().onMessage(payload, isBinary)
 
     def serverClose(self, code: int | None = None) -> None:
-        """Also with 1008 or 1013, which Autobahn's usual way of closing refuses to an application."""
+        """Also with 1008 or 1013, which Autobahn's usual close does not allow an application."""
         self.sendCloseFrame(code=code or 1000)
 
 
@@ -155,7 +155,7 @@ class Factory(HTTPFactory):
 
 
 class Server(Daphne):
-    """Serves `application` until SIGTERM or Ctrl-C. `started` runs on the loop at first, `stopping` before the end."""
+    """Serves `application` until SIGTERM or Ctrl-C. `started` runs on the loop first, `stopping` before the end."""
 
     def __init__(self, application: Any, sockets: list[socket.socket], *, started: Step, stopping: Step):
         super().__init__(
@@ -169,13 +169,13 @@ class Server(Daphne):
             websocket_max_frame_size=MAX_SENT_FRAME,
             application_close_timeout=15,  # a check whose client has left takes its ten seconds
         )
-        self.endpoints = []  # Daphne would bind by itself; ours are bound, so that their port is known and kept
+        self.endpoints = []  # Daphne would bind its own; ours are bound already, so that the port is known and kept
         self._sockets, self._started, self._stopping = sockets, started, stopping
         self.failure: BaseException | None = None
 
     def _ready(self) -> None:
         self.ws_factory.protocol = Socket
-        # Who sends too much is told so (1009), not cut off, and has time to hear it while he still sends.
+        # A client that sends too much is told so (1009), not cut off, with time to read it while it still sends.
         self.ws_factory.setProtocolOptions(failByDrop=False, closeHandshakeTimeout=CLOSING_S)
         factory = Factory(self)
         for bound in self._sockets:
@@ -199,7 +199,7 @@ class Server(Daphne):
             reactor.stop()
 
     def kill_all_applications(self) -> "defer.Deferred[None]":
-        """Daphne's way down, which it takes before the reactor ends: first the engine drains, then sockets close."""
+        """Called by Daphne before the reactor ends: first the engine drains, then sockets close."""
         ending = self._loop.create_task(self._end())
         return defer.Deferred.fromFuture(ending).addErrback(lambda why: log.error("%s", why.getTraceback()))
 
@@ -209,8 +209,8 @@ class Server(Daphne):
         self._start.cancel()
         for client in self.connections:
             if isinstance(client, Socket) and client.state == client.STATE_OPEN:
-                client.sendCloseFrame(code=GOING_AWAY)  # else it would look like a broken line
-        # A request whose head is still arriving has no application yet; Daphne's own loop stumbles over those.
+                client.sendCloseFrame(code=GOING_AWAY)  # otherwise it would look like a broken connection
+        # A request whose head is still arriving has no application yet: Daphne's own code would fail on it.
         running = {
             client: known["application_instance"]
             for client, known in self.connections.items()
@@ -223,6 +223,6 @@ class Server(Daphne):
 
 
 async def _ended(applications: "Iterable[asyncio.Future[Any]]") -> None:
-    """For a moment: what the engine's end has set free, a check under way for one, is still to be answered."""
+    """Wait for them, but only a moment: requests released by the engine's end, such as a check, still get an answer."""
     if waited_for := list(applications):
         await asyncio.wait(waited_for, timeout=GOODBYE_S)

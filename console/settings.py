@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def read_env_file(file: Path) -> None:
-    """What the environment does not say yet. A line that sets nothing ends the start, for its setting would not hold."""
+    """Set what the environment does not. A line that sets nothing ends the start: its setting would be ignored."""
     try:
         lines = [line.lstrip() for line in file.read_text("utf-8-sig").splitlines()]
     except OSError:
@@ -34,9 +34,9 @@ read_env_file(ROOT / ".env")
 
 
 def setting(name: str, default: str = "") -> str:
-    """As it is given: environ.Env() would take a value that begins with $ for the name of another one.
+    """The value as given: environ.Env() would take one that begins with $ for the name of another variable.
 
-    An empty one is none: that is how files for containers leave a variable open.
+    An empty one counts as not set: that is how files for containers leave a variable open.
     """
     return os.environ.get(name) or default
 
@@ -57,7 +57,7 @@ def _number(
 
 
 def _key(name: str, file: str) -> str:
-    """As it is set; else the one that is kept in the data folder."""
+    """The key as set, else the one kept in the data folder."""
     try:
         return setting(name) or datafolder.key(SIM_DATA_DIR, file)
     except datafolder.BadKey as error:
@@ -71,7 +71,7 @@ def _key(name: str, file: str) -> str:
 
 try:
     SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
-except (OSError, RuntimeError) as error:  # nobody's home, or a link that leads to itself
+except (OSError, RuntimeError) as error:  # the home of an unknown user, or a link to itself
     raise ImproperlyConfigured(
         f"SIM_DATA_DIR must be a folder that can be written ({error}). Example: SIM_DATA_DIR=/tmp/simulator"
     ) from None
@@ -148,9 +148,7 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-WHITENOISE_MAX_AGE = (
-    0  # asked for again each time, answered with 304: after an upgrade no page gets an old script
-)
+WHITENOISE_MAX_AGE = 0  # revalidated each time, with a 304: after an upgrade no page gets an old script
 
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -77,7 +77,7 @@ def _end(attempt: Attempt, now: datetime) -> datetime:
 
 
 def coming(delivery: Delivery, *, scale: float, now: datetime) -> list[datetime]:
-    """When the next attempts are due, should each one fail at once. Nothing for what is finished or held."""
+    """When the next attempts are due if each fails at once; none for a delivery that is finished or held."""
     delays = [delay * scale for delay in delivery.endpoint.retry_delays][delivery.failed_count :]
     if delivery.status == "sending" and not delivery.cancelling:
         if delivery.manual:
@@ -99,7 +99,7 @@ def coming(delivery: Delivery, *, scale: float, now: datetime) -> list[datetime]
 
 def _ticks(span: float) -> list[tuple[float, str]]:
     """Two to six round moments: (percent, label)."""
-    for minutes in MINUTES if span > 60 else ():  # beyond a minute a round step is one of the clock
+    for minutes in MINUTES if span > 60 else ():  # beyond a minute, steps that are round on a clock
         if span / (minutes * 60) <= 6:
             return _steps(span, minutes * 60)
     step = 10.0**-4
@@ -112,7 +112,7 @@ def _ticks(span: float) -> list[tuple[float, str]]:
 
 
 def _steps(span: float, step: float) -> list[tuple[float, str]]:
-    """From the last one back: a label that the following one would touch is left out, its line is not."""
+    """Made from last to first: a label that would touch the one after it is left out, its line is not."""
     ticks, free = [], float("inf")
     for index in range(int(span / step), -1, -1):
         x, label = index * step / span * 100, _label(index * step) if index else "0"
@@ -123,14 +123,14 @@ def _steps(span: float, step: float) -> list[tuple[float, str]]:
 
 
 def _extent(x: float, label: str) -> tuple[float, float]:
-    """Where a label begins and ends: anchored, as the template does it, at its end on the right, at its start on the left."""
+    """Where a label begins and ends: as in the template, it ends at x far right, begins there far left."""
     width = LETTER * len(label)
     start = x - width if x > 92 else x - width / 2 if x > 3 else x
     return start, start + width
 
 
 def _label(moment: float) -> str:
-    """Exact, unlike a duration: neighbours differ by less than what rounding would leave."""
+    """Exact, unlike a duration: rounding could make neighbours equal."""
     if moment < 1:
         return f"{moment * 1000:g} ms"
     return (

@@ -11,7 +11,7 @@ from .views import health
 
 @csrf_exempt
 def api_root(request: HttpRequest) -> HttpResponse:
-    """Nothing is here. Ninja's own view of it would ask a program for a page's token first."""
+    """There is nothing here. Ninja's own view of it would first ask a program for a page's CSRF token."""
     raise Http404
 
 

@@ -69,7 +69,7 @@ def snippet(profile: Profile, language: str) -> str:
 
 
 def _parts(content: str) -> list[tuple[str, str]]:
-    """[("field", "timestamp"), ("text", "."), ("field", "body")], text as it stands between quotes."""
+    """[("field", "timestamp"), ("text", "."), ("field", "body")], with the text escaped for quotes."""
     pieces = PLACEHOLDER.split(content)
     found = []
     for index, piece in enumerate(pieces):
@@ -81,5 +81,5 @@ def _parts(content: str) -> list[tuple[str, str]]:
 
 
 def _quoted(text: str) -> str:
-    """As it stands between double quotes, in either language."""
+    """Escaped for double quotes, in either language."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -32,12 +32,12 @@ def state(delivery: Delivery) -> str:
 
 
 def place(endpoint: Endpoint) -> str:
-    """How an endpoint is called in a list: its description, else host and path."""
+    """What an endpoint is called in a list: its description, else host and path."""
     return endpoint.description or endpoint.url.partition("://")[2] or endpoint.url
 
 
 def attempts_left(delivery: Delivery) -> int:
-    """Automatic attempts that the timetable still has and nobody cancelled, one in flight not counted."""
+    """Automatic attempts left in the timetable and not cancelled, not counting one in flight."""
     if delivery.finished or delivery.cancelling:
         return 0
     left = len(delivery.endpoint.retry_delays) + 1 - delivery.failed_count
@@ -55,7 +55,7 @@ def result(delivery: Delivery) -> str:
 
 
 def phrase(status_code: int | None, reason: str | None = None) -> str:
-    """ "404 Not Found"; the receiver's own words win."""
+    """ "404 Not Found"; the receiver's own phrase wins."""
     if status_code is None:
         return ""
     try:
@@ -133,7 +133,7 @@ def took(attempt: Attempt) -> float | None:
 
 
 def _after(attempt: Attempt) -> str:
-    """The receiver's own time, and beside it the attempt's where that reads otherwise: it is what the list shows."""
+    """The receiver's own time, and the attempt's where that reads differently, because the list shows that one."""
     its, whole = ms(took(attempt)), ms(attempt.duration_ms)
     if its == whole:
         return f" after {its}" if its else ""

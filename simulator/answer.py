@@ -29,12 +29,12 @@ class Answer:
         self.status: int | None = None
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.dropped = 0  # headers beyond those kept, of which nothing is to be learned
+        self.dropped = 0  # how many headers came beyond those kept
         self.body = bytearray()
         self.size = 0
         self.declared: int | None = None
         self.truncated = False
-        self.first = b""  # the bytes as they came, of an answer that could not be understood
+        self.first = b""  # the first bytes of an answer that could not be parsed
         self.error: str | None = None
         self.message = ""
         self.phase: str | None = None

@@ -1,4 +1,4 @@
-"""The database file at start: is it one, is it ours, is it up to date. Says so before anything is changed."""
+"""The database file at start: is it a database, is it ours, is it up to date. Refuses before anything is changed."""
 
 import errno
 import sqlite3
@@ -15,7 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from . import datafolder, ids
 from .rows import query
 
-QUICK_CHECK_BYTES = 16 * 1024 * 1024  # 0.2 s; a larger file is only looked into
+QUICK_CHECK_BYTES = 16 * 1024 * 1024  # 0.2 s; of a larger file only the schema is read
 
 
 class Unusable(Exception):
@@ -25,7 +25,7 @@ class Unusable(Exception):
 def inspect(path: Path) -> None:
     """Raise Unusable when the file is read-only, damaged or no database. Leaves it untouched.
 
-    Only before this process has a connection to it: closing a file drops all locks that SQLite has on it.
+    Only before this process has a connection to it: closing the file here would drop all of SQLite's locks on it.
     """
     try:
         mode = path.stat().st_mode
@@ -49,7 +49,7 @@ def _refuse_read_only(path: Path, mode: int) -> None:
         with open(path, "r+b"):
             writable = mode & stat.S_IWUSR  # root may write what is read-only for its owner
     except OSError as error:
-        if error.errno == errno.EROFS:  # no mode of the file helps
+        if error.errno == errno.EROFS:  # changing its mode would not help
             raise Unusable(f"{path}: {error.strerror}. Choose another folder with SIM_DATA_DIR.") from None
         writable = False
     if not writable:
@@ -69,7 +69,7 @@ def _read(path: Path) -> None:
 
 
 def prepare(path: Path, say: Callable[[str], object]) -> None:
-    """Bring the schema up to date when it is not, and `say` so of one that may hold a long history.
+    """Bring the schema up to date if it is not, and `say` so if the database may hold a long history.
 
     From then on ids are larger than all that are in it, although the clock may have been set back since: what is newest,
     in a list or among the secrets of an endpoint, is told by its id. Raises Unusable, also for one from a newer version.

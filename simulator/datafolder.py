@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class BadKey(Exception):
-    """What stands where a key is kept is none; the text names the file and the cure."""
+    """The file of a key does not hold one; the text names the file and the cure."""
 
 
 class Taken(Exception):
@@ -27,17 +27,17 @@ OURS = ("simulator.sqlite3*", "api_key", "secret_key", "engine.lock")
 
 
 def prepare(folder: Path) -> int:
-    """Make the folder readable by its owner only (0700), and so our files in it and every file made later (0600).
+    """Make the folder accessible to its owner only (0700), as well as our files in it and all made later (0600).
 
-    What else lies there, should it be the folder of a project, stays as it is. Returns the umask that was.
+    Other files in it stay as they are: it may be the folder of a project. Returns the previous umask.
     """
     before = os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     for path in chain.from_iterable(folder.glob(name) for name in OURS):
-        with suppress(FileNotFoundError):  # a server that ends takes its log away
+        with suppress(FileNotFoundError):  # a server that ends removes its write-ahead log
             if path.is_file():
-                path.chmod(path.stat().st_mode & 0o600)  # one that its owner made read-only stays it
+                path.chmod(path.stat().st_mode & 0o600)  # one made read-only stays so
     return before
 
 
@@ -91,13 +91,13 @@ def unusable(file: Path, error: Exception) -> str:
     return f"{file} cannot be used ({text}). {cure}"
 
 
-_AGAIN_AFTER = (0.02, 0.02)  # s; whoever asks who runs here (`running`) holds it for a moment
+_AGAIN_AFTER = (0.02, 0.02)  # s; `running` holds the lock for a moment to test it
 
 
 class EngineLock:
-    """One engine a data folder: an flock that dies with its process, also by `kill -9`.
+    """One engine per data folder: an flock that dies with its process, also by `kill -9`.
 
-    It is on the folder itself, for a file in it can be deleted, and then a second engine would send everything again.
+    It is on the folder itself: a file in it could be deleted, and then a second engine would send everything again.
     `engine.lock` says where the holder listens.
     """
 

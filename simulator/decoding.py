@@ -14,7 +14,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 def decoded(body: bytes, headers: Headers, cap: int = CAP) -> tuple[bytes, str | None]:
-    """The body without its content encodings, at most `cap` bytes, and a note when something was in the way.
+    """The body without its content encodings, at most `cap` bytes, and a note if something went wrong.
 
     What cannot be decoded is returned as it came. A note is not a failure: the status alone decides.
     """
@@ -67,7 +67,7 @@ def _reason(error: zlib.error) -> str:
 
 
 def as_text(body: bytes, headers: Headers, cap: int = CAP) -> tuple[str, str | None]:
-    """The body as text for display, U+FFFD for what is none, and a note when it was not plain sailing."""
+    """The body as text for display, U+FFFD for bytes that are not text, and a note if something went wrong."""
     plain, note = decoded(body, headers, cap)
     notes = [note] if note else []
     charset = _charset(headers)
@@ -88,7 +88,7 @@ _EAST_ASIAN = re.compile(r"shift_jis\w*|euc_\w+|iso2022_\w+|hz|johab")
 
 
 def _codec(charset: str) -> str | None:
-    """Python's name of a charset, if it is one of text; `unicode_escape`, `idna` and the like are not."""
+    """Python's name of a charset, if it encodes text; `unicode_escape`, `idna` and the like do not."""
     try:
         name = codecs.lookup(charset).name
     except (LookupError, ValueError):

@@ -35,7 +35,7 @@ class WireFailure(Exception):
 
 @dataclass(slots=True)
 class Dialled:
-    """What dialling found out so far; filled in as it happens, so that a failure still shows its part."""
+    """What dialling found out so far; filled in as it happens, so that a failure still shows what is known."""
 
     phases: dict[str, float] = field(default_factory=dict)
     address: str | None = None
@@ -94,7 +94,7 @@ class Resolver:
             self._threads.release()
 
         def done(found: list[tuple[Any, ...]], error: Exception | None) -> None:
-            give_back()  # only now: the thread was busy until now, whoever stopped waiting for it
+            give_back()  # not before: the thread was busy until now, even if nobody waits for it any more
             if not answer.done():
                 answer.set_exception(error) if error else answer.set_result(found)
 
@@ -102,7 +102,7 @@ class Resolver:
             found, error = [], None
             try:
                 found = self._resolve(host, port)
-            except Exception as caught:  # noqa: BLE001  (whatever it is, the one who asked hears of it)
+            except Exception as caught:  # noqa: BLE001  (whatever it is, the caller gets it)
                 error = caught
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(done, found, error)
@@ -139,8 +139,8 @@ async def dial(
 ) -> socket.socket:
     """A connected socket to the first address that is allowed and answers, or WireFailure.
 
-    One after the other, so each gets an equal share of what is left of the time, and its failure names that share:
-    who is asked first cannot know that the others will refuse at once. `localhost` has two.
+    They are tried one after the other, each with an equal share of the time left, which its failure names: nobody
+    knows beforehand that the others will refuse at once. `localhost` has two.
     `deadline` is a `time.perf_counter()` reading. `judge` sees each address right before it is dialled.
     """
     candidates = known_candidates(host, port)
@@ -221,7 +221,7 @@ async def _connected(
 
 
 def _keep_little_unsent(sock: socket.socket) -> None:
-    """Let the kernel take only what it can nearly send: else its buffer hides a receiver that stopped reading."""
+    """Let the kernel take little more than it can send: its buffer would hide a receiver that stopped reading."""
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16 * 1024)
 

@@ -204,9 +204,7 @@ FAILURES: dict[str, Failure] = {failure.code: failure for failure in _LIST}
 """code → Failure, in the order of the contract."""
 
 CODES: tuple[str, ...] = tuple(FAILURES)
-LONGEST_QUOTE = (
-    2048  # characters of what a receiver says in a sentence of ours; as it came it stands in its answer
-)
+LONGEST_QUOTE = 2048  # characters of a receiver's words in a sentence of ours; its answer has them in full
 UNANSWERED = "The connection kept from before had just ended with this request on it, unanswered."
 DELETED = "The endpoint was deleted during this attempt; your receiver may or may not have processed it."
 
@@ -235,7 +233,7 @@ def message(code: str, **facts: object) -> str:
 
 
 def in_ascii(location: str) -> str:
-    """A Location's bytes were kept as latin-1: what is not ASCII leaves as it came, percent-encoded."""
+    """A Location, whose bytes were kept as latin-1, with those that are not ASCII percent-encoded."""
     return quote(location, safe=string.punctuation, encoding="latin-1", errors="replace")
 
 

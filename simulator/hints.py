@@ -120,7 +120,7 @@ _UNANSWERED = {
 # glibc and musl, each in its own words.
 _NO_RESOLVER = re.compile(r"Temporary failure|Try again|Non-recoverable")
 
-# The frame with which every server of HTTP/2 begins (RFC 9113 §3.4), whatever it was sent.
+# The frame that every HTTP/2 server sends first (RFC 9113 §3.4), whatever it was sent.
 _SETTINGS = re.compile(rb"\x00.{2}\x04\x00\x00{4}", re.DOTALL)
 
 # nginx, Go, Apache and Tomcat, each in its own words.
@@ -134,7 +134,7 @@ _LOGIN = re.compile(
     r"(?<![a-z])(log|sign)[-_]?(in|on)(?![a-z])|(?<![\w-])(o?auth2?|authenticate|authorize|sso|sessions?)(?![\w-])",
     re.IGNORECASE,
 )
-# What the receiver itself says of it; our header's name is on every page of a debugger.
+# A word of the receiver's own; the name of our header is on every debug page.
 _NAMES_SIGNATURE = re.compile(rb"(?<!ultrareach[-_])signature", re.IGNORECASE)
 
 
@@ -245,7 +245,7 @@ def _class_hint(status: int) -> str:
 
 
 def _redirect_hint(headers: Headers, url: str, message: str) -> str:
-    # What stands round a value is kept, as it came, but not part of it; of a fold that is a line end, too.
+    # Whitespace around a value is kept but no part of it; after a fold that includes a line end.
     location = next((value.strip(" \t\r\n") for name, value in headers if name.lower() == "location"), None)
     if location == "" or " points to an empty Location;" in message:
         return "The Location of this redirect is empty: answer with 2xx, or register the final URL of the receiver."

@@ -101,7 +101,7 @@ class PublicId(models.BigIntegerField):  # type: ignore[type-arg]
         return value
 
     def get_prep_value(self, value: Any) -> Any:
-        """An id that is none of ours becomes -1, which no row has: a look-up finds nothing instead of failing."""
+        """An id that is not one of ours becomes -1, which no row has: a look-up finds nothing instead of failing."""
         if value is None or isinstance(value, int):
             return value
         number = decode(self.prefix, str(value))

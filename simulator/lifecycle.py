@@ -32,7 +32,7 @@ class Ending(NamedTuple):
     due_at: datetime | None
     failed_count: int
     asked: float | None = None  # seconds that Retry-After asked for
-    used: float | None = None  # seconds that are waited, where Retry-After asked for some
+    used: float | None = None  # seconds actually waited, if Retry-After asked for some
 
 
 def ending(

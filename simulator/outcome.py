@@ -25,7 +25,9 @@ class Outcome:
 
     started_at: float  # epoch seconds
     duration_ms: float = 0.0
-    phases: dict[str, float] = field(default_factory=dict)  # ms of those of dns connect tls send wait receive
+    phases: dict[str, float] = field(
+        default_factory=dict
+    )  # ms of dns connect tls send wait receive, as far as it got
     remote_address: str | None = None
     status_code: int | None = None
     reason: str = ""
@@ -43,7 +45,7 @@ class Outcome:
 
 
 def internal_error(detail: str) -> Outcome:
-    """The outcome of an attempt that our own fault kept from being made, or from being recorded."""
+    """The outcome of an attempt that could not be made, or not be recorded, because of our own fault."""
     text = message("internal_error", detail=detail)
     return Outcome(time.time(), error="internal_error", message=text)
 
@@ -57,7 +59,7 @@ def record(outcome: Outcome, answer: Answer) -> None:
         phases["wait"] = ((answer.answered_at or answer.ended_at) - sent) * 1000
     outcome.error, outcome.message, outcome.phase = answer.error, answer.message, answer.phase
     outcome.body = bytes(answer.body) or answer.first
-    outcome.size = len(outcome.body)  # of what is no HTTP; an answer counts its own
+    outcome.size = len(outcome.body)  # of bytes that are not HTTP; a parsed answer has its own size
     status = answer.status
     if status is None:
         return

@@ -133,7 +133,7 @@ def _check(value: Any, start: tuple[str | int, ...]) -> None:
         if len(path) + isinstance(item, dict | list) > MAX_DEPTH:
             raise BadJSON(_dotted(path), _TOO_DEEP)
         if isinstance(item, dict):
-            # Keys are judged as texts; one that is none falls through to the refusal of other types.
+            # Keys are checked as texts; one of another type is refused like other values of that kind.
             for key in item:
                 _check_leaf((*path, str(key)), key if isinstance(key, str) else object())
             waiting.extend(((*path, key), inner) for key, inner in reversed(item.items()))
@@ -208,7 +208,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _refuse(text: str) -> None:
-    """Raise BadJSON for the first word that the decoder's hooks refuse: they know what, this knows where."""
+    """Raise BadJSON for the first token that the decoder's hooks refuse: they do not know its place."""
     path: list[Any] = []  # for each open bracket the key or index that is being read
     keys: list[set[str] | None] = []  # for each the keys so far, None for a list
     at_key = False
@@ -285,7 +285,7 @@ def _check_depth(text: str) -> None:
     depth = 0
     for token in _BRACKETS.finditer(text):
         if token[0] == '"':
-            return  # a text without its closing quote: the decoder says so
+            return  # a string without its closing quote: the decoder says so
         if token[0] in "[{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -300,7 +300,7 @@ def _place(text: str, position: int) -> tuple[int, int]:
 
 
 def _dotted(path: tuple[str | int, ...]) -> str:
-    """`items[2].name`; long keys cut, and what has no UTF-8 form escaped, so that the path itself can be shown."""
+    """`items[2].name`; long keys cut, and lone surrogates escaped, so that the path itself can be shown."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part[:60]}" for part in path[:10]]
     text = "".join(parts).removeprefix(".") + ("…" if len(path) > 10 else "")
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

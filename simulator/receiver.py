@@ -58,7 +58,7 @@ class Behaviour:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Behaviour":
-        """Other parameters are left alone: they belong to whoever wrote the URL. Raises BadQuery."""
+        """Other parameters are ignored: they belong to whoever wrote the URL. Raises BadQuery."""
         return cls(
             status=int(_number(query, "status", "200", low=200, high=599, whole=True)),
             delay=_number(query, "delay", "0", low=0, high=LONGEST_DELAY),
@@ -126,10 +126,10 @@ def _number(
 
 
 def _has_to_fail(request: HttpRequest, body: bytes, fail_first: int) -> bool:
-    """Whether this attempt is among the first of its event at this very URL; counts it if so.
+    """Whether this attempt is among the first of its event at this very URL; counts it.
 
-    The attempt header is believed as well: after a restart the count in memory is gone, the number goes on.
-    Without the extra headers the body is the event: its bytes are the same in every attempt.
+    The attempt header counts as well: after a restart the count in memory is gone, but attempt numbers go on.
+    Without the extra headers the body identifies the event: its bytes are the same in every attempt.
     """
     if not fail_first:
         return False
@@ -171,7 +171,7 @@ def _keys(endpoint_id: str) -> tuple[signing.Profile, list[str]]:
     except Endpoint.DoesNotExist:
         raise BadQuery("verify", "No endpoint has this id. It looks like ep_… and is on its page.") from None
     finally:
-        connection.close()  # this thread is the loop's: nobody else would
+        connection.close()  # a thread of the loop's pool: nobody else would close it
 
 
 def _answer(status: int, body: str | None = None) -> HttpResponse:
@@ -179,7 +179,7 @@ def _answer(status: int, body: str | None = None) -> HttpResponse:
         response = HttpResponse(status=status)
         del response.headers["Content-Type"]
         return response
-    # What a URL says is shown as text, whatever it contains: nobody gets to run a page from here.
+    # A body from the URL is sent as plain text, whatever it contains: nobody may run a page from here.
     kind = "application/json" if body is None else "text/plain; charset=utf-8"
     content = '{"received":true}' if body is None else body.encode(errors="replace")
     return HttpResponse(

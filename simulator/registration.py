@@ -33,7 +33,7 @@ def checked(given: Mapping[str, Any], endpoint: Endpoint | None = None) -> dict[
     if "description" in given and not any(
         char.isprintable() and char != " " for char in given["description"]
     ):
-        columns["description"] = ""  # nothing to see would be a link without a name
+        columns["description"] = ""  # invisible text would be a link without a name
     if "url" in given:
         columns["url"] = checked_url(given["url"])
     if "events" in given:

@@ -11,7 +11,7 @@ LONGEST_ASKED = 3600.0  # seconds; what a receiver may ask for at most
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _DATE = re.compile(
     r"[A-Z][a-z]{2,8},? [0-9A-Za-z: -]{20,24}"
-)  # the library also reads a date with text behind it
+)  # the library also reads a date with text after it
 
 
 class Wait(NamedTuple):

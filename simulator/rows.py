@@ -1,9 +1,9 @@
 """Raw SQL for the hot path: queries, groups of changes, moments as the database writes them. Knows no table.
 
 A group is one statement with a VALUES list, not `executemany`: SQLite gives up the GIL once for the whole group
-instead of once a row, and the sending loop, which wants it back each time, made a row 5 times slower.
-Its driver binds numbers, texts and `bytearray` in a tenth of a microsecond; None, bool and bytes it first offers to
-adapters, for five to ten times as much. So the rows of the hot path have none of these where it can be.
+instead of once per row; getting it back from the sending loop each time made a row 5 times slower.
+Its driver binds numbers, texts and `bytearray` in a tenth of a microsecond, but first offers None, bool and bytes to
+adapters, which takes five to ten times as long. So rows of the hot path avoid these where they can.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ def as_json(value: Any) -> str:
 def query(sql: str, parameters: Sequence[Any] = ()) -> Rows:
     """All rows of a SELECT, or of a change with RETURNING."""
     connection = _connection()
-    with connection.wrap_database_errors:  # a damaged page may come with any row
+    with connection.wrap_database_errors:  # any row may be on a damaged page
         found: Rows = connection.connection.execute(_marked(sql), parameters).fetchall()
         return found
 
@@ -38,7 +38,7 @@ def change(sql: str, parameters: Sequence[Any] = ()) -> int:
 
 
 def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
-    """One change for many rows of parameters, which stand for `{values}` in the SQL: `column1`, `column2`, ….
+    """One change for many rows of parameters, which replace `{values}` in the SQL as `column1`, `column2`, ….
 
     Returns how many rows were touched in all.
     """
@@ -52,7 +52,7 @@ def change_many(sql: str, groups: Iterable[Sequence[Any]]) -> int:
 
 
 def _execute(sql: str, parameters: Sequence[Any]) -> int:
-    """Past Django's cursor, which looks for the placeholders of a whole group at each call."""
+    """Bypass Django's cursor, which would look for placeholders in a whole group at each call."""
     connection = _connection()
     with connection.wrap_database_errors:
         return int(connection.connection.execute(sql, parameters).rowcount)
@@ -77,12 +77,12 @@ def _with_values(sql: str, rows: int, columns: int) -> str:
 
 
 def written(moment: datetime | None) -> str | None:
-    """A moment (in UTC) as a column holds it. Django's own adapter costs 9 µs, of which an attempt needs five."""
+    """A moment (in UTC) as a column holds it. Django's own adapter takes 9 µs, and an attempt needs five moments."""
     return None if moment is None else moment.isoformat(" ", "microseconds")[:26]
 
 
 def written_at(timestamp: float) -> str:
-    """The same for unix seconds (≥ 0), cut off below the microsecond. Costs a third: each second is spelled once."""
+    """The same for unix seconds (≥ 0), cut off below the microsecond. Costs a third: each second is formatted only once."""
     return f"{_second(int(timestamp))}.{int(timestamp % 1 * 1_000_000):06}"
 
 

@@ -22,7 +22,7 @@ _TRIGGERS = (
 _CRITERIA = ("price", "location", "bedrooms", "property_type", "school_district", "commute_time", "garden")
 _PROPERTY_TYPES = ("house", "townhouse", "condo", "apartment", "multi_family")
 _CHANNELS = ("email", "sms", "whatsapp", "web_chat", "facebook")
-# Some texts leave ASCII on purpose: a receiver that signs re-encoded text instead of raw bytes fails on them.
+# Some texts are not ASCII on purpose: a receiver that signs re-encoded text instead of raw bytes fails on them.
 _TEXTS = (
     "Hi, is {street} still available? I could come by on Saturday morning.",
     "We saw the listing in {city} and love the kitchen. Is the price of {price} negotiable?",

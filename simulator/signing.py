@@ -57,7 +57,7 @@ def new_secret(profile: Profile = DEFAULT) -> str:
 
 
 def standard_spelling(secret: str) -> str:
-    """The same key in standard base64 with padding, as the libraries read it. Raises BadSecret when it is no base64."""
+    """The same key in standard base64 with padding, as the libraries read it. Raises BadSecret when it is not base64."""
     prefix = SECRET_PREFIX if secret.startswith(SECRET_PREFIX) else ""
     return prefix + base64.b64encode(_decoded(secret.removeprefix(prefix))).decode()
 
@@ -126,7 +126,7 @@ def signer(profile: Profile, secrets: Sequence[str]) -> Signer:
 
 
 def _digest(keyed: hmac.HMAC, content: bytes) -> bytes:
-    """With the key already worked in, which is a third of the work of `hmac.digest`."""
+    """With the key already hashed in, which is a third of the work of `hmac.digest`."""
     one = keyed.copy()
     one.update(content)
     return one.digest()

@@ -55,7 +55,7 @@ class Target:
     def _sign(self, now: datetime) -> signing.Signer:
         if self._signer is None or (self._signer_expires and now >= self._signer_expires):
             valid = [secret for secret in self._secrets if secret.signs_at(now)]
-            # In this order: threads that sign at the same time may both make it, and none takes the old one for new.
+            # In this order: two threads may both make a signer, but none takes the expired one for the new one.
             self._signer = signing.signer(self._endpoint.profile, [secret.value for secret in valid])
             self._signer_expires = min((s.expires_at for s in valid if s.expires_at), default=None)
         return self._signer
@@ -73,7 +73,7 @@ class Targets:
         return self._known[number]
 
     def prepare(self, wanted: Iterable[tuple[int, int]]) -> None:
-        """Read those that are not at hand, given as for `of`, many at once: one by one each takes a millisecond."""
+        """Read those not cached (given as for `of`), many at once: one by one, each takes a millisecond."""
         new = [ids.encode("ep", number) for number, revision in wanted if not self._has(number, revision)]
         for start in range(0, len(new), AT_ONCE):
             for endpoint in Endpoint.objects.filter(pk__in=new[start : start + AT_ONCE]).prefetch_related(

@@ -129,7 +129,7 @@ def _host(parts: SplitResult) -> str:
         return _bad_host(host)
     if not re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1]):
         return ascii_host
-    address = literal(ascii_host)  # what follows knows 127.0.0.1, and not each of its spellings
+    address = literal(ascii_host)  # what follows knows 127.0.0.1, but not its other spellings
     return _bad_host(host) if address is None else str(address)
 
 

@@ -28,9 +28,9 @@ ICONS = (
 @register.simple_tag
 @cache
 def sprite() -> SafeString:
-    """Every icon once a page, as symbols: a row then costs one short `<use>`."""
+    """Every icon once per page, as symbols: a row then needs only a short `<use>`."""
     symbols = []
-    # lucide's own tag reads the list of its 1,700 icons anew for each one: 0.3 s for the first page.
+    # lucide's own tag reads its list of 1,700 icons again for each one: 0.3 s for the first page.
     with (files("lucide") / "lucide.zip").open("rb") as file, ZipFile(file) as drawings:
         for name in ICONS:
             drawing = drawings.read(f"{name}.svg").decode()
@@ -42,7 +42,7 @@ def sprite() -> SafeString:
 @register.simple_tag
 @cache
 def icon(name: str, classes: str = "") -> SafeString:
-    """One of ICONS, decorative: the word stands beside it."""
+    """One of ICONS, decorative: there is always a word beside it."""
     if name not in ICONS:
         raise template.TemplateSyntaxError(f"No icon {name!r}: add it to ICONS.")
     return format_html(
@@ -115,7 +115,7 @@ def clock(moment: datetime | None, classes: str = "") -> SafeString:
         return SafeString("")
     exact = iso(moment)
     day, time = exact[:10], exact[11:19]
-    return mark_safe(  # drawn in every row, and nothing in it is foreign
+    return mark_safe(  # rendered in every row, and nothing in it comes from outside
         f'<time class="{classes}" datetime="{exact}" data-clock title="{day} {time} UTC">{time}</time>'
     )
 

@@ -12,7 +12,7 @@ from .gate import Key, StrictParser, admit
 
 
 class Api(NinjaAPI):
-    """ninja's, with a description that offers no null where none is taken: in a query, and for a field left out."""
+    """ninja's, with an OpenAPI document that offers no null where none is accepted: in queries and optional fields."""
 
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**options)
@@ -26,7 +26,7 @@ class Api(NinjaAPI):
 
 
 def _leave_nulls_out(body: dict[str, Any]) -> None:
-    """A default can be sent as it stands, so it names no field that was left out: null is refused."""
+    """Drop null fields from the body's default: a client may send it as it is, and null is refused."""
     if "default" in body:
         body["default"] = {name: value for name, value in body["default"].items() if value is not None}
 

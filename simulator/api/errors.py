@@ -28,7 +28,7 @@ _TYPES = {
     409: "conflict_error",
     429: "rate_limit_error",
 }
-# What pydantic calls it → the reason of the envelope; a reason of our own is its own name.
+# pydantic's type of error → the reason in the envelope; our own types are reasons already.
 _REASONS = {
     "missing": "required",
     "extra_forbidden": "unknown_field",
@@ -43,7 +43,7 @@ _REASONS = {
     "less_than": "out_of_range",
     "finite_number": "out_of_range",
 }
-# What pydantic calls it → what is said of it; the values are those of pydantic's context.
+# pydantic's type of error → our message, with the values of pydantic's context.
 _WORDS = {
     "missing": "This field is required.",
     "extra_forbidden": "There is no such field.",
@@ -114,7 +114,7 @@ def too_large(limit: int) -> Problem:
 
 
 def from_json(error: BadJSON) -> Problem:
-    """A body that is no JSON, or holds what a receiver would read differently."""
+    """For a body that is not JSON, or that a receiver would read differently."""
     place = f" (line {error.line}, column {error.column})" if error.line else ""
     field = error.path.replace("[", ".").replace("]", "").lstrip(".")
     details: dict[str, Any] = {"field": field or "body", "reason": "invalid_json"}
@@ -124,7 +124,7 @@ def from_json(error: BadJSON) -> Problem:
 
 
 def error_json(problem: Problem, request_id: str | None = None) -> dict[str, Any]:
-    """What stands in the envelope of the contract."""
+    """The content of the contract's envelope."""
     return {
         "type": _TYPES.get(problem.status, "validation_error" if problem.status < 500 else "server_error"),
         "code": problem.code,
@@ -216,7 +216,7 @@ def _of_field(error: dict[str, Any]) -> dict[str, str]:
 
 
 def words(error: Mapping[str, Any]) -> str:
-    """How a value that is wrong must be, as a sentence; the pages say the same at their fields."""
+    """What a wrong value must be, as a sentence; the pages show the same at their fields."""
     said = _WORDS.get(error["type"])
     if said is None:
         return f"{error['msg']}."  # a validator's own words

@@ -58,7 +58,7 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
     rows = [(row["type"], row) for row in _built_in()]
     if last in catalog.BUILT_IN:
         rows = rows[list(catalog.BUILT_IN).index(last) + 1 :]
-    else:  # by id, so that the list also goes on behind one that was deleted meanwhile
+    else:  # by id, so that the list goes on even after one that was deleted meanwhile
         customs = newest(CustomType.objects.all(), last, limit + 1)
         rows = [(custom.pk, _custom_json(custom)) for custom in customs] + rows
     shown = rows[:limit]

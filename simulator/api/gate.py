@@ -1,7 +1,7 @@
 """What every call passes: request id, key, media type, size, query names. Knows no resource.
 
-`gate` is the outermost middleware, so that also what Django, or a door further in, says about an address of the
-API is said in the API's words: JSON with a request id, never HTML.
+`gate` is the outermost middleware: an error that Django or another middleware answers at an address of the API
+becomes one of the API's, JSON with a request id and never HTML.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def gate(get_response: GetResponse) -> GetResponse:
 
 
 def _translated(request: HttpRequest, response: HttpResponseBase) -> Problem:
-    """What somebody else answered, in the API's words. Without the key nobody learns which addresses exist."""
+    """An error of Django or a middleware, in the API's words. Without the key nobody learns which addresses exist."""
     status = response.status_code
     if status in (404, 405) and not has_key(request):
         return errors.unauthorized()
@@ -95,7 +95,7 @@ def has_key(request: HttpRequest) -> bool:
 
 
 def is_key(authorization: str) -> bool:
-    """Exactly `Bearer <key>`, compared as digests: their length tells nothing, and neither does the time."""
+    """Whether it is exactly `Bearer <key>`; compared as digests, so that timing reveals neither length nor content."""
     return hmac.compare_digest(_digest(authorization), _digest(f"Bearer {api_key()}"))
 
 
@@ -180,7 +180,7 @@ class StrictParser(Parser):
 
 
 def _parsed(body: bytes) -> Any:
-    """The value of the body. Only what is a body itself may hold NUL: `raw_body` exists for what is no decent JSON."""
+    """The value of the body. Only fields that hold a body may contain NUL: `raw_body` is also for what is not JSON."""
     try:
         return parse_json(body)
     except BadJSON as error:

@@ -13,18 +13,20 @@ from pydantic_core import PydanticCustomError
 from .errors import invalid
 from .shapes import Json
 
-MAX_BYTES = 8 * 1024 * 1024  # weighed in one page; it may hold fewer rows than asked for
+MAX_BYTES = 8 * 1024 * 1024  # by weight in one page, which may so have fewer rows than asked for
 Row = TypeVar("Row", bound=Model)
 
 
 def _whole(text: object) -> object:
-    """Digits only: what Python reads as a number otherwise (`1_0`, ` 5`, `5.0`) is a mistake here."""
+    """Digits only: what else Python reads as a number (`1_0`, ` 5`, `5.0`) is a mistake here."""
     if not isinstance(text, str):
         return text
     number = re.fullmatch("(-?)0*([0-9]+)", text)
     if number is None:
         raise PydanticCustomError("invalid_type", "Must be a whole number")
-    return number[1] + number[2][:10]  # ten are out of range already, and Python reads no thousands of them
+    return (
+        number[1] + number[2][:10]
+    )  # ten digits are out of range already, and Python refuses thousands of them
 
 
 Limit = Annotated[int, BeforeValidator(_whole)]
@@ -65,7 +67,7 @@ def listing(data: list[Json], next_cursor: str | None) -> Json:
 
 
 def closed(name: str, key: str) -> str:
-    """The cursor after the row with this key. Signed: a forged one is told from one of ours."""
+    """The cursor after the row with this key. Signed, so that a forged one is recognised."""
     return Signer(salt=f"cursor.{name}", sep="~").sign(key)
 
 

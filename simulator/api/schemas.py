@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 import ninja
 from pydantic import BaseModel, ConfigDict, Field
 
-# What ninja wraps around each answer that an operation declares is never validated, only described: its validators
-# are made when the description is asked for. They were a tenth of a second of the start.
+# The models that ninja makes for declared answers never validate, they are only described: their validators are made
+# when the OpenAPI document is asked for. They took a tenth of a second of the start.
 ninja.Schema.model_config["defer_build"] = True
 Item = TypeVar("Item")
 
@@ -18,7 +18,7 @@ class In(BaseModel):
 
 
 def optional(**rules: Any) -> Any:
-    """A field that may be left out, but that null does not fit: `model_fields_set` tells whether it is there."""
+    """A field that may be left out but must not be null: `model_fields_set` tells whether it was given."""
     return Field(default_factory=lambda: None, **rules)
 
 
@@ -54,11 +54,11 @@ class FailureOut(Out):
 
 
 def refused(*statuses: int) -> dict[Any, Any]:
-    """The errors that an operation declares; every one can get 400, 401, 503 and, on its address, 405."""
+    """The errors that an operation declares; each can answer 400, 401, 503 and, for a wrong method, 405."""
     return dict.fromkeys(sorted({400, 401, 405, 503, *statuses}), Error)
 
 
-# Of every call but a GET: another web page may have made it, and also one that takes no body may come with one.
+# For every call but a GET: another web page may have made it, and even one that takes no body may come with one.
 CHANGES = (403, 413, 415)
 CREATES = {
     "parameters": [

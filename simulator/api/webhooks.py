@@ -22,7 +22,7 @@ from .shapes import answer, delivery_json, endpoint_json, iso, nothing, whole
 router = Router(tags=["webhooks"])
 
 Number = Annotated[float, Field(allow_inf_nan=False), AfterValidator(whole)]
-# Not made of Number: bounds behind a validator are checked, but described in words that JSON Schema does not know.
+# Not made of Number: bounds after a validator are checked, but described by names that JSON Schema does not know.
 Delay = Annotated[float, Field(allow_inf_nan=False, ge=0, le=86_400), AfterValidator(whole)]
 Events = Annotated[
     list[Annotated[str, Field(max_length=100)]],

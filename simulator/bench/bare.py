@@ -1,7 +1,7 @@
 """Senders to compare with, in a process of their own: httpx as most would use it, and the product's transport alone.
 
 `python -m simulator.bench.bare` reads one JSON object a line, {"sender", "url", "body", "in_flight", "seconds"}, and
-answers {"per_s", "cpu_us"}, the second a request. Each sender signs every request, as the product does. Ends with its input. Knows no database.
+answers {"per_s", "cpu_us"}, the second per request. Each sender signs every request, as the product does. Ends with its input. Knows no database.
 Besides simulator.wire the only module that imports httpx: a plain client is what it is there to measure.
 """
 
@@ -81,7 +81,7 @@ SENDERS = {"shared_client": shared_client, "client_each": client_each, "transpor
 
 
 async def measure(sender: str, url: str, body: str, in_flight: int, seconds: float) -> dict[str, float]:
-    """Requests answered 200, a second, once all are connected and warm; and what each cost this process."""
+    """Requests answered 200 per second, once all are connected and warm, and this process' CPU time for each."""
     answered, over, warm = 0, False, asyncio.Event()
 
     async def work(send: Send) -> None:

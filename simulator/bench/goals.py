@@ -1,4 +1,4 @@
-"""What the figures should be, and the table that says whether they are. Knows not how they were measured."""
+"""What the figures should be, and the table that says whether they are. Knows nothing of how they were measured."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Goal:
-    """`path` is dotted into the report; `must` and `goal` are least values for "≥", largest for "≤"."""
+    """`path` is a dotted path into the report; `must` and `goal` are the least values for "≥", the largest for "≤"."""
 
     title: str
     path: str
@@ -83,7 +83,7 @@ COLOURS = {"missed": "red", "must": "green", "goal": "bold green", "": "none"}
 
 
 def judged(report: Report) -> list[Report]:
-    """Each goal that asks for something, as it turned out."""
+    """Each goal that sets a bound, with its result."""
     found = []
     for goal in GOALS:
         if goal.must is not None:

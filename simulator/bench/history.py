@@ -1,6 +1,6 @@
 """A long history for the bench: finished deliveries put straight into a database, and the lists read from it.
 
-The database must be migrated and nobody's: the server is stopped meanwhile.
+The database must be migrated and in use by nobody: the server is stopped meanwhile.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ from .server import Client
 CHUNK = 50_000
 SPAN = timedelta(days=6)  # inside SIM_KEEP_DAYS, so nothing of it is pruned
 BODIES = 200  # different ones; each event has its own id in it
-LIST_S = 1.5  # no list is asked for longer than this
+LIST_S = 1.5  # no list is measured for longer than this
 SPREAD, IDS = (
     2654435761,
     16**11,
@@ -31,7 +31,7 @@ _SAMPLES = "CREATE TEMP TABLE sample (k INTEGER PRIMARY KEY, type TEXT, body TEX
 _PLACES = (
     "CREATE TEMP TABLE place AS SELECT row_number() OVER (ORDER BY id) - 1 AS n, id FROM simulator_endpoint"
 )
-# 92 of 100 deliveries succeeded, the others failed in the usual ways; endpoints and types cross all of that.
+# 92 of 100 deliveries succeeded, the others failed in the usual ways; endpoints and types are spread over all of them.
 _MADE = """
 CREATE TEMP TABLE made AS
 WITH RECURSIVE number(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM number WHERE i + 1 < :end)
@@ -95,7 +95,7 @@ def seed(file: Path, rows: int, progress: Callable[[int], None]) -> None:
             "start_ms": int(start.timestamp() * 1000),
             "span_ms": int((SPAN - timedelta(hours=1)).total_seconds() * 1000),
         }
-        database.execute(_MERGING, [4])  # the product leaves no index behind that is still to be merged
+        database.execute(_MERGING, [4])  # the product, too, leaves the index merged
         for first in range(0, rows, CHUNK):
             progress(first)
             _add(database, {**facts, "first": first, "end": min(first + CHUNK, rows)}, seq + 1)
@@ -105,7 +105,7 @@ def seed(file: Path, rows: int, progress: Callable[[int], None]) -> None:
 
 
 def let_wait(file: Path, rows: int) -> None:
-    """Make the newest `rows` of it deliveries that failed and will be tried again in an hour."""
+    """Turn its newest `rows` deliveries into failed ones that are retried in an hour."""
     database = sqlite3.connect(file, isolation_level=None)
     try:
         due = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S.000001")
@@ -135,12 +135,12 @@ def _add(database: sqlite3.Connection, facts: dict[str, Any], seq: int) -> None:
 
 
 def event_id(number: int) -> str:
-    """What the body of the so-manieth event says."""
+    """The id in the body of the event with this number."""
     return f"evt_{number * SPREAD % IDS:011x}"
 
 
 def filters(endpoint: str, rows: int) -> dict[str, dict[str, str]]:
-    """Every filter of the list, alone and together, by a name."""
+    """Every filter of the list, alone and combined, by name."""
     since, until = (_iso(datetime.now(UTC) - SPAN * share) for share in (0.6, 0.4))
     return {
         "newest": {},
@@ -167,7 +167,7 @@ def _iso(moment: datetime) -> str:
 
 
 def read_lists(client: Client, endpoint: str, rows: int, requests: int) -> dict[str, Summary]:
-    """What each list takes, in ms, as the API answers it; and a page in the middle, by its cursor."""
+    """How many ms the API takes for each list, and for a page in the middle, by its cursor."""
     measured, middle = {}, {"until": _iso(datetime.now(UTC) - SPAN / 2)}
     wanted = filters(endpoint, rows)
     cursor = client.api("GET", f"/deliveries?{urlencode(middle)}")["next_cursor"]

@@ -49,7 +49,7 @@ Report = dict[str, Any]
 
 
 class Speed(NamedTuple):
-    """Deliveries a second, until the open console had heard of each and until the receiver had it; CPU for each."""
+    """Deliveries a second, until the open console was told of each and until the receiver had each; CPU time of one."""
 
     told: float
     received: float
@@ -57,7 +57,7 @@ class Speed(NamedTuple):
 
 
 class Bench:
-    """One run in a temporary folder that is already there. `say` hears what is being done, in words."""
+    """One run in a temporary folder that is already there. `say` is told what is being done, in words."""
 
     def __init__(self, plan: Plan, folder: Path, settings_module: str, say: Callable[[str], None]):
         self._plan, self._folder, self._say = plan, folder, say
@@ -106,7 +106,7 @@ class Bench:
         self._viewer = self._watch_with(held, 1)
         self._bulk, self._timed = (self._register(self._urls[name]) for name in ("bulk", "timed"))
         few = max(100, self._plan.events // 10)
-        self._deliver(few)  # the first of a process make what is kept for the others
+        self._deliver(few)  # the first ones of a process fill its caches
         self._events = min(self._plan.events, max(100, int(self._deliver(few).told * ROUND_S)))
         self._click()
         self._server.settle()
@@ -130,7 +130,7 @@ class Bench:
     # -- one step ------------------------------------------------------------------------------------------------
 
     def _deliver(self, count: int, endpoint: str = "", viewer: Child | None = None) -> Speed:
-        """Send a batch, in bulk if no endpoint is named, and wait until the open console has heard of each."""
+        """Send a batch, in bulk if no endpoint is named, and wait until the open console was told of each."""
         used = self._server.cpu_seconds()
         _, began = self._start(count, endpoint or self._bulk, viewer or self._viewer)
         try:
@@ -138,7 +138,7 @@ class Bench:
         except Silent:
             if viewer is None:
                 raise
-            told = time.perf_counter()  # whoever brought viewers asks them what they missed
+            told = time.perf_counter()  # a caller with its own viewer asks it what was missed
         used = self._server.cpu_seconds() - used
         tally = self._tally()
         if tally["count"] != count:
@@ -146,7 +146,7 @@ class Bench:
         return Speed(count / (told - began), count / (tally["last"] - began), used / count * 1e6)
 
     def _start(self, count: int, endpoint: str, viewer: Child) -> tuple[str, float]:
-        """Ask the API for that many events; (batch, the moment before)."""
+        """Ask the API for that many events; (batch id, the moment before)."""
         self._tally()
         viewer.say(expect=count, endpoint=endpoint)
         viewer.hear("expecting", PATIENCE_S)
@@ -160,7 +160,7 @@ class Bench:
         return self._sink.hear("count", PATIENCE_S)
 
     def _click(self, client: Client | None = None) -> tuple[str, float, float]:
-        """Press `Send test event`; (delivery, the moment before, seconds until the receiver had it)."""
+        """Press `Send test event`; (delivery id, the moment before, seconds until the receiver had it)."""
         began = time.perf_counter()
         body = {"type": TYPE}
         delivery = (client or self._client).api("POST", f"/webhooks/{self._timed}/test", body, wanted=202)
@@ -176,7 +176,7 @@ class Bench:
             delivery, began, took = self._click()
             clicks.append(took)
             while (heard := self._viewer.hear("test", PATIENCE_S))["test"] != delivery:
-                pass  # the one that warmed up
+                pass  # the click that warmed up
             shown.append(heard["seen"] - began)
             time.sleep(CLICK_PAUSE_S)
         pages = self._pages(self._client, self._plan.pages)
@@ -256,7 +256,7 @@ class Bench:
         return {"sent": tally["count"], "per_s": per_s}, [each.result() for each in measured]
 
     def _watch(self, batch: str) -> None:
-        """Until the open console has heard of all of it; after a while the rest is not sent."""
+        """Wait until the open console was told of all of it; after BATCH_S stop the batch."""
         try:
             self._viewer.hear("done", BATCH_S)
         except Silent:
@@ -283,7 +283,7 @@ class Bench:
         return took
 
     def _crowd(self, held: ExitStack) -> Report:
-        """What it costs that many watch, while a receiver that takes its time sets the pace."""
+        """What STREAMS watchers cost, while a slow receiver sets the pace."""
         self._say(f"{WATCHED_PER_S} events a second, without and with {STREAMS} streams that follow them")
         in_flight = round(WATCHED_PER_S * SLOW_S)
         paced = self._register(self._urls["slow"], max_in_flight=in_flight)

@@ -1,7 +1,7 @@
 """What it costs the engine to keep results: a process that measures it alone, with and without.
 
 `python -m simulator.bench.persistence` reads one JSON object a line, {"url", "count", "keeps"}, and answers
-{"engine_per_s", "engine_cpu_us"}, the second a delivery. Ends with its input. Wants DJANGO_SETTINGS_MODULE, and a
+{"engine_per_s", "engine_cpu_us"}, the second per delivery. Ends with its input. Needs DJANGO_SETTINGS_MODULE, and a
 SIM_DATA_DIR with a database that nobody else uses.
 """
 
@@ -16,7 +16,7 @@ from simulator import garbage
 
 def main() -> None:
     django.setup()
-    from simulator.bench.stocked import measure  # knows models, which Django must know first
+    from simulator.bench.stocked import measure  # imports models: Django has to be set up first
 
     garbage.spare()  # as the server does
     for line in sys.stdin:

@@ -20,7 +20,7 @@ class Plan:
     watched: int  # events that many streams follow
     waiting: int  # deliveries that wait while others are retried; no more than the history has
     retries: int
-    deliveries: int = 0  # in all before memory is looked at, at least
+    deliveries: int = 0  # at least so many in all before memory is measured
 
 
 QUICK = Plan("quick", 3, 400, 0.15, 20, 5, 1_500, 0.5, 2_000, 3, 200, 1_000, 10)

@@ -1,4 +1,4 @@
-"""The processes of the bench: started, spoken to in lines of JSON, ended by their id. Knows not what they do."""
+"""The processes of the bench: started, spoken to in lines of JSON, ended by their id. Knows nothing of what they do."""
 
 import json
 import queue
@@ -19,7 +19,7 @@ class Failed(Exception):
 
 
 class Silent(Failed):
-    """A process did not tell in time what was waited for."""
+    """A process did not send the awaited line in time."""
 
 
 class Child:

@@ -29,7 +29,7 @@ DEFAULTS = {
 
 
 class Server:
-    """Not started yet. The data stays in `folder`, which is made, between one start and the next."""
+    """Not started yet. Makes `folder`, which keeps its data from one start to the next."""
 
     def __init__(self, folder: Path, settings_module: str):
         folder.mkdir()
@@ -46,7 +46,7 @@ class Server:
         self.address = ""
 
     def start(self) -> float:
-        """Run it; seconds from its process to its first page."""
+        """Start it; returns the seconds from its process to its first page."""
         # Not through manage.py, which may want to install first: this interpreter has everything already.
         command = ("django", "up", "--no-browser", "--port", "0", "--json")
         self._process = Child("server", *command, env=self.env, errors=self._errors)
@@ -66,7 +66,7 @@ class Server:
         return self._process.pid
 
     def cpu_seconds(self) -> float:
-        """What its process has used so far."""
+        """CPU time of its process so far."""
         if sys.platform == "linux":
             return time.clock_gettime(~self.pid << 3 | 2)  # its CPU clock, as clock_getcpuclockid(3) makes it
         minutes, _, seconds = self._ps("cputime").rpartition(":")
@@ -75,7 +75,7 @@ class Server:
         )
 
     def settle(self) -> float:
-        """Wait until it has nothing left to do, such as indexing; the seconds that took, within `SETTLE_S`."""
+        """Wait, up to `SETTLE_S`, until it has nothing left to do, such as indexing; returns the seconds that took."""
         began = calm_since = time.perf_counter()
         while (now := time.perf_counter()) - began < SETTLE_S and now - calm_since < CALM_S:
             before = self.cpu_seconds()

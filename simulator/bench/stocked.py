@@ -1,4 +1,4 @@
-"""The engine alone, with claims enough from the start: what comes back is committed as ever, or forgotten."""
+"""The engine alone, with enough claims from the start: results are committed as usual, or forgotten."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from ..models import Batch, Delivery, Endpoint
 from ..transaction import writing
 
 TYPE = "lead.qualified"
-IN_FLIGHT = 10  # as an endpoint has it unless told otherwise
+IN_FLIGHT = 10  # an endpoint's default
 
 
 class Stocked(Ledger):
@@ -29,7 +29,7 @@ class Stocked(Ledger):
         self._loop, self.over = asyncio.get_running_loop(), asyncio.Event()
 
     def recover(self) -> None:
-        """Nobody was killed; this is where the stock is made, by the code that makes every batch."""
+        """There is nothing to recover; instead the stock is made here, by the code that makes every batch."""
         with writing():
             to = Endpoint.register(url=self._url, events=[], max_in_flight=IN_FLIGHT)
             Batch.start(TYPE, self._count, [to.pk])
@@ -43,7 +43,7 @@ class Stocked(Ledger):
         wanted = max(0, min(room.free, room.endpoints.get(self._number, IN_FLIGHT), GROUP))
         claims, self._stock = self._stock[:wanted], self._stock[wanted:]
         for claim in claims:
-            claim.claimed_at = time.monotonic()  # or it would be taken for one that its line has forgotten
+            claim.claimed_at = time.monotonic()  # otherwise its line would take it for stale
 
         def step() -> Turn:
             if keep:
@@ -56,7 +56,7 @@ class Stocked(Ledger):
         return step
 
     def close(self, given: Waiting, unsent: list[Claim]) -> None:
-        """What was forgotten is not to be sent by the next one."""
+        """Cancel what was forgotten: the next engine must not send it."""
         with writing():
             Delivery.objects.all().cancel_all()
         super().close(given, unsent)

@@ -25,7 +25,7 @@ def tell(**facts: object) -> None:
 
 
 class Viewers:
-    """All of them, and what each is still to be told."""
+    """All of them, and how many deliveries each has yet to be told of."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 
-# Of an exit code, as the API would say it; an end by Ctrl-C is no error.
+# Exit code → what the API would call the error; an end by Ctrl-C is none.
 _ERRORS = {2: ("validation_error", "INVALID_PARAMETER"), 3: ("server_error", "ENVIRONMENT")}
 
 
@@ -19,7 +19,7 @@ class ExplainedCommand(BaseCommand):
     _for_scripts = False
 
     def run_from_argv(self, argv: list[str]) -> None:
-        self._for_scripts = "--json" in argv  # before argparse, which may have something against the others
+        self._for_scripts = "--json" in argv  # before argparse, which may refuse another option
         super().run_from_argv(argv)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

@@ -1,4 +1,4 @@
-"""What waits is not what is to be indexed; and the text index is tidied up in small steps: see simulator/searchable.py."""
+"""Only finished deliveries are indexed, and the text index is merged in small steps: see simulator/searchable.py."""
 
 from django.db import migrations, models
 

@@ -1,5 +1,5 @@
 """An endpoint's own Content-Type and User-Agent are searched like its other headers, and no delivery has endless text:
-see simulator/searchable.py. What is indexed changes with that, so all are indexed anew, when nothing else is to do.
+see simulator/searchable.py. This changes what is indexed, so all are indexed again, when there is nothing else to do.
 """
 
 import importlib

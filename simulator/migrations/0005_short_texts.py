@@ -1,5 +1,5 @@
 """One or two characters are found by the trigrams that begin with them: so each text ends with two line breaks, and the
-index tells its trigrams. See simulator/searchable.py. All are indexed anew, when nothing else is to do.
+index tells its trigrams. See simulator/searchable.py. All are indexed again, when there is nothing else to do.
 """
 
 import importlib

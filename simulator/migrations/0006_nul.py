@@ -1,6 +1,6 @@
-r"""A NUL ends a text for SQLite: of a delivery that had a binary answer nothing behind it was searched. It is a U+FFFD now,
-as pages show it; see simulator/searchable.py. Those that have one are indexed anew, when nothing else is to do. Of all
-others the text stays what it was: to index a million again takes ten minutes, and a search meanwhile a minute.
+r"""For SQLite a NUL ends a text: what followed one in a binary answer was not searched. It now becomes a U+FFFD, as on
+the pages; see simulator/searchable.py. Deliveries with one are indexed again, when there is nothing else to do. The text
+of all others stays as it was: indexing a million again takes ten minutes, and a search meanwhile a minute.
 
 SQLite's replace() knows no NUL, but JSON spells it: \u0000, which is no part of \\u0000 once each \\ is a \u005c.
 """
@@ -16,7 +16,7 @@ CASE instr({0}, x'00') WHEN 0 THEN CAST({0} AS TEXT) ELSE json_extract(
 VIEW = _before.VIEW
 for _body in ("e.body", "a.response_body"):
     VIEW = VIEW.replace(f"CAST({_body} AS TEXT)", WHOLE.format(_body))
-# An index of its kind forgets a text only by that very text, so before the view changes, in either direction.
+# To remove a text from such an index takes that very text, so this runs before the view changes, in either direction.
 FORGET = [
     """
 CREATE TEMP TABLE simulator_changing AS SELECT id FROM simulator_delivery WHERE indexed AND id IN (

@@ -114,7 +114,7 @@ class Report:
                 )
 
     def left(self) -> None:
-        """Nobody is there who would send it."""
+        """No server is running that would send it."""
         text = (
             "Nothing has left yet, for the simulator does not run: the next `python3 manage.py up` sends it."
         )
@@ -153,7 +153,7 @@ class Report:
 
 
 def _follow(by: Carrier, deliveries: list[str], report: Report) -> int:
-    """Until every delivery has ended, or waits for somebody to resume its endpoint."""
+    """Follow each delivery until it has ended, or waits for somebody to resume its endpoint."""
     told = dict.fromkeys(deliveries, 0)
     code = DELIVERED
     while told:
@@ -217,7 +217,7 @@ def _data(text: str) -> Json:
 
 
 def _override(text: str) -> tuple[str, Any]:
-    """`score=90` is a number, `name=Ann` a text: a value that is no JSON is taken as it stands."""
+    """`score=90` is a number, `name=Ann` a text: a value that is not JSON is taken as it is."""
     path, equals, value = text.partition("=")
     if not path or not equals:
         raise Refused(f"--set {text!r}: write it as path=value, such as score=90.")
