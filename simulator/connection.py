@@ -92,7 +92,13 @@ class Connection(asyncio.BufferedProtocol):
     # --- what the owner calls
 
     def start(
-        self, payload: bytes, *, timeout: float, deadline: float, at_once: bool = True
+        self,
+        payload: bytes,
+        *,
+        timeout: float,
+        deadline: float,
+        at_once: bool = True,
+        bodiless: bool = False,
     ) -> asyncio.Future[Answer]:
         """Send `payload`. `deadline` is when `expire()` is due; `timeout`, in seconds, is only named in messages.
 
@@ -102,7 +108,7 @@ class Connection(asyncio.BufferedProtocol):
         self.timeout = timeout
         self.deadline = deadline
         self.reusable = False
-        self._reader.begin()
+        self._reader.begin(bodiless=bodiless)
         self._spent, self._rest = 0.0, b""
         waiter = self.waiter = self._loop.create_future()
         if at_once:

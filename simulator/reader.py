@@ -33,6 +33,7 @@ class Reader:
     """
 
     __slots__ = (
+        "_bodiless",
         "_framed",
         "_head",
         "_interims",
@@ -57,8 +58,8 @@ class Reader:
         self._head = bytearray()
         self.begin()
 
-    def begin(self) -> None:
-        """Another request is about to be sent."""
+    def begin(self, *, bodiless: bool = False) -> None:
+        """Another request is about to be sent; `bodiless`: its answer ends with its head, as that to a HEAD does."""
         self.answer = Answer(time.perf_counter())
         self.stage = NEW  # bytes that come before the request is written are no answer to it yet
         self.failure: Failure | None = None
@@ -66,6 +67,7 @@ class Reader:
         self.keeps_alive = False
         self._head.clear()
         self._overhead = self._interims = 0
+        self._bodiless = bodiless
         self._framed = False
         self._last = False  # an interim answer said that the connection ends with this exchange
         self._take_bare_line_feeds(True)
@@ -174,6 +176,8 @@ class Reader:
         self._take_bare_line_feeds(False)
         if status == 101:
             self._fail("bad_response", detail="it switches protocols (101), which was not asked for")
+        elif self._bodiless:
+            self.stage = DONE  # the parser now waits for the body, so that `keeps_alive` stays False
 
     def on_body(self, data: bytes) -> None:
         if self.stage != RECEIVING:

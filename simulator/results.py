@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, DataError, IntegrityError, transaction
 
 from . import failures, feed
 from .claims import Claim
@@ -145,9 +145,9 @@ def write(group: Group, scale: float) -> None:
     try:
         with transaction.atomic():
             _write(group, scale)
-    except DatabaseError:
-        raise  # locked, full, gone: no result's fault; the engine keeps the group and tries again
     except Exception as flaw:
+        if isinstance(flaw, DatabaseError) and not isinstance(flaw, (DataError, IntegrityError)):
+            raise  # locked, full, gone: no result's fault; the engine keeps the group and tries again
         log.exception("A group of %d results could not be written", len(group.results))
         if len(group.results) == 1:
             _write(draw_up([_unwritable(group.results[0], flaw)], scale), scale)

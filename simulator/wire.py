@@ -195,7 +195,11 @@ class Transport(httpx.AsyncBaseTransport):
         self._watch()
         try:
             answer = await connection.start(
-                payload, timeout=send.timeout, deadline=send.deadline, at_once=send.at_once
+                payload,
+                timeout=send.timeout,
+                deadline=send.deadline,
+                at_once=send.at_once,
+                bodiless=send.method == "HEAD",
             )
         except BaseException:
             self._busy.discard(connection)

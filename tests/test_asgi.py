@@ -38,13 +38,14 @@ def test_an_address_without_its_final_slash_is_led_to_the_one_with_it(server: Se
 
 @pytest.mark.parametrize("path", ["/", "/receiver/", "/api/v1/webhooks"])
 def test_a_query_of_too_many_fields_is_refused_without_a_word_in_the_log(server: Server, path: str):
+    before = len(server.errors)  # a machine that stood still before is none of ours
     answer = (
         server.api("GET", "/webhooks?" + "a=1&" * 1001)
         if "api" in path
         else server.get(f"{path}?{'a=1&' * 1001}")
     )
     assert answer.status == 400
-    assert server.errors == ""
+    assert server.errors[before:] == ""
 
 
 @pytest.mark.parametrize("path", ["//evil.example", "//evil.example/endpoints", "/%2f%2fevil.example"])

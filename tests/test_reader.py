@@ -109,6 +109,16 @@ def test_one_answer_after_the_other_with_nothing_left_of_the_first() -> None:
         assert (reader.stage, reader.answer.status) == (DONE, 200)
 
 
+@pytest.mark.parametrize("body", [b"", b"ok"], ids=["none comes", "one comes all the same"])
+def test_the_answer_to_a_head_request_ends_with_its_head(body: bytes) -> None:
+    reader = Reader()
+    reader.begin(bodiless=True)
+    reader.stage = WAITING
+    reader.take(EARLY + SIZED.removesuffix(b"ok") + body)
+    assert (reader.stage, reader.failure, reader.answer.status) == (DONE, None, 200)
+    assert (reader.answer.declared, reader.answer.size, reader.keeps_alive) == (2, 0, False)
+
+
 def test_an_interim_answer_that_says_close_means_the_one_behind_it() -> None:
     closing = EARLY.replace(b"Link: </a>", b"Connection: close")
     assert read([EARLY + SIZED]).keeps_alive

@@ -160,12 +160,17 @@ def test_a_result_written_twice_counts_once(endpoint: Endpoint) -> None:
     assert (delivery.failed_count, delivery.attempts.count()) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "poison",
+    [{"headers": [("x", object())]}, {"headers_dropped": -1}],
+    ids=["no JSON", "against a constraint"],
+)
 def test_one_result_that_cannot_be_written_is_our_own_error_and_harms_no_other(
-    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture, poison: dict[str, Any]
 ) -> None:
     odd, fine = accept(endpoint), accept(endpoint)
     one, other = claim(2)
-    record((one, answer(headers=[("x", object())])), (other, answer()))
+    record((one, answer(**poison)), (other, answer()))
     assert {d.pk: d.last_error for d in Delivery.objects.all()} == {odd.pk: "internal_error", fine.pk: None}
     assert "could not be written" in Attempt.objects.get(delivery=odd).error_message
     assert "could not be written" in caplog.text

@@ -336,6 +336,8 @@ async def test_it_serves_as_the_transport_of_an_httpx_client(faulty: FaultReceiv
         response = await client.post(faulty.url("/status?code=404"), json={"a": 1})
         assert (response.status_code, response.text) == (404, "chosen")
         assert response.extensions["outcome"].error == "status"
+        head = await client.head(faulty.url("/status?code=200"))
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, "6", b"")
         assert (await client.post(faulty.url("/redir-away"))).headers["location"].endswith("/elsewhere")
         with pytest.raises(httpx.ReadTimeout, match="no answer within"):
             await client.post(faulty.url("/never"))
