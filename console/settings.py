@@ -71,10 +71,16 @@ def _key(name: str, file: str) -> str:
 
 try:
     SIM_DATA_DIR = Path(setting("SIM_DATA_DIR") or ROOT / ".data").expanduser().resolve()
+    shared = datafolder.is_shared(SIM_DATA_DIR)
 except (OSError, RuntimeError) as error:  # the home of an unknown user, or a link to itself
     raise ImproperlyConfigured(
         f"SIM_DATA_DIR must be a folder that can be written ({error}). Example: SIM_DATA_DIR=/tmp/simulator"
     ) from None
+if shared:
+    raise ImproperlyConfigured(
+        f"SIM_DATA_DIR must be a folder of its own, since it is closed to everybody else; others need {SIM_DATA_DIR}. "
+        "Example: SIM_DATA_DIR=/tmp/simulator"
+    )
 SIM_RETRY_SCALE = _number("SIM_RETRY_SCALE", 1.0, low=0, high=1000, example="0.05")
 SIM_CONCURRENCY = int(_number("SIM_CONCURRENCY", 100, low=1, high=10_000, example="100", whole=True))
 SIM_KEEP_DAYS = _number("SIM_KEEP_DAYS", 14, low=0.01, high=36_500, example="14")

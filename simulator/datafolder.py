@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import time
 from contextlib import suppress
 from itertools import chain
@@ -24,6 +25,11 @@ class Taken(Exception):
 
 
 OURS = ("simulator.sqlite3*", "api_key", "secret_key", "engine.lock")
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether others need it, such as `/tmp`: it must not be closed to them."""
+    return folder == folder.parent or folder.exists() and bool(folder.stat().st_mode & stat.S_ISVTX)
 
 
 def prepare(folder: Path) -> int:

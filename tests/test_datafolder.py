@@ -49,6 +49,12 @@ def test_only_its_owner_can_read_it(tmp_path: Path, umask):
     assert [mode(path) for path in folder.iterdir()] == [0o600, 0o600]
 
 
+def test_the_root_and_what_everybody_may_write_to_is_shared(tmp_path: Path):
+    assert not datafolder.is_shared(tmp_path) and not datafolder.is_shared(tmp_path / "not there yet")
+    tmp_path.chmod(0o1777)
+    assert datafolder.is_shared(tmp_path) and datafolder.is_shared(Path("/"))
+
+
 def test_a_database_that_its_owner_made_read_only_stays_it(tmp_path: Path, umask):
     path = tmp_path / "simulator.sqlite3"
     path.touch()
