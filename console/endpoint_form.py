@@ -97,7 +97,7 @@ class EndpointForm(forms.Form):
             if not colon:
                 raise forms.ValidationError(f"Line {number}: write a header as name: value.")
             if name in headers:
-                raise forms.ValidationError(f"{name} is there twice.")
+                raise forms.ValidationError(f"{name} is listed twice.")
             headers[name] = value.strip(" \t")
         return headers
 

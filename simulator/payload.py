@@ -68,7 +68,7 @@ def override(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
     for path, value in overrides.items():
         *way, last = path.split(".")
         if not last or not all(way):
-            raise BadOverride(path, "A path is names joined by dots, such as company.size.")
+            raise BadOverride(path, "A path must be names joined by dots, such as company.size.")
         try:
             _check(path, ())
             _check(value, (*way, last))
@@ -94,7 +94,7 @@ def _open(result: dict[str, Any], way: list[str], path: str) -> dict[str, Any]:
 
 
 def _kind(value: object) -> str:
-    kinds = {str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    kinds = {str: "a string", bool: "true or false", int: "a number", float: "a number", list: "a list"}
     return kinds.get(type(value), "null")
 
 
@@ -158,7 +158,7 @@ def _problem(item: object) -> str | None:
         return found and (_NUL if found[0] == "\0" else _SURROGATE)
     if isinstance(item, int | float):
         return _number_problem(item)
-    return "Only texts, numbers, true, false, null, lists, and objects with text keys are JSON."
+    return "Only strings, numbers, true, false, null, lists, and objects with string keys are JSON."
 
 
 def _number_problem(item: float) -> str | None:
@@ -168,12 +168,12 @@ def _number_problem(item: float) -> str | None:
         return _TOO_LARGE
 
 
-_NOT_A_NUMBER = "NaN and Infinity are not JSON. Use null, or a text."
-_TWICE = "This key is there twice; most receivers would silently keep only the last one."
-_NUL = "Contains NUL (\\u0000), which many receivers and databases refuse. A payload may hold it as raw_body."
+_NOT_A_NUMBER = "NaN and Infinity are not JSON. Use null, or a string."
+_TWICE = "This key appears twice; most receivers would silently keep only the last one."
+_NUL = "Contains NUL (\\u0000), which many receivers and databases refuse. Send it as raw_body."
 _SURROGATE = "Contains half a surrogate pair (\\ud800 to \\udfff), which has no UTF-8 form."
 _TOO_LARGE = (
-    "This number is too large: most receivers would read it as infinity. Use a smaller one, or a text."
+    "This number is too large: most receivers would read it as infinity. Use a smaller one, or a string."
 )
 _TOO_DEEP = f"Nested deeper than {MAX_DEPTH} levels."
 
@@ -272,8 +272,8 @@ def _plain(message: str) -> str:
         "Illegal trailing comma before end of object": _TRAILING,  # since Python 3.13
         "Illegal trailing comma before end of array": _TRAILING,
         "Expecting ':' delimiter": "A colon is missing here.",
-        "Invalid control character at": "A control character is in this text. Write it as \\n, \\t or \\u0001.",
-        "Unterminated string starting at": "The text that begins here has no closing quote.",
+        "Invalid control character at": "This string contains a control character. Write it as \\n, \\t or \\u0001.",
+        "Unterminated string starting at": "The string that begins here has no closing quote.",
     }
     return words.get(message, f"{message}.")
 

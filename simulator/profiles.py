@@ -164,7 +164,7 @@ def _checked(name: str, value: object) -> str | None:
     if value is None and name in _NULLABLE:
         return None
     if not isinstance(value, str):
-        raise BadProfile(name, "Must be a text" + (" or null." if name in _NULLABLE else "."))
+        raise BadProfile(name, "Must be a string" + (" or null." if name in _NULLABLE else "."))
     if name in _CHOICES and value not in _CHOICES[name]:
         raise BadProfile(name, f"Must be one of: {_names(_CHOICES[name])}.")
     if name.endswith("_header"):
@@ -190,7 +190,9 @@ def _check_content(content: str) -> None:
                 "content", f"Unknown placeholder {{{name}}}. Use {{timestamp}}, {{id}} and {{body}}."
             )
     if re.search(r"[{}]", PLACEHOLDER.sub("", content)):
-        raise BadProfile("content", "A brace stands alone. Braces only enclose {timestamp}, {id} and {body}.")
+        raise BadProfile(
+            "content", "There is a single brace. Use braces only for {timestamp}, {id} and {body}."
+        )
     if "{body}" not in content:
         raise BadProfile("content", "{body} is missing: the signature would not protect the body.")
 

@@ -52,10 +52,10 @@ def checked(given: Mapping[str, Any], endpoint: Endpoint | None = None) -> dict[
 
 def _check_events(events: list[str]) -> None:
     if "*" in events and len(events) > 1:
-        raise BadInput("events", "conflict", '["*"] means every event; it stands alone.')
+        raise BadInput("events", "conflict", '["*"] means every event; it must stand alone.')
     for index, type in enumerate(events):
         if type in events[:index]:
-            raise BadInput(f"events.{index}", "repeated", f"{type!r} is there twice.")
+            raise BadInput(f"events.{index}", "repeated", f"{type!r} is listed twice.")
         if type != "*":
             check_type(type, f"events.{index}")
 
@@ -82,7 +82,7 @@ def _check_kept_secrets(endpoint: Endpoint, profile: signing.Profile) -> None:
         raise BadInput(
             "signature",
             "secret_does_not_fit",
-            f"{error.message} The secret of this endpoint is another kind.",
+            f"{error.message} The secret of this endpoint does not fit.",
         ) from None
 
 
@@ -95,19 +95,23 @@ def _check_headers(headers: Mapping[str, str], profile: signing.Profile) -> None
     for name, value in headers.items():
         field = f"headers.{name[:100]}"
         if not _TOKEN.fullmatch(name):
-            raise BadInput(field, "invalid_name", "A header name is 1 to 100 letters, digits or hyphens.")
+            raise BadInput(
+                field, "invalid_name", "A header name must be 1 to 100 letters, digits or hyphens."
+            )
         if name.lower() in taken or name.lower().startswith(_OUR_PREFIX):
             raise BadInput(field, "reserved_header", f"The simulator writes {name} itself.")
         if name.lower() in _OF_THE_WAY:
             raise BadInput(
-                field, "reserved_header", f"{name} says how a request travels, which the simulator decides."
+                field,
+                "reserved_header",
+                f"{name} controls how a request is sent, which the simulator decides.",
             )
         if name.lower() in seen:
-            raise BadInput(field, "repeated", f"{name} is there twice: names differ by more than case.")
+            raise BadInput(field, "repeated", f"{name} is listed twice: names must differ by more than case.")
         if not _VALUE.fullmatch(value):
             raise BadInput(
                 field,
                 "invalid_value",
-                "A header value is 1 to 4,096 printable ASCII characters, without a space at either end.",
+                "A header value must be 1 to 4,096 printable ASCII characters, without a space at either end.",
             )
         seen.add(name.lower())

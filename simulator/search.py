@@ -72,14 +72,14 @@ def parsed(texts: Mapping[str, str | None]) -> Filters:
 
 def _check(name: str, text: str) -> None:
     if not text or "\0" in text or len(text) > MAX_TEXT:
-        raise BadFilter(name, "invalid_format", f"{name} is 1 to {MAX_TEXT} characters without NUL.")
+        raise BadFilter(name, "invalid_format", f"{name} must be 1 to {MAX_TEXT} characters without NUL.")
     if name == "status" and text not in STATUSES:
-        raise BadFilter(name, "invalid_choice", f"status is one of {', '.join(STATUSES)}.")
+        raise BadFilter(name, "invalid_choice", f"status must be one of {', '.join(STATUSES)}.")
     if name == "endpoint" and ids.decode("ep", text) is None:
-        raise BadFilter(name, "invalid_format", "endpoint is an id such as ep_0Ab1Cd2Ef3G.")
+        raise BadFilter(name, "invalid_format", "endpoint must be an id such as ep_0Ab1Cd2Ef3G.")
     if name == "code" and not re.fullmatch(r"[1-9](xx|\d\d)", text, re.ASCII) and text not in failures.CODES:
         raise BadFilter(
-            name, "invalid_choice", "code is a status (404), a class (5xx) or a failure code (refused)."
+            name, "invalid_choice", "code must be a status (404), a class (5xx) or a failure code (refused)."
         )
 
 
@@ -90,7 +90,9 @@ def _moment(name: str, text: str) -> datetime:
             raise ValueError
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise BadFilter(name, "invalid_format", f"{name} is a time such as 2025-02-07T02:55:00Z.") from None
+        raise BadFilter(
+            name, "invalid_format", f"{name} must be a time such as 2025-02-07T02:55:00Z."
+        ) from None
 
 
 def matching(filters: Filters) -> DeliveryQuerySet:

@@ -104,7 +104,7 @@ def check_type(type: str, field: str = "type") -> None:
 
 def _unknown(type: str, field: str, known: Sequence[str]) -> BadInput:
     near = catalog.near(type, known)
-    rather = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known[:20])}."
+    rather = f"Did you mean {' or '.join(near)}?" if near else f"Use one of: {', '.join(known[:20])}."
     return BadInput(field, "unknown_event_type", f"There is no event type {type[:100]!r}. {rather}", near)
 
 

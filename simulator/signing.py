@@ -65,7 +65,7 @@ def standard_spelling(secret: str) -> str:
 def check_secret(secret: object, profile: Profile = DEFAULT) -> None:
     """Raise BadSecret when the secret cannot be a key under this profile."""
     if not isinstance(secret, str):
-        raise BadSecret("The secret must be a text.")
+        raise BadSecret("The secret must be a string.")
     _key(secret, profile)
 
 
@@ -91,7 +91,7 @@ def _decoded(text: str) -> bytes:
     except ValueError:
         raise BadSecret(rule) from None
     if not 24 <= len(raw) <= 64:
-        raise BadSecret(f"{rule} This one decodes to {len(raw)}.")
+        raise BadSecret(f"{rule} This one decodes to {len(raw)} bytes.")
     return raw
 
 
@@ -157,8 +157,8 @@ REASONS = {
     "missing_timestamp": "There is no timestamp, and it is part of what was signed. It arrives in the header {clock}.",
     "malformed_timestamp": "The timestamp is not a whole number of seconds since 1970, such as 1738896900.",
     "missing_id": "There is no event id, and it is part of what was signed. It arrives in the header {id_header}.",
-    "malformed_id": "The event id may only have letters, digits, _ and -: a dot could move the signed border.",
-    "signature_mismatch": "The signature was not made of this secret, this timestamp and exactly these bytes.",
+    "malformed_id": "The event id may only have letters, digits, _ and -: a dot would make the signed bytes ambiguous.",
+    "signature_mismatch": "The signature was not made with this secret, this timestamp and exactly these bytes.",
     "timestamp_too_old": "The signature is right but {age} s old, and at most {tolerance:g} s are accepted, so that "
     "nobody can play back a recording. A real retry has a new timestamp and a new signature.",
     "timestamp_in_future": "The signature is right but its timestamp is {ahead} s ahead of this clock, and at most "

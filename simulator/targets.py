@@ -36,10 +36,10 @@ def check_url(url: str) -> str:
         host = parts.netloc.rpartition("@")[2]
         raise BadTarget(
             "credentials_in_url",
-            f"A URL must hold no user name or password (its host would be {host!r}): remove all before the @.",
+            f"A URL must not contain a user name or password (its host would be {host!r}): remove all before the @.",
         )
     if "\\" in parts.netloc + parts.path:
-        raise BadTarget("invalid_format", "A URL holds no backslashes; use / instead.")
+        raise BadTarget("invalid_format", "A URL must not contain backslashes; use / instead.")
     host = _host(parts)
     port = _port(parts)
     if parts.scheme == "http" and not is_local_name(host):
@@ -78,14 +78,16 @@ _UNSEEN = re.compile(
 
 def _parts(url: str) -> SplitResult:
     if not isinstance(url, str):
-        raise BadTarget("invalid_format", "A URL is a text such as http://localhost:3000/webhook.")
+        raise BadTarget("invalid_format", "A URL must be a string such as http://localhost:3000/webhook.")
     _check_length(url)
     if not url:
         raise BadTarget("invalid_format", "Enter a URL such as http://localhost:3000/webhook.")
     if _UNSEEN.search(url):
-        raise BadTarget("invalid_format", "A URL holds no spaces, line breaks or invisible characters.")
+        raise BadTarget(
+            "invalid_format", "A URL must not contain spaces, line breaks or invisible characters."
+        )
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d)", url):
-        raise BadTarget("invalid_format", "A URL begins with http:// or https://.")
+        raise BadTarget("invalid_format", "A URL must begin with http:// or https://.")
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -93,7 +95,7 @@ def _parts(url: str) -> SplitResult:
     if parts.scheme not in ("http", "https"):
         raise BadTarget("unsupported_scheme", f"{parts.scheme}: is not supported; use http:// or https://.")
     if not re.match(r"https?://", url, re.IGNORECASE):
-        raise BadTarget("invalid_format", f"A URL begins with {parts.scheme}://.")
+        raise BadTarget("invalid_format", f"A URL must begin with {parts.scheme}://.")
     return parts
 
 
@@ -101,14 +103,14 @@ def _check_length(url: str) -> None:
     if len(url) > MAX_LENGTH:
         raise BadTarget(
             "too_long",
-            f"A URL has at most {MAX_LENGTH:,} characters, percent-encoded; this one has {len(url):,}.",
+            f"A URL may have at most {MAX_LENGTH:,} characters, percent-encoded; this one has {len(url):,}.",
         )
 
 
 def _why_https(host: str) -> str:
     address = literal(host)
     if address is not None and _kind(unwrapped(address)) == "never":
-        return f"{host} is never sent to: it is a link-local, metadata, multicast or reserved address."
+        return f"The simulator never sends to {host}: it is a link-local, metadata, multicast or reserved address."
     return f"{host} is neither this machine nor in a private network: use https."
 
 
@@ -158,10 +160,10 @@ def _port(parts: SplitResult) -> int | None:
     except ValueError:
         port = 0
     if port == 0:
-        raise BadTarget("invalid_port", "The port is a number from 1 to 65535.")
+        raise BadTarget("invalid_port", "The port must be a number from 1 to 65535.")
     after_host = parts.netloc.partition("]")[2] if parts.netloc.startswith("[") else parts.netloc
     if not re.fullmatch(r"[^:]*(:\d*)?", after_host, re.ASCII):
-        raise BadTarget("invalid_port", "The port is a number from 1 to 65535.")
+        raise BadTarget("invalid_port", "The port must be a number from 1 to 65535.")
     return port
 
 

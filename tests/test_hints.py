@@ -168,7 +168,7 @@ LOCAL = "http://localhost:3000/webhook"
         (
             "redirect",
             {"headers": [("Location", "http://u:p@localhost/")]},
-            "cannot be registered: A URL must hold no",
+            "cannot be registered: A URL must not contain a",
         ),
         (
             "redirect",

@@ -217,11 +217,11 @@ def test_an_override_does_not_change_the_value_of_another() -> None:
     ("path", "value", "words"),
     [
         ("score.x", 1, "score is a number"),
-        ("name.x", 1, "name is a text"),
+        ("name.x", 1, "name is a string"),
         ("none.x", 1, "none is null"),
         ("yes.x", 1, "yes is true or false"),
         ("tags.0", 1, "tags is a list"),
-        ("deep.name.x", 1, "deep.name is a text"),
+        ("deep.name.x", 1, "deep.name is a string"),
         ("", 1, "joined by dots"),
         (".", 1, "joined by dots"),
         ("a.", 1, "joined by dots"),

@@ -184,7 +184,7 @@ def test_a_large_answer_waits_for_its_client(make_program: Callable[..., Program
 
 def test_a_page_that_breaks_says_so_in_our_words_and_tells_nothing(program: Program) -> None:
     status, body = program.call("/broken")
-    assert (status, body) == (500, b"The simulator has a bug here. Its log on the terminal says more.\n")
+    assert (status, body) == (500, b"The simulator has a bug here. See its log in the terminal.\n")
 
 
 def test_below_the_api_nothing_is_ever_a_500(program: Program) -> None:

@@ -146,7 +146,7 @@ def test_what_is_registered_is_what_is_sent(rest: str) -> None:
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "224.0.0.1", "[::ffff:169.254.1.1]"])
 def test_http_to_what_is_never_sent_to_is_not_advised_to_use_https(host: str) -> None:
-    with pytest.raises(BadTarget, match="is never sent to") as refused:
+    with pytest.raises(BadTarget, match="The simulator never sends to") as refused:
         check_url(f"http://{host}/")
     assert refused.value.reason == "https_required" and "use https" not in refused.value.message
 

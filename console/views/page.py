@@ -45,7 +45,7 @@ def broken(request: HttpRequest) -> HttpResponse:
     if isinstance(error, DatabaseError):
         text, status = problem_of(error).message, 503
     else:
-        text, status = "The simulator has a bug here. Its output on the terminal says more.", 500
+        text, status = "The simulator has a bug here. See its log in the terminal.", 500
     if getattr(request, "htmx", False):
         return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
     return HttpResponse(render_to_string("broken.html", {"text": text}), status=status)

@@ -24,7 +24,7 @@ class BatchIn(In):
     endpoints: list[str] = optional(
         min_length=1,
         max_length=1000,
-        description="Ids; without them everyone who subscribes gets it.",
+        description="Endpoint ids; without them, every subscriber gets it.",
         examples=[["ep_0Ab1Cd2Ef3G"]],
     )
 
@@ -37,8 +37,8 @@ class BatchAccepted(Out):
 class BatchOut(BatchAccepted):
     type: str
     status: str = Field(examples=["running", "finished", "stopped"])
-    made: int = Field(description="Events that exist so far.")
-    waiting: int = Field(description="Deliveries that wait for, or are in, their first attempt.")
+    made: int = Field(description="Events made so far.")
+    waiting: int = Field(description="Deliveries before or in their first attempt.")
     created: str
 
 
@@ -51,7 +51,7 @@ class BatchOut(BatchAccepted):
 )
 @once
 def create(request: HttpRequest, body: BatchIn) -> HttpResponse:
-    """Each its own event with a fresh sample. They are made as fast as they can be delivered."""
+    """Each is its own event with a fresh sample. They are made as fast as they can be delivered."""
     batch = sending.send_batch(body.type, body.count, body.endpoints)
     return answer({"batch_id": batch.pk, "count": batch.count}, 202)
 
@@ -60,7 +60,7 @@ def create(request: HttpRequest, body: BatchIn) -> HttpResponse:
     "/{id}",
     response={200: BatchOut, **refused(404)},
     operation_id="getBatch",
-    summary="How far a batch has come",
+    summary="Get the progress of a batch",
 )
 def show(request: HttpRequest, id: str) -> HttpResponse:
     return answer(_json(_found(id)))
@@ -73,7 +73,7 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
     summary="Stop a batch",
 )
 def stop(request: HttpRequest, id: str) -> HttpResponse:
-    """Make no more events; deliveries that wait for their first attempt are cancelled."""
+    """Makes no more events, and cancels deliveries that wait for their first attempt."""
     with writing():
         batch = _found(id)
         if batch.status != "running":

@@ -30,7 +30,7 @@ def _text(description: str) -> Any:
 TYPE = _text("Event type.")
 ENDPOINT: Any = Query(None, pattern="^ep_[0-9A-Za-z]{11}$")
 CODE = _text("404, 5xx, or a failure code.")
-Q = _text("Text in bodies and headers, as far as they are searched: 524,288 characters.")
+Q = _text("Text in the first 524,288 characters of bodies and headers.")
 SINCE = _text("ISO 8601, inclusive.")
 UNTIL = _text("ISO 8601, inclusive.")
 
@@ -56,7 +56,7 @@ def index(
     since: str | None = SINCE,
     until: str | None = UNTIL,
 ) -> HttpResponse:
-    """Newest first; every filter narrows."""
+    """Newest first; a delivery must match every filter."""
     filters = search.parsed(request.GET.dict())
     rows = search.matching(filters).rows()
 
@@ -70,7 +70,7 @@ def index(
     "/{id}",
     response={200: DeliveryWithAttempts, **refused(404)},
     operation_id="getDelivery",
-    summary="One delivery with its attempts",
+    summary="Get a delivery with its attempts",
 )
 def show(request: HttpRequest, id: str) -> HttpResponseBase:
     return delivery_answer(_found(id))
@@ -85,7 +85,7 @@ def show(request: HttpRequest, id: str) -> HttpResponseBase:
 )
 @once
 def retry(request: HttpRequest, id: str) -> HttpResponse:
-    """Whatever the timetable says; a failure leaves the timetable as it was."""
+    """Whatever the timetable says; if it fails, the timetable stays as it was."""
     delivery = _found(id)
     with writing():
         delivery.retry()
@@ -97,10 +97,10 @@ def retry(request: HttpRequest, id: str) -> HttpResponse:
     "/{id}/cancel",
     response={200: DeliveryOut, **refused(404, 409, *CHANGES)},
     operation_id="cancelDelivery",
-    summary="No more attempts",
+    summary="Cancel further attempts",
 )
 def cancel(request: HttpRequest, id: str) -> HttpResponse:
-    """One in flight ends and is recorded."""
+    """An attempt in flight still ends and is recorded."""
     delivery = _found(id)
     with writing():
         delivery.cancel()
@@ -117,7 +117,7 @@ def cancel(request: HttpRequest, id: str) -> HttpResponse:
 )
 @once
 def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpResponse:  # noqa: B008
-    """The same event, unless the body was edited."""
+    """Sends the same event, or a new one if `raw_body` differs."""
     delivery = _found(id)
     edited = None if body.raw_body is None else body.raw_body.encode()
     with writing():
@@ -130,7 +130,7 @@ def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpRe
     "/{id}/export",
     response={200: dict, **refused(404)},
     operation_id="exportDelivery",
-    summary="As a curl command, a HAR file or JSON",
+    summary="Export as a curl command, HAR or JSON",
     openapi_extra={
         "responses": {
             200: {

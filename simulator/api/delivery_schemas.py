@@ -18,7 +18,7 @@ class EventRef(Out):
 
 class EndpointRef(Out):
     id: str
-    url: str = Field(description="As it is now; where an attempt went stands in that attempt.")
+    url: str = Field(description="The endpoint's URL now; each attempt has its own.")
 
 
 class LastAttempt(Out):
@@ -63,15 +63,13 @@ class RequestOut(Out):
 
 
 class ResponseOut(Out):
-    status_code: int | None = Field(
-        description="Null when what came is no HTTP answer; body is its beginning."
-    )
+    status_code: int | None = Field(description="Null if what came is not HTTP; `body` is its beginning.")
     reason: str | None
     headers: list[Header]
     headers_dropped: int
-    body: str = Field(description="As text, with U+FFFD for what is no UTF-8.")
+    body: str = Field(description="As text, with U+FFFD for bytes that are not UTF-8.")
     body_base64: str = Field(description="The exact bytes.")
-    size: int = Field(description="Bytes that came; more than are kept when truncated.")
+    size: int = Field(description="Bytes received; if truncated, more than are kept.")
     declared_size: int | None
     truncated: bool
 
@@ -96,7 +94,7 @@ class AttemptOut(Out):
     phases: PhasesOut
     remote_address: str | None
     repeated: bool = Field(
-        description="Tried once more on a new connection: a kept one had ended without an answer."
+        description="Sent again on a new connection: a reused one had ended without an answer."
     )
     request: RequestOut
     response: ResponseOut | None

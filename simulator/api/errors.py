@@ -46,17 +46,17 @@ _REASONS = {
 # pydantic's type of error → our message, with the values of pydantic's context.
 _WORDS = {
     "missing": "This field is required.",
-    "extra_forbidden": "There is no such field.",
+    "extra_forbidden": "Unknown field.",
     "model_type": "Must be an object.",
     "dict_type": "Must be an object.",
     "list_type": "Must be a list.",
-    "string_type": "Must be a text.",
+    "string_type": "Must be a string.",
     "bool_type": "Must be true or false.",
     "int_type": "Must be a whole number.",
     "float_type": "Must be a number.",
     "finite_number": "Must be a finite number.",
     "literal_error": "Must be {expected}.",
-    "string_pattern_mismatch": "Must have the form '{pattern}'.",
+    "string_pattern_mismatch": "Must match '{pattern}'.",
     "string_too_long": "Must have at most {max_length:,} characters.",
     "string_too_short": "Must have {min_length:,} or more characters.",
     "too_long": "Must have at most {max_length:,} entries.",
@@ -165,7 +165,7 @@ def problem_of(error: Exception) -> Problem:
         case RequestDataTooBig():
             return Problem(413, "PAYLOAD_TOO_LARGE", "The body is too large.")
         case UnreadablePostError():
-            return Problem(400, "INCOMPLETE_BODY", "The connection ended inside the body.")
+            return Problem(400, "INCOMPLETE_BODY", "The connection ended before the body did.")
         case DatabaseError():
             return _of_database(error)
         case HttpError() if isinstance(error.__cause__, Exception):
@@ -173,7 +173,7 @@ def problem_of(error: Exception) -> Problem:
         case HttpError() if error.status_code == 401:
             return unauthorized()
     log.error("a call failed because of a bug", exc_info=error)
-    return unavailable("INTERNAL_ERROR", "The simulator has a bug here. Its log on the terminal says more.")
+    return unavailable("INTERNAL_ERROR", "The simulator has a bug here. See its log in the terminal.")
 
 
 def unavailable(code: str, message: str) -> Problem:

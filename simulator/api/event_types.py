@@ -29,7 +29,7 @@ SchemaIn = Annotated[
 
 class TypePatch(In):
     description: str = optional(max_length=1000)
-    example: dict[str, Any] = optional(description="The data of an event without data.", examples=[{"id": 1}])
+    example: dict[str, Any] = optional(description="Data for events sent without any.", examples=[{"id": 1}])
     schema_: SchemaIn = Field(None, alias="schema")
 
     def given(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class TypePatch(In):
 class TypeIn(TypePatch):
     type: str = Field(min_length=1, max_length=100, pattern=NAME, examples=["lead.lost"])
     example: dict[str, Any] = Field(
-        description="The data of an event without data.", examples=[{"lead_id": "lead_1"}]
+        description="Data for events sent without any.", examples=[{"lead_id": "lead_1"}]
     )
 
 
@@ -53,7 +53,7 @@ class TypeOut(Out):
 
 @router.get("", response={200: Page[TypeOut], **refused()}, operation_id="listEventTypes", summary="List")
 def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
-    """The newest first, the built-in ones last."""
+    """Newest first, the built-in ones last."""
     last = None if cursor is None else opened("customtype", cursor)
     rows = [(row["type"], row) for row in _built_in()]
     if last in catalog.BUILT_IN:
@@ -107,14 +107,14 @@ def change(request: HttpRequest, type: str, body: TypePatch) -> HttpResponse:
     summary="Delete an event type",
 )
 def remove(request: HttpRequest, type: str) -> HttpResponse:
-    """Refused while an endpoint subscribes to it or a batch makes some; events of this type stay as they are."""
+    """Refused while an endpoint subscribes to it or a batch of it runs. Events of this type stay as they are."""
     with writing():
         custom = _found(type)
         subscribed = [each.pk for each in Endpoint.objects.alive() if custom.type in each.events]
         if subscribed:
-            raise conflict(f"{', '.join(subscribed[:5])} subscribes to it. Unsubscribe first.", "in_use")
+            raise conflict(f"Unsubscribe {', '.join(subscribed[:5])} from it first.", "in_use")
         if Batch.objects.filter(type=custom.type, made__lt=F("count"), stopped_at=None).exists():
-            raise conflict("A batch of this type is still being made. Stop it, or wait.", "in_use")
+            raise conflict("A batch of this type is still running. Stop it, or wait.", "in_use")
         custom.remove()
     return nothing()
 
@@ -129,7 +129,7 @@ def _found(type: str) -> CustomType:
 
 
 def _taken(type: str) -> Exception:
-    return conflict(f"There is an event type {type} already.", "exists")
+    return conflict(f"The event type {type} already exists.", "exists")
 
 
 def _custom_json(custom: CustomType) -> Json:

@@ -27,17 +27,17 @@ TypeName = Annotated[str, Field(min_length=1, max_length=100, examples=["lead.qu
 
 
 class ContentIn(In):
-    """What to send. Without `data` a fresh, believable sample of the type."""
+    """What to send. Without `data`, it is a fresh, believable sample of the type."""
 
     type: TypeName
     data: dict[str, Any] = optional(
         description="The event's data.", examples=[{"lead_id": "lead_1", "score": 87}]
     )
     overrides: dict[str, Any] = optional(
-        max_length=100, description="Dotted paths to set in the data.", examples=[{"score": 90}]
+        max_length=100, description="Fields to set in the data, by dotted path.", examples=[{"score": 90}]
     )
     raw_body: str = optional(
-        description="These very bytes instead of an envelope.", examples=['{"id":"evt_1"}']
+        description="Exactly these bytes instead of an envelope.", examples=['{"id":"evt_1"}']
     )
 
     def content(self) -> sending.Content:
@@ -47,14 +47,14 @@ class ContentIn(In):
 class EventIn(ContentIn):
     endpoints: list[str] = optional(
         max_length=1000,
-        description="Ids; without them everyone who subscribes gets it.",
+        description="Endpoint ids; without them, every subscriber gets it.",
         examples=[["ep_0Ab1Cd2Ef3G"]],
     )
     to: str = optional(
-        description="A URL that needs no registration.", examples=["http://localhost:3000/webhook"]
+        description="A URL to send to; it needs no registration.", examples=["http://localhost:3000/webhook"]
     )
     trigger: str = optional(
-        pattern="^(api|cli)$", description="Who asks: api (default) or cli.", examples=["api"]
+        pattern="^(api|cli)$", description="Who sends it: api (default) or cli.", examples=["api"]
     )
 
 
@@ -91,7 +91,7 @@ class SentOut(Out):
 )
 @once
 def create(request: HttpRequest, body: EventIn) -> HttpResponse:
-    """Fan one event out to its endpoints. Answered once it is stored; deliveries follow by themselves."""
+    """Sends one event to its endpoints. Answers once it is stored; deliveries follow by themselves."""
     trigger = body.trigger or "api"
     by_hand = "" if trigger == "api" else trigger
     sent = sending.send(body.content(), endpoints=body.endpoints, to=body.to, trigger=trigger, actor=by_hand)
@@ -113,7 +113,7 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
     "/{id}",
     response={200: EventWithDeliveries, **refused(404)},
     operation_id="getEvent",
-    summary="One event with its deliveries",
+    summary="Get an event with its deliveries",
 )
 def show(request: HttpRequest, id: str) -> HttpResponse:
     event = Event.objects.filter(pk=id).first()

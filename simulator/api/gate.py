@@ -64,12 +64,10 @@ def _translated(request: HttpRequest, response: HttpResponseBase) -> Problem:
         message = f"This address takes {allowed}, not {request.method}."
         return Problem(405, "METHOD_NOT_ALLOWED", message, headers={"Allow": allowed})
     if status == 403:
-        return Problem(403, "FORBIDDEN", "Refused: this request was made by another web page.")
+        return Problem(403, "FORBIDDEN", "Refused: another web page made this request.")
     if status < 500:
-        return Problem(
-            400, "BAD_REQUEST", "The request is malformed, or its Host is not one of this machine."
-        )
-    return errors.unavailable("INTERNAL_ERROR", "The simulator has a bug here. Its log says more.")
+        return Problem(400, "BAD_REQUEST", "The request is malformed, or its Host is not allowed here.")
+    return errors.unavailable("INTERNAL_ERROR", "The simulator has a bug here. See its log in the terminal.")
 
 
 # --- the key
@@ -138,10 +136,8 @@ def _query_names(operation: Operation) -> frozenset[str]:
 def _check_query(request: HttpRequest, known: frozenset[str]) -> None:
     for name, values in request.GET.lists():
         if name not in known:
-            options = f" It takes {', '.join(sorted(known))}." if known else ""
-            raise errors.invalid(
-                name, "unknown_field", f"There is no query parameter {name!r} here.{options}"
-            )
+            options = f" This call takes {', '.join(sorted(known))}." if known else ""
+            raise errors.invalid(name, "unknown_field", f"Unknown query parameter {name!r}.{options}")
         if len(values) > 1:
             raise errors.invalid(name, "repeated", f"{name} is given {len(values)} times.")
         if "\0" in values[0]:

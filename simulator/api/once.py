@@ -29,7 +29,9 @@ def once(view: View) -> View:
             return view(request, **values)
         if not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise invalid(
-                "Idempotency-Key", "invalid_format", f"The key is 1 to {MAX_KEY} printable ASCII characters."
+                "Idempotency-Key",
+                "invalid_format",
+                f"The key must be 1 to {MAX_KEY} printable ASCII characters.",
             )
         with writing():
             return _stored(request, key) or _kept(request, key, view(request, **values))
@@ -44,7 +46,7 @@ def _stored(request: HttpRequest, key: str) -> HttpResponse | None:
         return None
     if entry.sha256 != _sha256(request):
         raise conflict(
-            "This Idempotency-Key came with another body before. Use a new key for a new request.",
+            "This Idempotency-Key was used with another body before. Use a new key for a new request.",
             "idempotency_key_reused",
         )
     return HttpResponse(entry.answer.encode(), status=entry.status_code, content_type="application/json")

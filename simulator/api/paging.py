@@ -31,8 +31,8 @@ def _whole(text: object) -> object:
 
 Limit = Annotated[int, BeforeValidator(_whole)]
 Cursor = str | None
-LIMIT: Any = Query(50, ge=1, le=200, description="How many rows at most.")
-CURSOR: Any = Query(None, max_length=200, description="`next_cursor` of the page before.")
+LIMIT: Any = Query(50, ge=1, le=200, description="Maximum number of rows.")
+CURSOR: Any = Query(None, max_length=200, description="`next_cursor` of the previous page.")
 
 
 def newest(rows: "QuerySet[Row]", cursor: str | None, count: int) -> list[Row]:
@@ -75,4 +75,4 @@ def opened(name: str, cursor: str) -> str:
     try:
         return Signer(salt=f"cursor.{name}", sep="~").unsign(cursor)
     except BadSignature:
-        raise invalid("cursor", "invalid_cursor", "Use next_cursor of a page of this very list.") from None
+        raise invalid("cursor", "invalid_cursor", "Use the next_cursor of a page of this list.") from None

@@ -66,7 +66,7 @@ CREATES = {
             "in": "header",
             "name": "Idempotency-Key",
             "required": False,
-            "description": "A repeat with the same key and body gets the first answer, for 24 hours.",
+            "description": "For 24 hours, a repeat with the same key and body gets the first answer.",
             "schema": {
                 "type": "string",
                 "minLength": 1,

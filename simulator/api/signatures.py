@@ -19,7 +19,7 @@ router = Router(tags=["signatures"])
 
 def _timestamp(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise PydanticCustomError("invalid_type", "Must be a text or a whole number")
+        raise PydanticCustomError("invalid_type", "Must be a string or a whole number")
     return value
 
 
@@ -59,7 +59,7 @@ class VerdictOut(Out):
     summary="Check a signature",
 )
 def verify(request: HttpRequest, body: VerifyIn) -> HttpResponse:
-    """200 whatever the verdict. Nothing is stored."""
+    """Answers 200 whatever the verdict. Stores nothing."""
     verdict = _judged(body)
     content = verdict.signed_content
     return answer(

@@ -37,7 +37,7 @@ SignatureIn = Annotated[
     Any,
     WithJsonSchema(
         {
-            "description": "A preset, or fields of a profile on top of its preset.",
+            "description": "A preset, or profile fields that override their preset.",
             "anyOf": [{"type": "string", "enum": list(signing.PRESETS)}, {"type": "object"}],
             "examples": ["stripe", {"digest": "sha512"}],
         }
@@ -56,11 +56,11 @@ class Settings(In):
     status: Literal["enabled", "paused"] = optional()
     timeout: Number = optional(ge=0.1, le=120, description="Seconds for a whole attempt.", examples=[15])
     retry: RetryIn = optional()
-    headers: Headers = optional(description="Sent along with every request.")
+    headers: Headers = optional(description="Sent with every request.")
     signature: SignatureIn = optional()
     extras: bool = optional(description="Send the x-ultrareach-event… headers too.")
     max_in_flight: int = optional(ge=1, le=1000, examples=[10])
-    tls_verify: bool = optional(description="False for a self-signed receiver of one's own.")
+    tls_verify: bool = optional(description="False for your own receiver with a self-signed certificate.")
 
     def given(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
@@ -69,7 +69,7 @@ class Settings(In):
 class WebhookIn(Settings):
     url: str = Field(examples=["https://example.com/webhook", "http://localhost:3000/webhook"])
     events: Events
-    secret: str = optional(description="A secret of one's own; made when left out.")
+    secret: str = optional(description="Your own secret; if left out, one is made.")
 
 
 class WebhookPatch(Settings):
@@ -155,7 +155,7 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
 
 
 @router.get(
-    "/{id}", response={200: EndpointOut, **refused(404)}, operation_id="getWebhook", summary="One endpoint"
+    "/{id}", response={200: EndpointOut, **refused(404)}, operation_id="getWebhook", summary="Get an endpoint"
 )
 def show(request: HttpRequest, id: str) -> HttpResponse:
     return answer(endpoint_json(_found(id)))
@@ -168,7 +168,7 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
     summary="Change an endpoint",
 )
 def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
-    """Only the given fields. Pausing holds its deliveries, enabling makes them due."""
+    """Changes only the given fields. Pausing holds its deliveries, enabling makes them due."""
     with writing():  # what is checked is what is changed
         endpoint = _found(id)
         columns = registration.checked(body.given(), endpoint)
@@ -184,7 +184,7 @@ def change(request: HttpRequest, id: str, body: WebhookPatch) -> HttpResponse:
     summary="Delete an endpoint",
 )
 def remove(request: HttpRequest, id: str) -> HttpResponse:
-    """Nothing more is sent once this is answered; pending deliveries are cancelled, history stays."""
+    """Once this is answered, nothing more is sent; pending deliveries are cancelled, history stays."""
     with writing():
         _found(id).remove()
     engine.abandon(id)
@@ -195,7 +195,7 @@ def remove(request: HttpRequest, id: str) -> HttpResponse:
     "/{id}/secret",
     response={200: SecretOut, **refused(404)},
     operation_id="getWebhookSecret",
-    summary="The secret that signs now",
+    summary="Get the secret that signs now",
 )
 def secret(request: HttpRequest, id: str) -> HttpResponse:
     return answer({"secret": _found(id).current_secret()})
@@ -225,7 +225,7 @@ def rotate_secret(request: HttpRequest, id: str, body: RotateIn = RotateIn()) ->
 )
 @once
 def test(request: HttpRequest, id: str, body: TestIn = TestIn()) -> HttpResponse:  # noqa: B008
-    """Whatever it subscribes to. Without `type`, the first it subscribes to."""
+    """Whatever it subscribes to. Without `type`, the first type it subscribes to."""
     try:
         content = replace(body.content(), type=body.type or _usual_type(id))
         return answer(delivery_json(sending.send_test(id, content)), 202)
@@ -241,10 +241,10 @@ def _usual_type(id: str) -> str:
     "/{id}/check",
     response={200: CheckOut, **refused(404, *CHANGES)},
     operation_id="checkWebhook",
-    summary="Whether it can be reached now",
+    summary="Check whether it can be reached now",
 )
 def check(request: HttpRequest, id: str) -> HttpResponse:
-    """Name look-up, connection and TLS; no request is sent."""
+    """Tries name look-up, connection and TLS; sends no request."""
     endpoint = _found(id)
     with writing():
         Activity.note("api", "checked endpoint", id)

@@ -50,7 +50,7 @@ def test_a_locked_database_is_a_503_that_says_when_to_try_again(make_server) -> 
         ("/webhooks", {"retry": 5}, "retry", "invalid_type", "Must be an object."),
         ("/webhooks", {"retry": {"delays": 5}}, "retry.delays", "invalid_type", "Must be a list."),
         ("/webhooks", {"events": []}, "events", "too_short", "Must have 1 or more entries."),
-        ("/webhooks", {"headers": {"{x}": 5}}, "headers.{x}", "invalid_type", "Must be a text."),
+        ("/webhooks", {"headers": {"{x}": 5}}, "headers.{x}", "invalid_type", "Must be a string."),
         ("/webhooks", {"status": "off"}, "status", "invalid_choice", "Must be 'enabled' or 'paused'."),
         (
             "/webhooks",
@@ -61,7 +61,7 @@ def test_a_locked_database_is_a_503_that_says_when_to_try_again(make_server) -> 
         ),
         ("/webhooks", {"extras": 1}, "extras", "invalid_type", "Must be true or false."),
         ("/events", {"type": ""}, "type", "too_short", "Must have 1 or more characters."),
-        ("/events", {"trigger": "me"}, "trigger", "invalid_format", "Must have the form '^(api|cli)$'."),
+        ("/events", {"trigger": "me"}, "trigger", "invalid_format", "Must match '^(api|cli)$'."),
     ],
 )
 def test_a_value_that_does_not_fit_is_told_how_it_must_be(

@@ -186,7 +186,7 @@ def test_the_refusal_of_a_header_says_why(api: Server) -> None:
         return api.api("POST", "/webhooks", new).json["error"]["message"]
 
     assert said("Host") == "The simulator writes Host itself."
-    assert said("Expect") == "Expect says how a request travels, which the simulator decides."
+    assert said("Expect") == "Expect controls how a request is sent, which the simulator decides."
 
 
 @pytest.mark.parametrize("description", ["", "   ", "\t\n", "\u00a0\u200b\u2060"])
