@@ -24,12 +24,12 @@ def decoded(body: bytes, headers: Headers, cap: int = CAP) -> tuple[bytes, str |
     if len(encodings) > _LAYERS:
         return body[
             :cap
-        ], f"The body claims {len(encodings)} encodings, one in another; it is shown as it came."
+        ], f"The body claims {len(encodings)} encodings, one inside another; it is shown as it came."
     notes: list[str] = []
     result = body
     for encoding in reversed(encodings):
         if encoding not in _WINDOWS:
-            return body[:cap], f"The encoding {encoding!r} is not known here; the body is shown as it came."
+            return body[:cap], f"The encoding {encoding!r} is unknown; the body is shown as it came."
         try:
             result, note = _inflate(result, encoding, cap)
         except zlib.error as error:
@@ -47,11 +47,11 @@ def _inflate(body: bytes, encoding: str, cap: int) -> tuple[bytes, str | None]:
         stream = zlib.decompressobj(windows)
         result += stream.decompress(body, cap + 1 - len(result))
         if len(result) > cap:
-            return result[:cap], f"Decoded, the body is larger than {cap // 1024} KiB; the rest is not shown."
+            return result[:cap], f"The decoded body is larger than {cap // 1024} KiB; the rest is not shown."
         if not stream.eof:
             return (
                 result,
-                f"Only a part of the {encoding} data came or was kept; what could be decoded of it is shown.",
+                f"Only a part of the {encoding} data came or was kept; what could be decoded is shown.",
             )
         body = stream.unused_data
         if windows != 31 or not body.startswith(b"\x1f\x8b"):
@@ -73,7 +73,7 @@ def as_text(body: bytes, headers: Headers, cap: int = CAP) -> tuple[str, str | N
     charset = _charset(headers)
     codec = _codec(charset or "utf-8")
     if codec is None:
-        notes.append(f"The charset {charset!r} is not known; the body is read as UTF-8.")
+        notes.append(f"The charset {charset!r} is unknown; the body is read as UTF-8.")
         codec = "utf-8"
     text = plain.decode(codec, "replace").removeprefix("\ufeff")
     if "\ufffd" in text and "\ufffd".encode() not in plain:

@@ -43,7 +43,7 @@ _LIST = (
     Failure(
         "unreachable",
         "Unreachable",
-        "There is no way to {address} from this machine: {detail}.",
+        "This machine cannot reach {address}: {detail}.",
         "Check the address, the network and any VPN. From a container, localhost is the container itself.",
         "The operating system knows no route to the address, or a router refused to forward.",
     ),
@@ -73,7 +73,7 @@ _LIST = (
     Failure(
         "tls_expired",
         "Certificate expired",
-        "The certificate of {host} is outside its dates: {detail}.",
+        "The certificate of {host} is not valid now: {detail}.",
         "Renew the certificate, check this machine's clock, or, for a receiver of your own, switch"
         " certificate checks off for this endpoint (tls_verify: false).",
         "The certificate has expired, or is not valid yet.",
@@ -82,10 +82,9 @@ _LIST = (
         "tls_failed",
         "TLS failed",
         "TLS with {address} failed: {detail}.",
-        "If your receiver serves plain HTTP, register its URL with http://. Else its own log says why the"
+        "If your receiver serves plain HTTP, register its URL with http://. Otherwise its own log says why the"
         " handshake failed.",
-        "The handshake broke down: no TLS on that port, no common version, or a demand for a client"
-        " certificate.",
+        "The handshake failed: no TLS on that port, no common version, or a demand for a client certificate.",
     ),
     Failure(
         "tls_timeout",
@@ -98,9 +97,9 @@ _LIST = (
     Failure(
         "send_timeout",
         "Receiver stopped reading",
-        "{address} stopped reading: the request was not taken within {seconds}.",
+        "{address} stopped reading: it did not take the whole request within {seconds}.",
         "Read the whole request body before working on it; a blocked handler stops the reading too.",
-        "The request could not be handed over completely within the endpoint's timeout.",
+        "The receiver did not take the whole request within the endpoint's timeout.",
     ),
     Failure(
         "no_response",
@@ -115,21 +114,21 @@ _LIST = (
         "Answer not finished in time",
         "{address} answered {status}, but the body was not complete after {seconds}: {received}.",
         "Send a short body, with its Content-Length, and close streams. What came in is kept.",
-        "The deadline passed inside the body of the answer.",
+        "The deadline passed before the body of the answer was complete.",
     ),
     Failure(
         "reset",
         "Connection reset",
         "{address} reset the connection before it answered.",
-        "The receiver crashed, was restarted or killed the worker in mid-request: look at its own output.",
-        "The receiver's machine broke the connection off before an answer.",
+        "The receiver crashed, was restarted or killed the worker mid-request: look at its own output.",
+        "The receiver's machine reset the connection before an answer came.",
     ),
     Failure(
         "closed_before_response",
         "Closed without an answer",
         "{address} closed the connection without a complete answer{detail}.",
         "The handler ended without sending a response: look for an exception in the receiver's own output.",
-        "The receiver closed the connection in good order, but before the headers of an answer were complete.",
+        "The receiver closed the connection properly, but before the headers of an answer were complete.",
     ),
     Failure(
         "body_truncated",
@@ -145,7 +144,7 @@ _LIST = (
         "{address} did not answer in valid HTTP/1.1: {detail}.",
         "Is this the port of an HTTP server? If so, it wrote something before its status line and headers. The"
         " first bytes it sent are kept with the attempt.",
-        "What came back could not be understood: a broken status line, header or framing, or a 101 nobody"
+        "What came back is not valid HTTP: a broken status line, header or framing, or a 101 nobody"
         " asked for.",
     ),
     Failure(
@@ -173,14 +172,14 @@ _LIST = (
         "blocked_target",
         "Target not allowed",
         "{address} is not an allowed target: {detail}.",
-        "Link-local, metadata and multicast addresses are never sent to, plain http only to this machine or"
-        " a private network, and under --expose only public addresses.",
-        "The address behind the URL, judged at the moment of dialling, is not one the simulator sends to.",
+        "The simulator never sends to link-local, metadata and multicast addresses; it sends plain http only to this"
+        " machine or a private network, and under --expose only to public addresses.",
+        "The address behind the URL, checked when dialling, is not one the simulator sends to.",
     ),
     Failure(
         "blocked_self",
         "The simulator itself",
-        "{address} is the simulator itself; only /receiver/… may be sent to.",
+        "{address} is the simulator itself; only its /receiver/… takes events.",
         "Send to http://127.0.0.1:<port>/receiver/…, or to a receiver of your own on another port.",
         "The URL leads back to the simulator's own console or API.",
     ),
@@ -193,9 +192,9 @@ _LIST = (
     ),
     Failure(
         "internal_error",
-        "Fault of the simulator",
+        "Simulator fault",
         "The simulator could not make this attempt: {detail}.",
-        "This is not your receiver's fault. The simulator's own output says more.",
+        "This is not your receiver's fault. See the simulator's own output.",
         "A fault of the simulator or its surroundings, for example no free file descriptors.",
     ),
 )
@@ -205,16 +204,16 @@ FAILURES: dict[str, Failure] = {failure.code: failure for failure in _LIST}
 
 CODES: tuple[str, ...] = tuple(FAILURES)
 LONGEST_QUOTE = 2048  # characters of a receiver's words in a sentence of ours; its answer has them in full
-UNANSWERED = "The connection kept from before had just ended with this request on it, unanswered."
+UNANSWERED = "A reused connection had just ended with this request on it, unanswered."
 DELETED = "The endpoint was deleted during this attempt; your receiver may or may not have processed it."
 
 
 TLS_REASONS = {
     "CERTIFICATE_REQUIRED": "the receiver demands a client certificate",
-    "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": "it speaks no version of TLS that we do",
+    "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": "no TLS version in common",
     "UNRECOGNIZED_NAME": "the receiver does not know the host name of the URL",
-    "NO_APPLICATION_PROTOCOL": "the receiver does not take HTTP/1.1",
-    "HANDSHAKE_FAILURE": "the receiver found no common ground",
+    "NO_APPLICATION_PROTOCOL": "the receiver does not accept HTTP/1.1",
+    "HANDSHAKE_FAILURE": "the receiver rejected the handshake",
 }
 """What OpenSSL calls it (a pattern) → in words."""
 

@@ -29,53 +29,53 @@ def hint_for(
     if code == "status" and status_code is not None:
         return _status_hint(status_code, headers, body, url)
     if status_code == 304:
-        return "304 answers those who ask whether something changed; a webhook tells. Answer with 2xx."
+        return "304 answers the question whether something changed; a webhook asks none. Answer 2xx."
     if code == "redirect":
         return _redirect_hint(headers, url, message)
     if code == "refused" and UNANSWERED in message:
         return (
-            "If you did not stop your receiver, it ended while it handled this request: its own output says why. Then"
+            "If you did not stop your receiver, it ended while handling this request: its own output says why. Then"
             " start it again."
         )
     if code == "refused":
         return _refused_hint(url)
     if code == "connect_timeout" and message.startswith(("127.", "[::1]")):
         return (
-            "No firewall is in between: your receiver's queue of connections is full. It is halted (at a breakpoint?), or"
-            " accepts few at once: let it go on, serve in threads, or lower the endpoint's max_in_flight."
+            "No firewall is in between: your receiver's queue of connections is full. It is halted (at a breakpoint?) or"
+            " accepts few at once: let it continue, serve in threads, or lower the endpoint's max_in_flight."
         )
     if code == "bad_response" and body.startswith((b"\x15\x03", b"\x16\x03")):
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if code == "bad_response" and status_code == 101:
-        return "Answer 2xx. A webhook asks for no upgrade; a websocket route cannot take it."
+        return "Answer 2xx. A webhook asks for no upgrade, so a websocket route cannot take it."
     if code == "bad_response" and _SETTINGS.match(body):
         return (
-            "This port speaks HTTP/2 alone, and deliveries are HTTP/1.1: let your receiver accept HTTP/1.1, too, or"
-            " register the port where it does."
+            "This port speaks only HTTP/2, but deliveries are HTTP/1.1: let your receiver accept HTTP/1.1, too, or"
+            " register a port where it does."
         )
     if code == "bad_response" and status_code is None and body.startswith(b"HTTP/1."):
         return _head_hint(message)
     if code == "bad_response" and status_code is not None:
-        return "Its head is valid, its body is not: send a Content-Length that counts bytes, or valid chunks."
+        return "The answer's head is valid, its body is not: send a Content-Length that counts bytes, or valid chunks."
     if code == "body_truncated" and status_code != 410:
         return _truncated_hint({name.lower(): value.lower() for name, value in headers})
     if code == "tls_failed" and "perhaps this port does not speak TLS" in message:
         plain = _with_scheme(url, "http")
-        return f"If this port speaks plain HTTP: use http in the URL ({plain}). Else its own log says why it hung up."
+        return f"If this port speaks plain HTTP, use http in the URL ({plain}). Otherwise your receiver's log says why it hung up."
     if code == "tls_failed" and "does not speak TLS" in message:
         return f"This port does not speak TLS: use http in the URL ({_with_scheme(url, 'http')})."
     if code == "tls_failed":
         return _tls_hint(message)
     if code in ("no_response", "closed_before_response") and " of one came" in message:
         return (
-            "An answer began, but the empty line that ends its headers did not come: send \\r\\n\\r\\n behind the last"
+            "An answer began, but the empty line that ends its headers did not come: send \\r\\n\\r\\n after the last"
             " one. If you do, the receiver's own output should say what held it up."
         )
     if code in ("reset", "closed_before_response"):
         return f"{FAILURES[code].hint} {_UNANSWERED[url.startswith('https:')]}"
     if code == "dns_failed" and _NO_RESOLVER.search(message):
         return (
-            "The resolver of this machine could not tell: check the network, the VPN and the resolver's settings."
+            "The resolver of this machine failed: check the network, the VPN and the resolver's settings."
             " localhost and addresses need no resolver."
         )
     if code == "interrupted" and last:
@@ -90,8 +90,8 @@ def hint_for(
 def _head_hint(message: str) -> str:
     if "Content-Length" in message or "Transfer-Encoding" in message:
         return (
-            "Send the length of the body once, in bytes, as Content-Length or as chunks: one of the two. A proxy or"
-            " middleware that adds its own beside yours does this."
+            "Give the length of the body once: either a Content-Length in bytes, or chunks. A proxy or middleware that"
+            " adds its own beside yours causes this."
         )
     return (
         "This is an HTTP server, but the head of its answer is not valid: correct what the message names. Its first"
@@ -102,19 +102,19 @@ def _head_hint(message: str) -> str:
 def _truncated_hint(headers: dict[str, str]) -> str:
     if "chunked" in headers.get("transfer-encoding", ""):
         return (
-            "Chunks came, but the last one, of size 0, did not: the receiver died while sending, or its stream was not"
-            " ended. Its own output should say why."
+            "Chunks came, but the last one, of size 0, did not: the receiver died while sending, or did not end its"
+            " stream. Its own output should say why."
         )
     if "content-length" not in headers:
         return (
-            "A body without a length ends with its connection, and that was reset instead of closed: send a"
-            " Content-Length, and read the whole request before you close. Else the receiver died while sending."
+            "A body without a length ends with its connection, and this one was reset instead of closed: send a"
+            " Content-Length, and read the whole request before you close. Or the receiver died while sending."
         )
     return FAILURES["body_truncated"].hint
 
 
 _UNANSWERED = {
-    False: "If this port speaks TLS: use https in the URL.",
+    False: "If this port speaks TLS, use https in the URL.",
     True: "A demand for a client certificate can end like this, too; the simulator offers none.",
 }
 # glibc and musl, each in its own words.
@@ -145,14 +145,14 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
         return "Django's route ends in a slash: register the URL with a slash at its end."
     if status in (400, 501) and b"}POST" in body:
         return (
-            "Your receiver took the end of the request before for the beginning of this one: read Content-Length bytes"
+            "Your receiver took the end of the previous request for the beginning of this one: read Content-Length bytes"
             " of every request before you answer it, or answer with Connection: close."
         )
     if status == 403 and any(
         value.startswith("AirTunes") for name, value in headers if name.lower() == "server"
     ):
         return (
-            "This is the AirPlay receiver of macOS, not your program: use another port, or switch it off in the"
+            "This is the AirPlay receiver of macOS, not your program: use another port, or switch AirPlay off in the"
             " system settings."
         )
     if status == 403 and re.search(rb"csrf", body, re.IGNORECASE):
@@ -175,7 +175,7 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
             " signature, or give the endpoint an Authorization header."
         )
     if status == 400 and b"DisallowedHost" in body:
-        return "Django refused the Host header: add the URL's host to ALLOWED_HOSTS of your receiver."
+        return "Django refused the Host header: add the URL's host to your receiver's ALLOWED_HOSTS."
     if status in (400, 403) and _NAMES_SIGNATURE.search(body):
         return _STATUS_HINTS[401]
     if status == 405:
@@ -186,7 +186,9 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
             f" (it allows {allowed})." if allowed else "."
         )
     if status == 404 and not url.endswith("/") and "?" not in url:
-        return "No route at this path: compare the path with your receiver's routes, also the final slash."
+        return (
+            "No route at this path: compare the path with your receiver's routes, including the final slash."
+        )
     return _STATUS_HINTS.get(status) or _class_hint(status)
 
 
@@ -217,11 +219,11 @@ _STATUS_HINTS = {
     " body was parsed and written again, the timestamp left out, or the secret cut; or another login guards the route.",
     403: "Your receiver refused the request: look for an access rule, an allow-list or a signature check.",
     404: "No route at this path: compare the path with your receiver's routes.",
-    406: "Your receiver refuses the Accept it saw: a webhook route should not negotiate content.",
+    406: "Your receiver refused the Accept header: a webhook route should not negotiate content.",
     408: "Your receiver waited too long for the request: look for a proxy with a very short limit.",
     409: "Your receiver saw a conflict. If it knew the event already, answer 2xx to repeats.",
     410: "410 says that this receiver is gone, so the endpoint is paused. Answer 2xx, then resume it.",
-    411: "Your receiver wants a Content-Length; it is sent, so look for a proxy that removes it.",
+    411: "Your receiver wants a Content-Length. It was sent, so look for a proxy that removes it.",
     413: "The body is larger than your receiver allows: raise its limit (client_max_body_size in nginx).",
     415: "The body is application/json: let this route accept that content type.",
     421: "The server does not serve this host: check the host name in the URL.",
@@ -241,7 +243,7 @@ def _class_hint(status: int) -> str:
         return "Your receiver refused the request; its own output should say why."
     if 500 <= status < 600:
         return "Your receiver failed while handling the event: look at its own output."
-    return f"{status} is no status of HTTP; answer with one from 200 to 299."
+    return f"{status} is not an HTTP status; answer with one from 200 to 299."
 
 
 def _redirect_hint(headers: Headers, url: str, message: str) -> str:
@@ -255,7 +257,7 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return "A 3xx without a Location: answer with 2xx, or register the final URL of the receiver."
     ours, theirs = _split(url) or urlsplit(""), _followed(url, location)
     if theirs is None:
-        return "The Location of this redirect is no valid URL: answer with 2xx instead of redirecting."
+        return "The Location of this redirect is not a valid URL: answer with 2xx instead of redirecting."
     final = theirs.geturl()
     if theirs == ours:
         return "The redirect leads back to the same URL: answer with 2xx there instead of redirecting."
@@ -265,13 +267,13 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
     if same_server and ours.path == theirs.path + "/":
         return f"The redirect removes the final slash: register {ours._replace(path=theirs.path).geturl()}."
     if _LOGIN.search(theirs.path) and not _LOGIN.search(ours.path):
-        return (
-            "The redirect leads to a login page: let this route through without a session; verify signatures."
-        )
+        return "The redirect leads to a login page: let this route through without a session and verify the signature."
     try:
         final = check_url(final)
     except BadTarget as refused:
-        return f"Redirects are not followed: answer with 2xx. Where it leads cannot be registered: {refused.message}"
+        return (
+            f"Redirects are not followed: answer with 2xx. The target cannot be registered: {refused.message}"
+        )
     if theirs.scheme == "https" and ours.scheme == "http" and theirs.hostname == ours.hostname:
         return f"The redirect leads to https: register {final}."
     return f"Redirects are not followed: answer with 2xx here, or register the final URL ({final})."
@@ -297,7 +299,7 @@ _TLS_CURES = {
         "Your receiver has no certificate or server block for that host name: add one, or use a name it has."
     ),
     "NO_APPLICATION_PROTOCOL": (
-        "Your receiver speaks HTTP/2 alone on this port: let it offer HTTP/1.1, too (in Node allowHTTP1: true)."
+        "Your receiver speaks only HTTP/2 on this port: let it offer HTTP/1.1, too (in Node allowHTTP1: true)."
     ),
     "HANDSHAKE_FAILURE": (
         "No cipher or certificate type in common: give your receiver an RSA or ECDSA certificate and the usual"
@@ -311,7 +313,7 @@ def _tls_hint(message: str) -> str:
         if re.search(reason, message):
             return cure
     if "ALERT_" in message:
-        return "This port speaks TLS, but your receiver broke the connection off: its own log says why."
+        return "This port speaks TLS, but your receiver broke off the handshake: its own log says why."
     return FAILURES["tls_failed"].hint
 
 
@@ -321,7 +323,7 @@ def _refused_hint(url: str) -> str:
     if not parts or not port:
         return FAILURES["refused"].hint
     other = {"127.0.0.1": "::1", "::1": "127.0.0.1"}.get(parts.hostname or "")
-    both = f" If it listens on {other} alone, write localhost: both are tried." if other else ""
+    both = f" If it listens only on {other}, write localhost: then both are tried." if other else ""
     return (
         f"Nothing listens on :{port}. Start your receiver, or correct the port in the endpoint's URL.{both}"
     )

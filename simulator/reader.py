@@ -175,7 +175,7 @@ class Reader:
         self.stage = RECEIVING
         self._take_bare_line_feeds(False)
         if status == 101:
-            self._fail("bad_response", detail="it switches protocols (101), which was not asked for")
+            self._fail("bad_response", detail="it switches protocols (101), which nobody asked for")
         elif self._bodiless:
             self.stage = DONE  # the parser now waits for the body, so that `keeps_alive` stays False
 
@@ -221,15 +221,15 @@ class Reader:
         if status < 100:
             return f"its status is {status:03d}"
         if b"\0" in answer.reason:
-            return "its reason holds a NUL byte"
+            return "its reason contains a NUL byte"
         if head.has_double_return(came):
             return "a line of its head ends in two carriage returns"
         if head.has_lone_return(came):
-            return "a carriage return stands alone in its head"
+            return "its head contains a lone carriage return"
         if b"\0" in came and any(0 in value for _, value in answer.headers):
-            return "a header holds a NUL byte"
+            return "a header contains a NUL byte"
         if b" :" in came and any(name.endswith(b" ") for name, _ in answer.headers):
-            return "a space stands before the colon of a header"
+            return "a header has a space before its colon"
         for name, value in answer.headers:
             if len(name) == 14 and name.lower() == b"content-length":
                 answer.declared = head.storable(value)

@@ -169,7 +169,9 @@ def _keys(endpoint_id: str) -> tuple[signing.Profile, list[str]]:
         endpoint = Endpoint.objects.alive().get(pk=endpoint_id)
         return endpoint.profile, endpoint.valid_secrets()
     except Endpoint.DoesNotExist:
-        raise BadQuery("verify", "No endpoint has this id. It looks like ep_… and is on its page.") from None
+        raise BadQuery(
+            "verify", "No endpoint has this id. An id looks like ep_… and is on the endpoint's page."
+        ) from None
     finally:
         connection.close()  # a thread of the loop's pool: nobody else would close it
 

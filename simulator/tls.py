@@ -36,7 +36,7 @@ class TlsContexts:
                 return await asyncio.shield(made)
         except TimeoutError:  # something keeps all threads busy
             raise WireFailure(
-                "internal_error", "tls", detail="the authorities were not read in time"
+                "internal_error", "tls", detail="the certificate authorities were not read in time"
             ) from None
 
     def _make(self, verify: bool) -> ssl.SSLContext:

@@ -379,7 +379,7 @@ def _payload(send: Sending, origin: Origin) -> bytes:
     lines += [f"{name}: {value}" for name, value in headers]
     head = "\r\n".join(lines)
     if head.count("\n") != len(headers) or head.count("\r") != len(headers) or "\0" in head:
-        raise ValueError("a header holds a line break or NUL and cannot be sent")
+        raise ValueError("a header contains a line break or NUL and cannot be sent")
     return head.encode("latin-1") + b"\r\n\r\n" + send.body
 
 

@@ -101,7 +101,7 @@ async def test_r32_a_receiver_that_dies_of_a_request_on_a_reused_connection_is_n
     await asyncio.to_thread(thread.join)
     assert (first.error, second.error, third.error) == (None, "refused", "refused")
     assert "with this request on it, unanswered" in second.message
-    assert "while it handled this request" in hint(second, url)
+    assert "while handling this request" in hint(second, url)
     assert third.message.endswith("Nothing listens on " + url[7:-1] + ".")
 
 

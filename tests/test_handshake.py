@@ -111,8 +111,8 @@ async def test_a_port_that_speaks_http_2_alone_is_told_from_one_of_plain_http(tl
         url = f"https://localhost:{port}/"
         outcome, _ = await ends(tls, url)
     assert outcome.error == "tls_failed"
-    assert "the receiver does not take HTTP/1.1 (TLSV1_ALERT_NO_APPLICATION_PROTOCOL)." in outcome.message
-    assert "HTTP/2 alone" in hint(outcome, url)
+    assert "the receiver does not accept HTTP/1.1 (TLSV1_ALERT_NO_APPLICATION_PROTOCOL)." in outcome.message
+    assert "speaks only HTTP/2" in hint(outcome, url)
 
 
 async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
@@ -142,8 +142,8 @@ async def test_a_server_that_wants_a_client_certificate_is_tls_failed(
     ("alert", "words", "cure"),
     [
         (0, "ended the handshake (ALERT_CLOSE_NOTIFY).", "its own log"),
-        (40, "no common ground", "No cipher"),
-        (70, "no version of TLS", "TLS 1.2"),
+        (40, "rejected the handshake", "No cipher"),
+        (70, "no TLS version in common", "TLS 1.2"),
         (112, "does not know the host name", "server block"),
         (80, "TLSV1_ALERT_INTERNAL_ERROR", "its own log"),
     ],
