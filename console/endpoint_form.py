@@ -28,7 +28,7 @@ LABELS = {
     "events": "Events",
     "timeout": "Timeout",
     "retry": "Retry delays",
-    "max_in_flight": "In flight at most",
+    "max_in_flight": "Max. in flight",
     "headers": "Headers",
     "signature": "Signature",
     "extras": "Extra headers",

@@ -47,7 +47,7 @@ def judged(text: str) -> dict[str, Any]:
             "column": error.column,
         }
     if not isinstance(data, dict):
-        return {"problem": "The data of an event is an object: { … }.", "line": 1, "column": 1}
+        return {"problem": "The data of an event must be an object: { … }.", "line": 1, "column": 1}
     size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
     if size > MAX_BODY:
         return {"problem": "The data is larger than 1 MiB. Shorten it."}

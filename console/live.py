@@ -114,7 +114,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         except DatabaseError:
             await self.close(TRY_LATER)  # the page reconnects by itself
         except Exception:
-            log.exception("A page's socket ended by a fault of our own")
+            log.exception("A page's socket ended because of a bug")
             await self.close(TRY_LATER)
 
     async def _turn(self) -> None:

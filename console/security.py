@@ -37,7 +37,7 @@ DEFAULTS: Headers = [
 WORDS = {
     400: "The request is malformed, or its Host is not allowed here. Use http://127.0.0.1.",
     403: "Refused: another web page made this request.",
-    413: "Too large: a body, or the data of an event, is at most 1 MiB. Nothing was done; shorten it.",
+    413: "Too large: a body, or the data of an event, may have at most 1 MiB. Nothing was done; shorten it.",
     500: "The simulator has a bug here. See its log in the terminal.",
 }
 CODES = {400: "BAD_REQUEST", 403: "FORBIDDEN", 413: "PAYLOAD_TOO_LARGE", 500: "INTERNAL_ERROR"}

@@ -20,7 +20,7 @@ def read_env_file(file: Path) -> None:
     except OSError:
         return
     except UnicodeDecodeError:
-        raise ImproperlyConfigured(f"{file} must be a text in UTF-8. Save it as such.") from None
+        raise ImproperlyConfigured(f"{file} must be UTF-8 text. Save it as such.") from None
     lines = ["" if line.startswith("#") else line for line in lines]
     for number, line in enumerate(lines, 1):
         if line and not re.match(r"(export )?[A-Za-z_0-9]+=", line):
@@ -64,7 +64,7 @@ def _key(name: str, file: str) -> str:
         raise ImproperlyConfigured(str(error)) from None
     except OSError as error:
         raise ImproperlyConfigured(
-            f"SIM_DATA_DIR must be a folder that can be written ({error.filename or SIM_DATA_DIR}: {error.strerror}). "
+            f"SIM_DATA_DIR must be a writable folder ({error.filename or SIM_DATA_DIR}: {error.strerror}). "
             "Example: SIM_DATA_DIR=/tmp/simulator"
         ) from None
 
@@ -74,7 +74,7 @@ try:
     shared = datafolder.is_shared(SIM_DATA_DIR)
 except (OSError, RuntimeError) as error:  # the home of an unknown user, or a link to itself
     raise ImproperlyConfigured(
-        f"SIM_DATA_DIR must be a folder that can be written ({error}). Example: SIM_DATA_DIR=/tmp/simulator"
+        f"SIM_DATA_DIR must be a writable folder ({error}). Example: SIM_DATA_DIR=/tmp/simulator"
     ) from None
 if shared:
     raise ImproperlyConfigured(
@@ -102,7 +102,7 @@ more_hosts = [host for each in setting("ALLOWED_HOSTS").split(",") if (host := e
 for host in more_hosts:
     if not re.fullmatch(r"\.?[\w-]+(\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]", host):
         raise ImproperlyConfigured(
-            f"ALLOWED_HOSTS must be names of hosts with commas between, never '*', not {host!r}. "
+            f"ALLOWED_HOSTS must be host names separated by commas, never '*', not {host!r}. "
             "Example: ALLOWED_HOSTS=sim.lan,192.168.1.5"
         )
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *more_hosts]

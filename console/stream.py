@@ -100,9 +100,9 @@ def _parsed(text: str | None) -> tuple[str, int]:
         frame = json.loads(text or "")
         [(word, seq)] = frame.items()
     except (ValueError, AttributeError, RecursionError):
-        raise Misuse('A frame is one of {"since": seq} and {"ack": seq}.') from None
+        raise Misuse('A frame must be {"since": seq} or {"ack": seq}.') from None
     if word not in ("since", "ack") or type(seq) is not int or not 0 <= seq <= MAX_SEQ:
-        raise Misuse('A frame is {"since": seq} or {"ack": seq}, with a seq that is a whole number.')
+        raise Misuse('A frame must be {"since": seq} or {"ack": seq}, with a whole number as seq.')
     return word, seq
 
 
@@ -123,16 +123,16 @@ class Talk:
     def heard(self, word: str, seq: int) -> None:
         """Take a frame of the client. Raises Misuse if it is out of place."""
         if word == "since" and self._begun.is_set():
-            raise Misuse('{"since": seq} opens a stream; it cannot come later. Connect anew.')
+            raise Misuse('{"since": seq} opens a stream; it cannot come later. Connect again.')
         self._begun.set()
         if word == "ack" and seq != self._awaited:
             if seq not in self._sent and seq != self._seq:
                 raise Misuse(
-                    f"No frame with seq {seq} waits for an ack. A frame is acknowledged with its own seq."
+                    f"No frame with seq {seq} waits for an ack. Acknowledge a frame with its own seq."
                 )
             self._stray += 1
             if self._stray > MAX_STRAY:
-                raise Misuse("Too many acks of frames that do not wait for one.")
+                raise Misuse("Too many acks of frames that wait for none.")
             return
         self._seq, self._awaited = seq, None
         if word == "ack":

@@ -85,7 +85,7 @@ def verdict(delivery: Delivery, attempts: Sequence[Attempt]) -> Verdict:
     if now_state == "held":
         since = " since your receiver answered 410" if last and last.status_code == 410 else ""
         held = f"Held back: the endpoint is paused{since}."
-        return Verdict("held", held, "It is sent when the endpoint is resumed.")
+        return Verdict("held", held, "It is sent when you resume the endpoint.")
     if now_state == "sending":
         number = delivery.attempt_count
         after = "It is the last one: you cancelled the retries." if delivery.cancelling else ""
@@ -137,7 +137,7 @@ def _after(attempt: Attempt) -> str:
     its, whole = ms(took(attempt)), ms(attempt.duration_ms)
     if its == whole:
         return f" after {its}" if its else ""
-    return f" after {its}; with our own work the attempt took {whole}"
+    return f" after {its}; including our own work, the attempt took {whole}"
 
 
 def interruption(attempt: Attempt) -> str:
@@ -167,6 +167,6 @@ def banners(troubles: Sequence[str], notices: Sequence[str] = ()) -> list[tuple[
     found = [("trouble", trouble) for trouble in troubles]
     found += [("notice", notice) for notice in notices]
     if settings.SIM_RETRY_SCALE != 1:
-        scale = f"Retry delays are multiplied by {settings.SIM_RETRY_SCALE:g} (SIM_RETRY_SCALE): not the timetable "
-        found.append(("scale", scale + "your receiver will meet in production."))
+        scale = f"Retry delays are multiplied by {settings.SIM_RETRY_SCALE:g} (SIM_RETRY_SCALE): this is not the timetable "
+        found.append(("scale", scale + "your receiver meets in production."))
     return found

@@ -74,9 +74,9 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
         except Taken:
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"Another process runs on {folder} and does not say where: a send that still follows its deliveries,"
-                    " a server that does not get ready, or one whose engine.lock was deleted. Wait for that send, or"
-                    " start the server again; while one runs, any number can send."
+                    f"Another process uses {folder} and does not say where it runs: a send that still follows its deliveries,"
+                    " a server that does not become ready, or one whose engine.lock was deleted. Wait for that send, or"
+                    " restart the server; while a server runs, several sends can run at once."
                 ) from None
             time.sleep(0.1)
 
@@ -119,7 +119,7 @@ def _encoded(body: Json) -> bytes:
     """As UTF-8: escaped, a letter may take three times the room. Lone surrogates stay escaped. Raises Refused."""
     encoded = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
     if len(encoded) > MAX_BODY:
-        raise Refused("Too large: the data of an event is at most 1 MiB. Nothing was sent; shorten it.")
+        raise Refused("Too large: the data of an event may have at most 1 MiB. Nothing was sent; shorten it.")
     return encoded
 
 

@@ -87,13 +87,13 @@ def unusable(file: Path, error: Exception) -> str:
     """What is wrong with the database file, and the cure."""
     text = str(error)
     if "locked" in text:
-        cure = "End the program that holds it, then start again."
+        cure = "End the program that uses it, then start again."
     elif "full" in text:
         cure = "Free some space, then start again."
     elif any(part in text for part in ("malformed", "not a database", "no such table", "no such column")):
         cure = "Restore it from a copy, or move it away to start with a new one."
     else:
-        cure = "See that it and its folder can be read and written, then start again."
+        cure = "Make it and its folder readable and writable, then start again."
     return f"{file} cannot be used ({text}). {cure}"
 
 

@@ -125,7 +125,7 @@ class Engine:
             return [trouble]
         files = self._lines.files
         if not self._lines.out and not files.free():
-            limit = f"The limit of open files (ulimit -n {files.limit}) leaves none to send with"
+            limit = f"The limit of open files (ulimit -n {files.limit}) leaves none for sending"
             return [f"{limit}: close pages and streams that are open here, or start again with a higher one."]
         return ["The delivery engine is stopping."] if self._stopping else []
 
@@ -133,7 +133,7 @@ class Engine:
         jump = self._ledger.clock_set
         if abs(jump) < CLOCK_NOTICE_S:
             return []
-        return [f"The clock of this machine was set by {jump:+.0f} s. Waiting retries moved with it."]
+        return [f"This machine's clock was changed by {jump:+.0f} s. Waiting retries moved with it."]
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -195,8 +195,8 @@ class Engine:
                 await self._serve()
                 return
             except Exception:
-                log.exception("The engine stumbled and starts again")
-                self._trouble = "The delivery engine stumbled over a fault of its own and is starting again."
+                log.exception("The engine failed and starts again")
+                self._trouble = "The delivery engine failed because of a bug and is starting again."
             stumbled = True
             await asyncio.sleep(RESTART_S)
 
@@ -420,7 +420,7 @@ class Engine:
             )
         except Exception as flaw:
             if flaw is not claim.flaw:
-                log.exception("An attempt failed by a fault of our own")
+                log.exception("An attempt failed because of a bug")
             return internal_error(f"{type(flaw).__name__}: {flaw}")
 
     def _note_late(self, claim: Claim, answer: LateAnswer) -> None:

@@ -19,9 +19,9 @@ class BadProfile(ValueError):
 class Profile:
     """How one vendor signs: which bytes, which digest, which headers.
 
-    `content` is a text with the placeholders {timestamp}, {id} and {body}. An empty `separator` means that the
-    header holds one signature only: the newest secret's, also while an old one is still valid.
-    `timestamp_prefix` opens the signature header with the timestamp, for vendors without a header of its own.
+    `content` is text with the placeholders {timestamp}, {id} and {body}. With an empty `separator` the header holds
+    only one signature: the newest secret's, even while an old one is still valid. `timestamp_prefix` opens the
+    signature header with the timestamp, for vendors that send it in no header of its own.
     """
 
     preset: str

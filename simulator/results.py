@@ -176,7 +176,7 @@ def _write(group: Group, scale: float) -> None:
         _pause(target.id)
     if counted < len(group.results):
         log.warning(
-            "%d late results changed nothing: their deliveries had gone on", len(group.results) - counted
+            "%d late results changed nothing: their deliveries had moved on", len(group.results) - counted
         )
     feed.announce(due=bool(group.lost))
 

@@ -37,7 +37,7 @@ class DatabaseFile:
             self._replaced = not self._is_there()
         if self._replaced:
             raise Replaced(
-                f"The database file {self._path} was deleted, replaced or emptied while the simulator runs. "
+                f"The database file {self._path} was deleted, replaced or emptied while the simulator was running. "
                 "Nothing more is accepted. Put the file back and start the simulator again."
             )
 

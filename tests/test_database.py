@@ -169,5 +169,5 @@ def test_e12_what_is_made_after_the_clock_was_set_back_is_the_newest_all_the_sam
 def test_a_file_that_somebody_else_holds_is_said_to_be_locked(elsewhere: Path) -> None:
     with contextlib.closing(sqlite3.connect(elsewhere, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(Unusable, match="database is locked.*End the program that holds it"):
+        with pytest.raises(Unusable, match="database is locked.*End the program that uses it"):
             prepare(elsewhere, print)

@@ -162,7 +162,7 @@ def test_a_body_up_to_the_limit_arrives_whole_and_one_byte_more_is_refused(progr
     status, body = program.call("/", b"x" * (MAX_BODY + 1))
     assert (status, body) == (
         413,
-        b"Too large: a body, or the data of an event, is at most 1 MiB. Nothing was done; shorten it.\n",
+        b"Too large: a body, or the data of an event, may have at most 1 MiB. Nothing was done; shorten it.\n",
     )
 
 

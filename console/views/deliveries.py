@@ -137,7 +137,7 @@ def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
         text = original.decode(errors="replace")
         return render(request, "deliveries/_edit.html", {"delivery": delivery, "text": text})
     if "raw_body" not in request.POST:
-        return notice(request, "raw_body: it is missing. Send the body's text in it.", status=400)
+        return notice(request, "raw_body is missing. Send the body's text in it.", status=400)
     # A form turns all line ends into CR LF, so an unedited body has to be recognised without regard to them.
     raw = request.POST["raw_body"].replace("\r\n", "\n").encode(errors="replace")
     if raw == original.replace(b"\r\n", b"\n"):
@@ -174,7 +174,7 @@ def signed(request: HttpRequest, delivery: Delivery) -> HttpResponse:
         raise Http404("Nothing is signed before the first attempt.")
     around = detail.signature(attempt, delivery)
     if around["changed"]:
-        raise Http404("The endpoint has another scheme or secret since.")
+        raise Http404("The endpoint has another scheme or secret now.")
     return _text(around["before"] + bytes(delivery.event.body).decode(errors="replace") + around["after"])
 
 

@@ -32,7 +32,7 @@ def wrong_method(
         response = get_response(request)
         if request.method != "GET" or response.status_code != 405 or response.content:
             return response
-        text = f"There is nothing to show at this address: it takes only what a form sends ({response['Allow']})."
+        text = f"There is nothing to show at this address: it only takes forms ({response['Allow']})."
         said = page.notice(request, text, status=405)
         said["Allow"] = response["Allow"]
         return said
@@ -45,7 +45,7 @@ def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     reload = "Reload it" if request.htmx else "Go back, reload it"  # type: ignore[attr-defined]
     text = f"This page was open too long. {reload} and try again."
     if not request.COOKIES:
-        text += " If that does not help: your browser sends no cookie; allow them for this address."
+        text += " If that does not help, allow cookies for this address: your browser sent none."
     return page.notice(request, text, status=403)
 
 

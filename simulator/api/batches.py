@@ -24,7 +24,7 @@ class BatchIn(In):
     endpoints: list[str] = optional(
         min_length=1,
         max_length=1000,
-        description="Endpoint ids; without them, every subscriber gets it.",
+        description="Endpoint ids; if left out, all subscribers.",
         examples=[["ep_0Ab1Cd2Ef3G"]],
     )
 

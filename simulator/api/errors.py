@@ -186,7 +186,9 @@ def _of_database(error: DatabaseError) -> Problem:
     if reason := transaction.why_shut():
         return unavailable("DATABASE_UNAVAILABLE", reason)
     if "locked" in text or "busy" in text:
-        return unavailable("DATABASE_LOCKED", "Another program holds the database. Try again in a moment.")
+        return unavailable(
+            "DATABASE_LOCKED", "Another program has locked the database. Try again in a moment."
+        )
     if "full" in text:
         return unavailable("DISK_FULL", "The disk is full. Nothing was accepted; free some space and repeat.")
     return unavailable("DATABASE_UNAVAILABLE", "The database cannot be used now. Nothing was changed.")

@@ -47,7 +47,7 @@ class ContentIn(In):
 class EventIn(ContentIn):
     endpoints: list[str] = optional(
         max_length=1000,
-        description="Endpoint ids; without them, every subscriber gets it.",
+        description="Endpoint ids; if left out, all subscribers.",
         examples=[["ep_0Ab1Cd2Ef3G"]],
     )
     to: str = optional(

@@ -62,7 +62,7 @@ class Child:
             try:
                 line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise Silent(f"The {self.name} did not tell {name!r} within {within:g} s.") from None
+                raise Silent(f"The {self.name} did not report {name!r} within {within:g} s.") from None
             if line is None:
                 raise self._failure()
             if name in line:

@@ -229,7 +229,7 @@ class Delivery(models.Model):
         if self.status == SENDING:
             raise NotNow("An attempt is in flight. Wait for it to end.")
         if self.endpoint.paused:
-            then = "what it holds is sent then" if self.held else "then this one can be retried"
+            then = "then what it holds is sent" if self.held else "then this one can be retried"
             raise NotNow(f"Its endpoint is paused. Resume the endpoint: {then}.")
 
     def _change(self, **fields: object) -> None:

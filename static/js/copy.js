@@ -19,7 +19,7 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-copy-from]");
   if (!button) return;
   try {
-    if (!navigator.clipboard) throw new Error("over http a browser lets only pages of localhost and 127.0.0.1 do that.");
+    if (!navigator.clipboard) throw new Error("over http, a browser allows that only on localhost and 127.0.0.1.");
     await navigator.clipboard.writeText(await text(button));
     button.classList.add("copied");
     say("Copied.");

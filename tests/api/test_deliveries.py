@@ -254,7 +254,10 @@ def test_only_what_a_paused_endpoint_holds_is_said_to_be_sent_when_it_is_resumed
     made(api.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": []}}))
     failed = ended(fired(api, endpoint)["id"], "failed")
     made(api.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"}))
-    for delivery, then in ((fired(api, endpoint), "is sent then"), (failed, "this one can be retried")):
+    for delivery, then in (
+        (fired(api, endpoint), "then what it holds is sent"),
+        (failed, "this one can be retried"),
+    ):
         assert then in refused(api.api("POST", f"/deliveries/{delivery['id']}/retry"), 409)["message"]
 
 

@@ -55,4 +55,4 @@ async def test_where_the_browser_allows_no_copying_it_is_said_why(
     delivery = server.api("POST", f"/webhooks/{endpoint['id']}/test").json
     await page.goto(f"{server.url}/?open={delivery['id']}")
     await page.get_by_role("button", name="Copy as curl").click()
-    await expect(page.locator("#notices")).to_contain_text("only pages of localhost and 127.0.0.1")
+    await expect(page.locator("#notices")).to_contain_text("only on localhost and 127.0.0.1")

@@ -91,7 +91,7 @@ def test_a_retry_after_says_what_was_asked_and_what_is_waited(
 def test_the_time_in_the_list_is_found_in_the_detail_without_a_hover(attempted: Make) -> None:
     html = shown(attempted(duration_ms=12.4, phases={"send": 0.1, "wait": 6.9}))  # the row says 12 ms
     verdict, attempt = html.split('class="verdict')[1].split("</p>")[0], html.split('id="attempt-title"')[1]
-    assert "answered 200 after 7 ms; with our own work the attempt took 12 ms." in verdict
+    assert "answered 200 after 7 ms; including our own work, the attempt took 12 ms." in verdict
     assert " · 12 ms</span></h3>" in attempt.split("<p>")[0]
     assert '<span class="muted">after 7 ms</span>' in response(html)
 

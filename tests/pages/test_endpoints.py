@@ -133,9 +133,9 @@ def test_a_bad_field_is_named_and_nothing_is_saved(
         ("timeout", "soon", "soon", "Timeout"),
         ("timeout", "", "", "Timeout"),
         ("description", "x" * 1001, "x" * 1001, "Description"),
-        ("max_in_flight", "1001", 1001, "In flight at most"),
-        ("max_in_flight", "-1", -1, "In flight at most"),
-        ("max_in_flight", "2.5", 2.5, "In flight at most"),
+        ("max_in_flight", "1001", 1001, "Max. in flight"),
+        ("max_in_flight", "-1", -1, "Max. in flight"),
+        ("max_in_flight", "2.5", 2.5, "Max. in flight"),
         ("retry", "2, x", {"delays": [2, "x"]}, "Retry delays, x"),
         ("retry", "4 -1 2", {"delays": [4, -1, 2]}, "Retry delays, -1"),
         ("retry", "86401", {"delays": [86_401]}, "Retry delays, 86401"),
@@ -176,7 +176,7 @@ def unwritable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     else:
         monkeypatch.setattr(Endpoint, "register", fail)
         monkeypatch.setattr(Endpoint, "change", fail)
-        yield "Another program holds the database"
+        yield "Another program has locked the database"
     transaction.shut(None)
 
 

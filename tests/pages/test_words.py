@@ -58,7 +58,7 @@ def test_held_cancelled_sending_and_waiting_are_told_apart(deliver: Make, attemp
     held = deliver()
     held.endpoint.pause()
     held.refresh_from_db()
-    assert verdict(held) == "Held back: the endpoint is paused. It is sent when the endpoint is resumed."
+    assert verdict(held) == "Held back: the endpoint is paused. It is sent when you resume the endpoint."
 
 
 def test_what_a_410_holds_back_says_so(attempted: Make) -> None:
@@ -93,7 +93,7 @@ def test_an_answer_took_as_long_as_its_phases_and_the_attempt_is_named_where_it_
 ) -> None:
     phases = {"dns": None, "connect": 0.4, "send": 0.1, "wait": 1.0, "receive": 0.2}
     said = verdict(attempted(duration_ms=9.2, phases=phases))
-    assert said == "Your receiver answered 200 after 2 ms; with our own work the attempt took 9 ms."
+    assert said == "Your receiver answered 200 after 2 ms; including our own work, the attempt took 9 ms."
     assert verdict(attempted(duration_ms=2.4, phases=phases)) == "Your receiver answered 200 after 2 ms."
     assert verdict(attempted(duration_ms=9.2, phases={})) == "Your receiver answered 200 after 9 ms."
 

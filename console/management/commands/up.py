@@ -31,7 +31,7 @@ EXAMPLE = """\
 Example:
   python3 manage.py up --port 9000 --no-browser
 
-Exit code: 0 stopped by Ctrl-C or SIGTERM, 2 bad option, 3 the environment is in the way."""
+Exit code: 0 stopped by Ctrl-C or SIGTERM, 2 bad option, 3 port, folder or database in use or unusable."""
 
 
 class Command(ExplainedCommand):
@@ -92,9 +92,7 @@ class Command(ExplainedCommand):
             database.prepare(file, lambda text: print(text, file=sys.stderr, flush=True))
             return lock, held.enter_context(listening.bind(self._options["host"], self._options["port"]))
         except Taken as taken:
-            still = (
-                "and has not said yet where: it is starting, or is a send that still follows its deliveries"
-            )
+            still = "and has not said where yet: it is starting, or it is a send that still follows its deliveries"
             where = f"at {taken.address}/" if taken.address else still
             self.give_up(f"The simulator already runs on {folder}, {where}.", ENVIRONMENT)
         except (listening.CannotListen, database.Unusable) as error:

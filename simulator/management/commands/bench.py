@@ -23,20 +23,22 @@ Examples:
   python3 manage.py bench --json > bench.json
   python3 manage.py bench --full
 
-Everything stays on this machine, and nothing on it should be busy meanwhile.
-Exit code: 0 measured, 2 bad input, 3 it cannot be measured here."""
+Everything stays on this machine; nothing else should keep it busy meanwhile.
+Exit code: 0 measured, 2 bad input, 3 cannot be measured here."""
 
 ENVIRONMENT, INTERRUPTED, TERMINATED = 3, 130, 143
 
 
 class Command(ExplainedCommand):
-    help = "Measure this machine, side by side with a bare httpx loop (some minutes)."
+    help = "Measure this machine, side by side with a bare httpx loop (takes minutes)."
     epilog = EXAMPLE
 
     def add_arguments(self, parser: CommandParser) -> None:
         size = parser.add_mutually_exclusive_group()
-        size.add_argument("--quick", action="store_true", help="a short look, too short for good figures")
-        size.add_argument("--full", action="store_true", help="a history of 1,000,000 deliveries; minutes")
+        size.add_argument("--quick", action="store_true", help="a short run, too short for good figures")
+        size.add_argument(
+            "--full", action="store_true", help="with a history of 1,000,000 deliveries; takes longer"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -19,8 +19,8 @@ Examples:
   python3 manage.py send lead.qualified --to http://localhost:3000/webhook --set score=90
   python3 manage.py send message.received --data @message.json --json
 
-Without --to or --endpoint every endpoint that subscribes gets it.
-Exit code: 0 all delivered, 1 a receiver failed, 2 bad input, 3 the environment is in the way."""
+Without --to or --endpoint, every endpoint that subscribes gets it.
+Exit code: 0 all delivered, 1 a receiver failed, 2 bad input, 3 folder or database cannot be used."""
 
 DELIVERED, FAILED, BAD_INPUT, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 MAX_COUNT = 10_000
@@ -35,10 +35,8 @@ class Command(ExplainedCommand):
         parser.add_argument("type", metavar="TYPE", help="the event type, such as lead.qualified")
         whom = parser.add_mutually_exclusive_group()
         whom.add_argument("--to", metavar="URL", help="send to this URL; it needs no registration")
-        whom.add_argument("--endpoint", metavar="ID", help="send to this endpoint alone")
-        parser.add_argument(
-            "--data", metavar="JSON|@FILE", help="the event's data; a fresh sample without it"
-        )
+        whom.add_argument("--endpoint", metavar="ID", help="send only to this endpoint")
+        parser.add_argument("--data", metavar="JSON|@FILE", help="the event's data (default: a fresh sample)")
         parser.add_argument(
             "--set",
             action="append",
@@ -48,7 +46,7 @@ class Command(ExplainedCommand):
         )
         parser.add_argument("--count", type=_count, default=1, metavar="N", help="send N events (default: 1)")
         parser.add_argument("--no-wait", action="store_true", help="do not follow the deliveries")
-        parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -83,10 +81,10 @@ class Command(ExplainedCommand):
 
 def _nobody(type: str, reasons: set[str]) -> str:
     if "paused" in reasons:
-        return "Nobody got it, for whoever would have got it is paused. Resume the endpoint, or name a receiver by --to."
+        return "Nobody got it, because every endpoint that would is paused. Resume one, or name a receiver with --to."
     return (
-        f"Nobody got it, for nobody subscribes to {type}. Register an endpoint for it, or name a receiver"
-        " by --to: while the simulator runs, its own /receiver/ is one."
+        f"Nobody got it, because nobody subscribes to {type}. Register an endpoint for it, or name a receiver"
+        " with --to: while the simulator runs, its own /receiver/ is one."
     )
 
 
@@ -115,9 +113,7 @@ class Report:
 
     def left(self) -> None:
         """No server is running that would send it."""
-        text = (
-            "Nothing has left yet, for the simulator does not run: the next `python3 manage.py up` sends it."
-        )
+        text = "Nothing has been sent yet, because the simulator is not running: the next `python3 manage.py up` sends it."
         if self._json:
             return self._line({"kind": "left", "message": text})
         self._out.write(text)
@@ -212,7 +208,7 @@ def _data(text: str) -> Json:
         place = f"line {error.line}, column {error.column}: " if error.line else ""
         raise Refused(f"--data: {place}{error.message}") from None
     if not isinstance(value, dict):
-        raise Refused('--data: the data of an event is an object, such as {"lead_id": "lead_1"}.')
+        raise Refused('--data: the data of an event must be an object, such as {"lead_id": "lead_1"}.')
     return value
 
 

@@ -28,15 +28,17 @@ class Command(ExplainedCommand):
     epilog = EXAMPLE
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--secret", required=True, help="the endpoint's secret, whole, with whsec_")
-        parser.add_argument("--timestamp", required=True, help="header x-ultrareach-timestamp, unix seconds")
-        parser.add_argument("--signature", required=True, help="header x-ultrareach-signature, whole")
+        parser.add_argument("--secret", required=True, help="the endpoint's whole secret, with whsec_")
+        parser.add_argument(
+            "--timestamp", required=True, help="the x-ultrareach-timestamp header, unix seconds"
+        )
+        parser.add_argument("--signature", required=True, help="the whole x-ultrareach-signature header")
         parser.add_argument(
             "--tolerance",
             type=_tolerance,
             default=signing.TOLERANCE,
             metavar="SECONDS",
-            help="largest accepted age, and lead, of the timestamp (default: 300)",
+            help="how far the timestamp may be off, either way (default: 300)",
         )
         parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
         parser.add_argument("file", metavar="FILE", help="the body; - reads standard input")
