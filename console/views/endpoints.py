@@ -23,7 +23,7 @@ from simulator.transaction import writing
 
 from .. import verifying, words
 from ..endpoint_form import EndpointForm
-from .page import notice, shows_a_form, whole_page
+from .page import done, notice, shows_a_form, whole_page
 
 PAGE = 50
 LOOKED_AT = 2000  # the newest deliveries, from which the figures of the cards are counted
@@ -132,7 +132,7 @@ def create(request: HttpRequest) -> HttpResponse:
         return _form(request, form, None)
     endpoint, fresh = made
     if not fresh:
-        return redirect("endpoint", endpoint.pk)
+        return done("registered", "endpoint", endpoint.pk)
     context = {
         "endpoint": endpoint,
         "secret": endpoint.current_secret(),
@@ -146,7 +146,7 @@ def create(request: HttpRequest) -> HttpResponse:
 def edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     form = EndpointForm(request.POST if request.method == "POST" else None, endpoint=endpoint)
     saved = _stored(form, form.change)
-    return redirect("endpoint", endpoint.pk) if saved else _form(request, form, endpoint)
+    return done("saved", "endpoint", endpoint.pk) if saved else _form(request, form, endpoint)
 
 
 def _stored(form: EndpointForm, store: Callable[[], T]) -> T | None:
@@ -250,7 +250,7 @@ def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     if request.method == "POST":
         endpoint.remove(actor="console")
         engine.abandon(endpoint.pk)
-        return redirect("endpoints")
+        return done("deleted", "endpoints")
     waiting = Delivery.objects.of(endpoint).filter(status__in=("pending", "sending"))[:1000].count()
     template = "endpoints/_delete.html" if request.htmx else "endpoints/delete.html"  # type: ignore[attr-defined]
     context = {"endpoint": endpoint, "waiting": waiting}

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from simulator.api.errors import problem_of
@@ -30,6 +31,11 @@ def notice(request: HttpRequest, text: str, *, status: int = 200, kind: str = "p
     response = render(request, "_notice.html", {"text": text, "kind": kind}, status=status)
     response["HX-Retarget"], response["HX-Reswap"] = "#notices", "beforeend"
     return response
+
+
+def done(what: str, page: str, *args: str) -> HttpResponse:
+    """To a page that says by a notice of its own what was done."""
+    return redirect(f"{reverse(page, args=args)}?{what}")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

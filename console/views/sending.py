@@ -19,7 +19,7 @@ from ..bodies import indented
 from ..filters import Filter
 from ..forms import pretty
 from .deliveries import console
-from .page import notice
+from .page import done, notice
 
 TYPICAL_TIMEOUT = 3.0  # seconds that a person will wait for a dot
 
@@ -150,7 +150,7 @@ def receiver(request: HttpRequest) -> HttpResponse:
         "yours": panel.YOURS,
     }
     if not request.htmx:  # type: ignore[attr-defined]
-        return redirect("endpoint", endpoint.pk)
+        return done("registered", "endpoint", endpoint.pk)
     response = render(request, "send/_registered.html", context)
     response["HX-Retarget"], response["HX-Reswap"] = "#detail", "innerHTML"
     return response

@@ -1,4 +1,6 @@
-// The one dialog, and the notices beside the page: what went wrong, in words, until dismissed or faded.
+// The one dialog, and the notices beside the page: what went wrong, or was done, in words, until dismissed or faded.
+import { say } from "./said.js";
+
 const dialog = document.getElementById("dialog");
 const notices = document.getElementById("notices");
 
@@ -52,6 +54,13 @@ new MutationObserver((changes) => {
     fade(line);
   }
 }).observe(notices, { childList: true });
+
+// What the form on the page before has done. It goes out of the address, so that a reload or Back does not say it again.
+for (const line of notices.children) {
+  say(said(line));
+  fade(line);
+  history.replaceState(null, "", location.pathname);
+}
 
 // Requests that the page makes by itself fail silently: nobody waits for them, and the badge says "reconnecting".
 const quiet = ({ elt }) => elt.matches("[data-quiet]");

@@ -54,5 +54,6 @@ async def test_an_endpoint_is_deleted_without_a_script_and_asked_about_first(
     await expect(scriptless.get_by_role("heading", name="Delete")).to_be_visible()
     assert server.api("GET", f"/webhooks/{endpoint}").status == 200
     await scriptless.get_by_role("button", name="Delete endpoint").click()
-    await expect(scriptless).to_have_url(f"{server.url}/endpoints/")
+    await expect(scriptless).to_have_url(f"{server.url}/endpoints/?deleted")
+    await expect(scriptless.locator(".notice")).to_have_text("The endpoint is deleted.")
     assert server.api("GET", f"/webhooks/{endpoint}").status == 404

@@ -88,7 +88,9 @@ def test_a_form_without_its_token_says_so_and_gets_another_one(client: Client, d
 def test_the_same_form_twice_registers_once(client: Client, db: None) -> None:
     client.post("/endpoints/new/", GOOD)
     again = client.post("/endpoints/new/", GOOD)
-    assert Endpoint.objects.count() == 1 and again.status_code == 302
+    assert Endpoint.objects.count() == 1
+    assert again.headers["Location"] == f"/endpoints/{Endpoint.objects.get().pk}/?registered"
+    assert ">Registered.<" in client.get(again.headers["Location"]).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +288,8 @@ def test_deleting_asks_first_cancels_what_waits_and_keeps_history(
         "1 delivery that still waits is cancelled"
         in client.get(f"/endpoints/{endpoint.pk}/delete/").content.decode()
     )
-    assert client.post(f"/endpoints/{endpoint.pk}/delete/").headers["Location"] == "/endpoints/"
+    answer = client.post(f"/endpoints/{endpoint.pk}/delete/")
+    assert answer.headers["Location"] == "/endpoints/?deleted"
     delivery.refresh_from_db()
     assert delivery.status == "cancelled"
     assert client.get(f"/deliveries/{delivery.pk}/").status_code == 200

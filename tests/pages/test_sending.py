@@ -232,3 +232,8 @@ def test_a_paused_endpoint_is_announced(
     endpoint.pause()
     said = htmx.get(f"/send/audience/?endpoint={endpoint.pk}&type=lead.qualified").content.decode()
     assert "it waits until you resume" in said
+
+
+def test_without_a_script_it_is_said_that_the_receiver_is_registered(client: Client, db: None) -> None:
+    answer = client.post("/send/receiver/", {"token": "t", "url": "http://localhost:3000/"}, follow=True)
+    assert ">Registered.<" in answer.content.decode()
