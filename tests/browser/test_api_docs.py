@@ -1,8 +1,11 @@
 """The API's documentation in a real browser, under the strict CSP and without the network."""
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.serving import Server
+
+from .showing import opened
 
 
 async def test_the_docs_show_every_call_and_a_call_can_be_tried_with_the_key(
@@ -18,3 +21,14 @@ async def test_the_docs_show_every_call_and_a_call_can_be_tried_with_the_key(
     await browser_page.get_by_role("button", name="Try it out").click()
     await browser_page.get_by_role("button", name="Execute").click()
     await expect(browser_page.get_by_text('"Built-in receiver"').first).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("place", ["/", "/endpoints/"])
+async def test_the_docs_are_found_from_every_page(
+    server: Server, browser_page: Page, place: str, width: int
+) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    page = await opened(browser_page, server.url + place)
+    await page.get_by_role("link", name="API documentation").click()
+    await expect(page.get_by_text("/api/v1/webhooks/{id}/rotate-secret")).to_be_visible()

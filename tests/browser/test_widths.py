@@ -95,7 +95,7 @@ async def test_the_keys_are_told_at_twice_the_size(server: Server, browser_page:
     await page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("width", [640, 480, 479, 320])
+@pytest.mark.parametrize("width", [640, 480, 479, 390, 389, 350, 320])
 async def test_reconnecting_fits_the_header(server: Server, browser_page: Page, width: int) -> None:
     await browser_page.set_viewport_size({"width": width, "height": 400})
     page = await opened(browser_page, server.url)
