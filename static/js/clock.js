@@ -1,6 +1,8 @@
 // Times as people read them: local, counting down to what is due and up from what has begun.
 const two = (number) => String(number).padStart(2, "0");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+const LEAST = "at least ";
+let silent = false; // nobody tells whether what was under way has ended
 
 export function localize(root) {
   for (const time of root.querySelectorAll("time[data-clock]")) {
@@ -26,12 +28,19 @@ function tick(root = document) {
     time.textContent = left > 0.05 ? `in ${seconds(left)}` : "now";
   }
   for (const time of root.querySelectorAll("time[data-since]")) {
-    time.textContent = seconds(Math.max(0, now - Date.parse(time.dateTime)) / 1000);
+    if (!silent) time.textContent = seconds(Math.max(0, now - Date.parse(time.dateTime)) / 1000);
+    else if (!time.textContent.startsWith(LEAST)) time.prepend(LEAST);
   }
 }
 
 localize(document);
 document.addEventListener("htmx:load", (event) => localize(event.detail.elt));
+document.addEventListener("live:silent", () => {
+  tick();
+  silent = true;
+  tick();
+});
+document.addEventListener("live:frame", () => (silent = false)); // it brings the open delivery as it is now
 let day = new Date().toDateString();
 setInterval(() => {
   if (document.hidden) return;

@@ -19,6 +19,8 @@ function show(state) {
   badge.lastElementChild.textContent = state;
 }
 
+const silence = () => document.dispatchEvent(new CustomEvent("live:silent"));
+
 export function watch(change) {
   Object.assign(wish, change);
   subscribe();
@@ -45,6 +47,7 @@ export function connect() {
   socket.addEventListener("message", (event) => take(JSON.parse(event.data)));
   socket.addEventListener("close", () => {
     show("reconnecting");
+    silence();
     timer = setTimeout(connect, pause * (0.75 + Math.random() / 2));
     pause = Math.min(SLOWEST, pause * 2);
   });
@@ -60,7 +63,8 @@ function take(frame) {
 export function togglePause() {
   paused = !paused;
   show(socket?.readyState !== WebSocket.OPEN ? "reconnecting" : paused ? "paused" : "live");
-  if (!paused) subscribe(); // the frame that waited may be older than answers the page has got since
+  if (paused) silence();
+  else subscribe(); // the frame that waited may be older than answers the page has got since
 }
 
 const hurry = () => socket?.readyState === WebSocket.CLOSED && ((pause = QUICKEST), connect());
