@@ -15,15 +15,35 @@ async function text(button) {
   return decoder.decode(await answer.arrayBuffer());
 }
 
+// The button may be drawn anew meanwhile: it is known by what it copies.
+const source = (button) => button.dataset.copyFrom ?? button;
+let copied = null; // the source of what was copied a moment ago
+let timer = null;
+
+function mark() {
+  for (const button of document.querySelectorAll("[data-copy], [data-copy-from]")) {
+    button.classList.toggle("copied", source(button) === copied);
+  }
+}
+
+function show(what) {
+  copied = what;
+  mark();
+}
+
+const detail = document.getElementById("detail");
+if (detail) new MutationObserver(mark).observe(detail, { childList: true, subtree: true });
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-copy-from]");
   if (!button) return;
   try {
     if (!navigator.clipboard) throw new Error("over http, a browser allows that only on localhost and 127.0.0.1.");
     await navigator.clipboard.writeText(await text(button));
-    button.classList.add("copied");
+    show(source(button));
     say("Copied.");
-    setTimeout(() => button.classList.remove("copied"), 1500);
+    clearTimeout(timer);
+    timer = setTimeout(show, 1500, null);
   } catch (error) {
     document.dispatchEvent(new CustomEvent("notice", { detail: `Could not copy: ${error.message}` }));
   }
