@@ -55,7 +55,8 @@ async function look(ids) {
 function rename({ endpoints }) {
   if (endpoints === null || endpoints === rows().dataset.edition) return;
   rows().dataset.edition = endpoints;
-  lookAtAll();
+  const searched = new URLSearchParams(rows().dataset.query).has("q"); // in the names, too
+  searched && !isHeld() ? reload() : lookAtAll();
 }
 
 // Older rows were loaded: the newest make room, and come back through the pill. Changes of the older ones while they

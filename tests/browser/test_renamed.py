@@ -94,3 +94,20 @@ async def test_an_edit_in_another_tab_or_while_the_page_is_loaded_is_not_missed(
     await expect(names(page)).to_have_text(["Meanwhile"])
     await expect(page.locator("#detail h2 .to")).to_have_text("Meanwhile")
     await expect(choices(page).last).to_have_text("Meanwhile")
+
+
+async def test_a_text_that_is_searched_for_is_searched_in_the_new_name(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    sent = fire(server, endpoint, 2)
+    page = await opened(browser_page, f"{server.url}/?q=Old")
+    await expect(rows(page)).to_have_count(2)
+    rename(server, endpoint, description="New")
+    await expect(rows(page)).to_have_count(0)
+    await expect(page.locator(".empty")).to_contain_text("Nothing matches this filter")
+    rename(server, endpoint, description="Old again")
+    await expect(names(page)).to_have_text(["Old again", "Old again"])
+    await row(page, sent[0]).locator("a").click()
+    await expect(page.locator("#detail h2 .to")).to_have_text("Old again")
+    rename(server, endpoint, description="New")
+    await expect(names(page)).to_have_text(["New", "New"])  # nothing goes away from whoever reads
