@@ -28,7 +28,11 @@ if (endpoint()) {
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
     if (holds[detail.target.id]?.(detail.requestConfig.parameters) === false) detail.shouldSwap = false;
   });
-  document.addEventListener("change", (event) => event.target === endpoint() && askAboutEndpoint());
+  document.addEventListener("change", (event) => {
+    if (event.target !== endpoint()) return;
+    document.getElementById("endpoint-reach").replaceChildren();
+    askAboutEndpoint();
+  });
   document.addEventListener("input", (event) => {
     if (event.target !== yours()) return;
     clearTimeout(timer);

@@ -6,9 +6,10 @@ const drafts = new Map();
 
 const data = () => document.getElementById("data");
 const type = () => form.elements.type.value;
+const chosen = () => form.elements.endpoint.value;
+const line = document.getElementById("audience");
 const who = () => {
-  const line = document.getElementById("audience");
-  const values = { endpoint: form.elements.endpoint.value, type: type() };
+  const values = { endpoint: chosen(), type: type() };
   htmx.ajax("GET", line.dataset.who, { source: line, target: line, swap: "innerHTML", values });
 };
 
@@ -23,8 +24,11 @@ if (form) {
 
   form.addEventListener("input", (event) => (edited ||= event.target === data()));
   form.addEventListener("change", (event) => {
-    if (event.target.name === "endpoint") who();
-    if (event.target.name !== "type") return;
+    const { name } = event.target;
+    if (name !== "endpoint" && name !== "type") return;
+    if (name === "endpoint" || chosen() === "everyone") line.ariaBusy = true; // it is about what was chosen before
+    who();
+    if (name === "endpoint") return;
     if (edited) drafts.set(current, data().value);
     current = type();
     edited = drafts.has(current);
@@ -32,8 +36,14 @@ if (form) {
       data().value = drafts.get(current);
       data().dispatchEvent(new Event("input", { bubbles: true }));
     } else document.getElementById("fresh").click();
-    who();
   });
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target !== line) return;
+    const { endpoint, type: asked } = detail.requestConfig.parameters;
+    if (endpoint === chosen() && asked === type()) line.ariaBusy = false;
+    else detail.shouldSwap = false; // it has been asked again since
+  });
+  document.addEventListener("live:open", () => line.ariaBusy === "true" && who()); // nobody had answered
   // A sample or formatted data that comes late must not replace what was typed or chosen meanwhile.
   const typed = () => `${type()} ${data().value}`;
   document.addEventListener("htmx:beforeRequest", ({ detail }) => {
@@ -51,7 +61,6 @@ if (form) {
   document.addEventListener("htmx:oobAfterSwap", who);
   // An endpoint was changed: renew the choice, and with it who gets it. The pane asks, since it is not replaced.
   const pane = form.closest("[data-renew]");
-  const chosen = () => form.elements.endpoint.value;
   const filtered = () => document.getElementById("filter-endpoint");
   const waiting = () => document.querySelector("#outcome .held[data-started]");
   function renew() {

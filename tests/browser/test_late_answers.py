@@ -10,7 +10,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 from tests.waiting import until
 
-from .conftest import held
+from .conftest import Complaints, held
 
 BATCH_NOW = """fetch('/').then(answer => answer.text()).then(text =>
   new DOMParser().parseFromString(text, 'text/html').getElementById('batch').textContent.trim())"""
@@ -215,6 +215,34 @@ async def test_a_dot_says_nothing_about_an_endpoint_that_is_chosen_no_more(
     assert await dot.locator(".reach").count() == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [("#endpoint-reach .reach", "**/send/reach/"), ("#audience", "**/send/audience/**")],
+)
+async def test_what_is_said_of_an_endpoint_is_not_said_of_the_one_chosen_next(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, line: str, address: str
+) -> None:
+    page = await opened(browser_page, server.url)
+    said, choice = page.locator(line), page.get_by_label("Endpoint", exact=True)
+    await choice.select_option(label="Flaky receiver")
+    await expect(page.locator("#audience")).to_contain_text("fail_first")
+    await expect(page.locator("#endpoint-reach .reach")).to_be_visible()
+    place = await page.locator("#send-button").bounding_box()
+    given, let_go = await held(page, address)
+    await choice.select_option(label="Mine")
+    await given.wait()
+    await expect(said).to_be_hidden()
+    assert await page.locator("#send-button").bounding_box() == place
+    given_too, let_go_too = await held(page, address)
+    await choice.select_option(label="Built-in receiver")
+    let_go.set()
+    await given_too.wait()  # asked once the first answer had come
+    await expect(said).to_be_hidden()
+    let_go_too.set()
+    await expect(said).to_be_visible()
+    await expect(page.locator("#audience")).to_contain_text("/receiver/ok")
+
+
 async def test_who_comes_back_to_the_console_finds_a_form_that_fits_together(
     server: Server, browser_page: Page
 ) -> None:
@@ -277,3 +305,19 @@ async def test_what_is_waited_for_is_seen_to_come(
     await page.wait_for_timeout(200)
     await expect(page.locator("#list")).to_have_css("opacity", "1")
     let_go.set()
+
+
+async def test_who_gets_it_is_not_said_until_somebody_has_answered(
+    server: Server, browser_page: Page, complaints: Complaints
+) -> None:
+    for said in ("WebSocket", "ERR_CONNECTION_REFUSED", "console: htmx:", "exception: undefined"):
+        complaints.allow(said)
+    page = await opened(browser_page, server.url)
+    server.stop()
+    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")
+    async with page.expect_event("requestfailed", lambda request: "/audience/" in request.url):
+        await page.get_by_label("Endpoint", exact=True).select_option(label="Flaky receiver")
+    await expect(page.locator("#audience")).to_be_hidden()
+    server.start()
+    await expect(page.locator("#audience")).to_contain_text("fail_first", timeout=10_000)
+    await expect(page.locator("#audience")).to_be_visible()
