@@ -9,6 +9,8 @@ from playwright.async_api import Browser, Page, expect
 from tests.receiving import Receiver
 from tests.serving import Server
 
+from .showing import fire, opened
+
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scriptless(browser: Browser) -> AsyncIterator[Page]:
@@ -43,6 +45,25 @@ async def test_request_response_and_signature_are_read_without_a_script(
         above, below = [await page.locator(part).bounding_box() for part in ("#receiver", "#filter")]
         assert above and below and above["y"] + above["height"] <= below["y"]
     await expect(page.locator(f'[data-delivery-id="{delivery}"]')).to_be_visible()
+
+
+async def test_a_delivery_is_whole_and_dark_on_white_on_paper(
+    server: Server, receiver: Receiver, browser_page: Page
+) -> None:
+    page = browser_page
+    await page.add_init_script("localStorage.setItem('theme', 'dark')")
+    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
+    [delivery] = fire(server, endpoint, type="property.matched")
+    receiver.wait_for(1)
+    await opened(page, f"{server.url}/deliveries/{delivery}/")
+    await expect(page.locator("#panel-response pre")).to_be_hidden()
+    await page.emulate_media(media="print")
+    for part in ("#panel-timeline .gantt", "#panel-request pre", "#panel-response pre", "pre.signed"):
+        await expect(page.locator(part)).to_be_visible()
+    await expect(page.get_by_role("button")).to_have_count(0)
+    await expect(page.locator("main")).to_have_css("background-color", "rgb(255, 255, 255)")
+    cut = "all => all.filter(one => one.scrollHeight > one.clientHeight).length"
+    assert await page.locator("body, main, pre").evaluate_all(cut) == 0
 
 
 async def test_an_endpoint_is_deleted_without_a_script_and_asked_about_first(
