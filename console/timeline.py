@@ -133,11 +133,7 @@ def _label(moment: float) -> str:
     """Exact, unlike a duration: rounding could make neighbours equal."""
     if moment < 1:
         return f"{moment * 1000:g} ms"
-    return (
-        f"{moment:g} s"
-        if moment < 60
-        else seconds(moment).replace(" min 0 s", " min").replace(" h 0 min", " h")
-    )
+    return f"{moment:g} s" if moment < 60 else seconds(moment)
 
 
 def waterfall(attempt: Attempt) -> list[Bar]:

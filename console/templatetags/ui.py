@@ -64,16 +64,16 @@ def ms(value: float | None) -> str:
 
 @register.filter
 def seconds(value: float | None) -> str:
-    """2 → "2 s", 12.41 → "12.4 s", 184 → "3 min 4 s"."""
+    """2 → "2 s", 12.41 → "12.4 s", 184 → "3 min 4 s", 60 → "1 min"."""
     if value is None:
         return ""
     if value < 60:
         return f"{value:.1f}".removesuffix(".0") + " s"
     if value < 3600:
-        return f"{int(value // 60)} min {int(value % 60)} s"
+        return f"{int(value // 60)} min {int(value % 60)} s".removesuffix(" 0 s")
     if value > LONG_S:
         return "over 30 years"
-    return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
+    return f"{int(value // 3600)} h {int(value % 3600 // 60)} min".removesuffix(" 0 min")
 
 
 @register.filter
