@@ -81,6 +81,12 @@ async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list
     await expect(page.locator("#detail [data-open]")).to_be_visible()
 
 
+async def test_the_url_that_is_there_to_begin_with_is_read_whole(server: Server, browser_page: Page) -> None:
+    async for width in at_each_width(page := browser_page, server.url):
+        yours = page.get_by_label("Your receiver's URL")
+        assert await yours.evaluate("field => field.scrollWidth <= field.clientWidth"), width
+
+
 async def test_the_link_home_has_a_name_at_every_width(server: Server, browser_page: Page) -> None:
     async for _ in at_each_width(browser_page, server.url):
         home = browser_page.get_by_role("banner").get_by_role("link", name="Webhook Simulator")
