@@ -11,6 +11,7 @@ from simulator.models import Attempt, Delivery, Endpoint
 
 from .templatetags.ui import ms, seconds
 
+NOTICEABLE_MS = 3  # of our own work in an attempt; less is not worth a sentence
 # state → (icon, word): what a row and a badge show beside the colour
 STATES = {
     "pending": ("circle-dashed", "waiting"),
@@ -133,11 +134,13 @@ def took(attempt: Attempt) -> float | None:
 
 
 def _after(attempt: Attempt) -> str:
-    """The receiver's own time, and the attempt's where that reads differently, because the list shows that one."""
-    its, whole = ms(took(attempt)), ms(attempt.duration_ms)
-    if its == whole:
-        return f" after {its}" if its else ""
-    return f" after {its}; including our own work, the attempt took {whole}"
+    """The receiver's own time, and the attempt's where it is noticeably longer, because the list shows that one."""
+    its, whole = took(attempt), attempt.duration_ms
+    if its is None or whole is None:
+        return ""
+    if whole - its < NOTICEABLE_MS:
+        return f" after {ms(whole)}"
+    return f" after {ms(its)}; including our own work, the attempt took {ms(whole)}"
 
 
 def interruption(attempt: Attempt) -> str:

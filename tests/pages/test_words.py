@@ -95,6 +95,7 @@ def test_an_answer_took_as_long_as_its_phases_and_the_attempt_is_named_where_it_
     said = verdict(attempted(duration_ms=9.2, phases=phases))
     assert said == "Your receiver answered 200 after 2 ms; including our own work, the attempt took 9 ms."
     assert verdict(attempted(duration_ms=2.4, phases=phases)) == "Your receiver answered 200 after 2 ms."
+    assert verdict(attempted(duration_ms=4.6, phases=phases)) == "Your receiver answered 200 after 5 ms."
     assert verdict(attempted(duration_ms=9.2, phases={})) == "Your receiver answered 200 after 9 ms."
 
 
