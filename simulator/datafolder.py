@@ -28,8 +28,19 @@ OURS = ("simulator.sqlite3*", "api_key", "secret_key", "engine.lock")
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether others need it, such as `/tmp`: it must not be closed to them."""
-    return folder == folder.parent or folder.exists() and bool(folder.stat().st_mode & stat.S_ISVTX)
+    """Whether others keep something in it, as in `/tmp`: it must not be closed to them."""
+    if folder == folder.parent:
+        return True
+    try:
+        everybody_may_write = folder.stat().st_mode & stat.S_ISVTX
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    # A file system of its own for the data, a small tmpfs say, begins with this mode, too, but empty.
+    return bool(everybody_may_write) and any(not _is_ours(path) for path in folder.iterdir())
+
+
+def _is_ours(path: Path) -> bool:
+    return any(path.match(name) for name in OURS)
 
 
 def prepare(folder: Path) -> int:

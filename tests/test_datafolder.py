@@ -49,10 +49,15 @@ def test_only_its_owner_can_read_it(tmp_path: Path, umask):
     assert [mode(path) for path in folder.iterdir()] == [0o600, 0o600]
 
 
-def test_the_root_and_what_everybody_may_write_to_is_shared(tmp_path: Path):
-    assert not datafolder.is_shared(tmp_path) and not datafolder.is_shared(tmp_path / "not there yet")
+def test_the_root_is_shared_and_so_is_what_everybody_may_write_to_once_it_holds_anything(tmp_path: Path):
+    assert datafolder.is_shared(Path("/"))
+    assert not datafolder.is_shared(tmp_path / "not there yet")
+    (tmp_path / "theirs").touch()
+    assert not datafolder.is_shared(tmp_path)
     tmp_path.chmod(0o1777)
-    assert datafolder.is_shared(tmp_path) and datafolder.is_shared(Path("/"))
+    assert datafolder.is_shared(tmp_path)
+    (tmp_path / "theirs").rename(tmp_path / "simulator.sqlite3-wal")
+    assert not datafolder.is_shared(tmp_path)
 
 
 def test_a_database_that_its_owner_made_read_only_stays_it(tmp_path: Path, umask):

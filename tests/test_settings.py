@@ -71,10 +71,11 @@ def test_a_bad_setting_ends_every_command_in_one_line(tmp_path: Path, command: s
 def test_a_folder_that_others_need_is_not_closed_to_them(tmp_path: Path):
     shared = tmp_path / "tmp"
     shared.mkdir()
+    (theirs := shared / "theirs").touch()
     shared.chmod(0o1777)
     last = settings(tmp_path, SIM_DATA_DIR=str(shared)).stderr.splitlines()[-1:]
     assert last and "SIM_DATA_DIR must be a folder of its own" in last[0] and str(shared) in last[0]
-    assert shared.stat().st_mode & 0o7777 == 0o1777 and list(shared.iterdir()) == []
+    assert shared.stat().st_mode & 0o7777 == 0o1777 and list(shared.iterdir()) == [theirs]
 
 
 @pytest.mark.parametrize("name", ["api_key", "secret_key"])
