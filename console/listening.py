@@ -25,13 +25,18 @@ def is_local(host: str) -> bool:
 
 
 def bind(host: str, port: int | None) -> socket.socket:
-    """A listening socket; without a port on 8000, or the next one that is free. Raises CannotListen."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """A listening socket; without a port on 8000, or the next one that is free. Raises CannotListen.
+
+    A port is not free if a receiver has it on the other loopback address, as one of Node may: `localhost` leads to both.
+    """
     address = "127.0.0.1" if host == "localhost" else host.strip("[]")
     ports = range(DEFAULT_PORT, DEFAULT_PORT + TRIED_PORTS) if port is None else [port]
+    other = "127.0.0.1" if ":" in host else "::1"
     for candidate in ports:
+        if port is None and _is_taken(other, candidate):
+            continue
         try:
-            return _bound(family, address, candidate)
+            return _bound(address, candidate)
         except OSError as error:
             if error.errno not in _OF_THE_PORT:
                 raise CannotListen(
@@ -47,8 +52,16 @@ def bind(host: str, port: int | None) -> socket.socket:
     )
 
 
-def _bound(family: int, address: str, port: int) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
+def _is_taken(address: str, port: int) -> bool:
+    try:
+        _bound(address, port).close()
+    except OSError as error:  # the machine may have no such address
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a kill the port is free at once
         bound.bind((address, port))

@@ -50,6 +50,19 @@ def test_without_a_port_the_first_free_one_is_taken(taken: int, monkeypatch: pyt
         assert taken < bound.getsockname()[1] < taken + listening.TRIED_PORTS
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+def test_a_port_that_a_receiver_has_on_the_other_loopback_address_is_left_to_it(
+    theirs: str, ours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(bind(theirs, 0)) as receiver:
+        port = receiver.getsockname()[1]
+        monkeypatch.setattr(listening, "DEFAULT_PORT", port)
+        with closing(bind(ours, None)) as bound:
+            assert bound.getsockname()[1] > port
+        with closing(bind(ours, port)) as asked_for:
+            assert asked_for.getsockname()[1] == port
+
+
 def test_when_all_of_them_are_taken_it_says_which_were_tried(
     taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
