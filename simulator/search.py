@@ -15,8 +15,10 @@ from .rows import query
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
-FEW = 1000  # up to so many deliveries are read one by one: the index may find far more with a frequent text
 NEWEST = 1000  # how many deliveries are read for the headers that nearly every request has
+# Up to so many are read one by one: the index may find far more with a frequent text. Not more than NEWEST, beyond
+# which nobody looks: of that many it would not be known whether they are all.
+FEW = NEWEST
 # An id is made a moment before or after the row's own time; the range of ids only serves to use the index.
 _SLACK = timedelta(minutes=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
