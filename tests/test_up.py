@@ -124,6 +124,20 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(idle: Server):
     assert f"port {port}" in line and "--port" in line
 
 
+def test_a_port_that_is_taken_is_refused_before_the_database_is_made_or_updated(running: Server):
+    running.stop()
+    older = [*running.command, "migrate", "simulator", "0005", "--verbosity", "0"]
+    subprocess.run(older, cwd=ROOT, env=running.env, check=True)
+    before = database(running).read_bytes()
+    with taken() as port:
+        code, line = refused(running, "--port", str(port))
+        assert code == 3 and f"port {port}" in line
+        assert database(running).read_bytes() == before
+        database(running).unlink()
+        assert refused(running, "--port", str(port)) == (code, line)
+    assert not database(running).exists()
+
+
 def test_help_has_an_example(idle: Server):
     assert idle.start("--help", ready=False).wait(10) == 0
     assert "\n  python3 manage.py up --port 9000 --no-browser\n" in idle.output

@@ -89,8 +89,9 @@ class Command(ExplainedCommand):
             self._umask = datafolder.prepare(folder)
             lock.acquire()
             held.callback(lock.release)
+            bound = held.enter_context(listening.bind(self._options["host"], self._options["port"]))
             database.prepare(file, lambda text: print(text, file=sys.stderr, flush=True))
-            return lock, held.enter_context(listening.bind(self._options["host"], self._options["port"]))
+            return lock, bound
         except Taken as taken:
             still = "and has not said where yet: it is starting, or it is a send that still follows its deliveries"
             where = f"at {taken.address}/" if taken.address else still
