@@ -183,7 +183,7 @@ class Batches:
             batch.stop(actor="engine", why=f"the event type {batch.type} was deleted")
             return None
         getting, skipped = batch.audience()
-        if batch.endpoints is not None and not getting and not skipped:
+        if batch.endpoints and not getting and not skipped:
             batch.stop(actor="engine", why="its endpoints were deleted")
             return None
         held = not getting and any(why == "paused" for _, why in skipped)

@@ -8,9 +8,9 @@ from .. import sending
 from ..models import Batch
 from ..transaction import writing
 from .errors import conflict, not_found
-from .events import TypeName
+from .events import ENDPOINTS, TypeName
 from .once import once
-from .schemas import CHANGES, CREATES, In, Out, optional, refused
+from .schemas import CHANGES, CREATES, In, Out, refused
 from .shapes import Json, answer, iso
 
 router = Router(tags=["events"])
@@ -21,12 +21,7 @@ MOST = 100_000
 class BatchIn(In):
     type: TypeName
     count: int = Field(ge=1, le=MOST, examples=[1000])
-    endpoints: list[str] = optional(
-        min_length=1,
-        max_length=1000,
-        description="Endpoint ids; if left out, all subscribers.",
-        examples=[["ep_0Ab1Cd2Ef3G"]],
-    )
+    endpoints: list[str] = ENDPOINTS
 
 
 class BatchAccepted(Out):

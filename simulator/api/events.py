@@ -24,6 +24,11 @@ router = Router(tags=["events"])
 DELIVERY = 1600
 
 TypeName = Annotated[str, Field(min_length=1, max_length=100, examples=["lead.qualified"])]
+ENDPOINTS = optional(
+    max_length=1000,
+    description="Endpoint ids; if left out, all subscribers. With an empty list, it is stored and sent to nobody.",
+    examples=[["ep_0Ab1Cd2Ef3G"]],
+)
 
 
 class ContentIn(In):
@@ -45,11 +50,7 @@ class ContentIn(In):
 
 
 class EventIn(ContentIn):
-    endpoints: list[str] = optional(
-        max_length=1000,
-        description="Endpoint ids; if left out, all subscribers.",
-        examples=[["ep_0Ab1Cd2Ef3G"]],
-    )
+    endpoints: list[str] = ENDPOINTS
     to: str = optional(
         description="A URL to send to; it needs no registration.", examples=["http://localhost:3000/webhook"]
     )

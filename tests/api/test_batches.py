@@ -45,6 +45,26 @@ def test_a_stopped_batch_makes_no_more(api: Server, endpoint: Json, receiver: Re
     refused(api.api("POST", f"/events/batch/{id}/stop"), 409)
 
 
+def test_with_an_empty_list_of_endpoints_nobody_gets_it_one_event_or_many(
+    api: Server, endpoint: Json, receiver: Receiver
+) -> None:
+    nobody = {"type": "lead.qualified", "endpoints": []}
+    one = made(api.api("POST", "/events", nobody))
+    assert one["deliveries"] == one["skipped"] == []
+    assert made(api.api("GET", f"/events/{one['event']['id']}"))["deliveries"] == []
+    id = made(api.api("POST", "/events/batch", nobody | {"count": 3}))["batch_id"]
+    ended = wait_until(lambda: (now := state(api, id))["status"] != "running" and now, 10)
+    assert (ended["status"], ended["made"]) == ("finished", 3)
+    assert receiver.requests == []
+
+
+def test_the_document_says_of_both_what_an_empty_list_of_endpoints_means(api: Server) -> None:
+    schemas = api.get("/api/v1/openapi.json").json["components"]["schemas"]
+    one, many = (schemas[name]["properties"]["endpoints"] for name in ("EventIn", "BatchIn"))
+    assert one == many
+    assert "minItems" not in one and "an empty list" in one["description"]
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -54,7 +74,6 @@ def test_a_stopped_batch_makes_no_more(api: Server, endpoint: Json, receiver: Re
         ({"count": True}, "count"),
         ({"type": "lead.qualifed"}, "type"),
         ({"endpoints": ["ep_nonsense"]}, "endpoints.0"),
-        ({"endpoints": []}, "endpoints"),
         ({"data": {}}, "data"),
     ],
 )
