@@ -1,4 +1,4 @@
-"""What carries out a command: the server on this data folder, or an engine of its own. Prints only upgrade notes."""
+"""What carries out a command: the server on this data folder, or an engine of its own. Says only what it waits for."""
 
 import asyncio
 import json
@@ -26,7 +26,8 @@ from .models import Delivery
 from .payload import BadOverride
 
 Json = dict[str, Any]
-START_S = 10.0  # how long a server may take from its lock to its address
+SAY_S = 1.0  # a server that starts has mostly said by then where it is
+TURN_S = 300.0  # a send that fails to its last retry takes a minute, and several may be waiting
 PATIENCE_S = 30.0
 
 
@@ -56,9 +57,12 @@ class Carrier(Protocol):
 
 @contextmanager
 def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
-    """The running server; if there is none, the database itself, with an engine while inside if it `delivers`."""
+    """The running server; if there is none, the database itself, with an engine while inside if it `delivers`.
+
+    There is one engine at a time: while another `send` has its own, this waits for that one to end.
+    """
     folder: Path = settings.SIM_DATA_DIR
-    deadline = time.monotonic() + START_S
+    began, said = time.monotonic(), False
     while True:
         if address := _address(folder):
             yield Server(address)
@@ -72,13 +76,24 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
                     yield Alone()
                     return
         except Taken:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > TURN_S:
                 raise Unavailable(
                     f"Another process uses {folder} and does not say where it runs: a send that still follows its deliveries,"
                     " a server that does not become ready, or one whose engine.lock was deleted. Wait for that send, or"
                     " restart the server; while a server runs, several sends can run at once."
                 ) from None
+            if waited > SAY_S and not said:
+                said = True
+                _say(
+                    f"Waiting, at most {TURN_S / 60:.0f} minutes, for another send on {folder} that still follows its"
+                    " deliveries, or for a server that is starting. While a server runs, any number can send."
+                )
             time.sleep(0.1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _address(folder: Path) -> str | None:
@@ -172,7 +187,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         with _usable():
             database.inspect(file)
-            database.prepare(file, lambda text: print(text, file=sys.stderr, flush=True))
+            database.prepare(file, _say)
         yield
     finally:
         connection.close()

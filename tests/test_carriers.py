@@ -39,7 +39,7 @@ def test_who_never_says_where_is_given_up_and_may_be_a_send_as_well_as_a_server(
     lock: EngineLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A send without a server runs the engine, as one would, and has no address."""
-    monkeypatch.setattr(carriers, "START_S", 0.2)
+    monkeypatch.setattr(carriers, "TURN_S", 0.2)
     with pytest.raises(Unavailable, match="a send that still follows .* does not become ready"), carrier():
         pass
 

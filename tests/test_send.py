@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from .forking import Fork
 from .receiving import Answer, Receiver
 from .serving import DEFAULTS, Server
+from .waiting import wait_until
 
 Run = subprocess.CompletedProcess[str]
 
@@ -25,16 +28,45 @@ def kind_of_server(forked: Callable[..., Server]) -> Callable[..., Server]:
     return forked
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A `send` under way, and what it has written so far."""
+
+    process: Fork
+    output: Path
+    errors: Path
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    @property
+    def wrong(self) -> str:
+        return self.errors.read_text() if self.errors.exists() else ""
+
+
 @pytest.fixture
-def send(tmp_path: Path) -> Callable[..., Run]:
-    """Runs `send` in a data folder of this test, or in that of `server`; retries are a hundred times faster."""
+def begun(tmp_path: Path) -> Callable[..., Begun]:
+    """Starts `send` in a data folder of this test, or in that of `server`; retries are a hundred times faster."""
     runs = count(1)
 
-    def run(*args: str, server: Server | None = None, within: float = 30, **env: str) -> Run:
+    def begin(*args: str, server: Server | None = None, **env: str) -> Begun:
         here = {**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path / "data"), "SIM_RETRY_SCALE": "0.01"}
         said, wrong = (tmp_path / f"{name}{next(runs)}.txt" for name in ("said", "wrong"))
-        code = Fork(["send", *args], {**(server.env if server else here), **env}, said, wrong).wait(within)
-        done = Run(args, code, said.read_text(), wrong.read_text())
+        return Begun(
+            Fork(["send", *args], {**(server.env if server else here), **env}, said, wrong), said, wrong
+        )
+
+    return begin
+
+
+@pytest.fixture
+def send(begun: Callable[..., Begun]) -> Callable[..., Run]:
+    """Runs it to its end."""
+
+    def run(*args: str, within: float = 30, **options: Any) -> Run:
+        one = begun(*args, **options)
+        done = Run(args, one.process.wait(within), one.said, one.wrong)
         assert "Traceback" not in done.stderr, done.stderr
         assert "Warning" not in done.stderr, done.stderr
         return done
@@ -57,6 +89,36 @@ def test_without_a_server_it_delivers_by_itself_and_tells_every_attempt(
     assert [text.index(f"attempt {number}  {status}") for number, status in ((1, 500), (2, 503), (3, 200))]
     assert "→" in text and "delivered after 3 attempts" in text
     assert [request.headers["x-ultrareach-attempt"] for request in receiver.requests] == ["1", "2", "3"]
+    assert len({request.headers["x-ultrareach-event-id"] for request in receiver.requests}) == 1
+
+
+def test_without_a_server_several_at_once_take_turns_and_say_so(
+    begun: Callable[..., Begun], receiver: Receiver
+) -> None:
+    receiver.answer(503)  # until it is told otherwise, the first one follows its retries
+    four = [begun("lead.qualified", "--to", receiver.url, SIM_RETRY_SCALE="0.5") for _ in range(4)]
+    waiting = wait_until(
+        lambda: len(says := [one for one in four if "Waiting" in one.wrong]) == 3 and says, 20
+    )
+    receiver.answer(200)
+    assert [one.process.wait(30) for one in four] == [0, 0, 0, 0], [one.wrong for one in four]
+    assert all(one.wrong.count("\n") == 1 and "another send" in one.wrong for one in waiting)
+    assert all("delivered after" in one.said for one in four)
+    assert len({request.headers["x-ultrareach-event-id"] for request in receiver.requests}) == 4
+
+
+def test_one_that_is_stopped_while_it_waits_says_that_nothing_was_sent(
+    begun: Callable[..., Begun], receiver: Receiver
+) -> None:
+    receiver.answer(503)
+    first = begun("lead.qualified", "--to", receiver.url, SIM_RETRY_SCALE="1")
+    receiver.wait_for(1, within=20)
+    second = begun("lead.qualified", "--to", receiver.url)
+    wait_until(lambda: "Waiting" in second.wrong, 20)
+    for one, told in ((second, "Stopped before anything was sent."), (first, "stays queued.")):
+        one.process.send_signal(signal.SIGINT)
+        assert one.process.wait(20) == 130
+        assert one.wrong.endswith(told + "\n") and "Traceback" not in one.wrong
     assert len({request.headers["x-ultrareach-event-id"] for request in receiver.requests}) == 1
 
 

@@ -49,6 +49,7 @@ class Command(ExplainedCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        by = None
         try:
             body = _body(options)
             with carrier(delivers=not options["no_wait"]) as by:
@@ -58,7 +59,8 @@ class Command(ExplainedCommand):
         except Unavailable as error:
             self.give_up(str(error), ENVIRONMENT, error.error)
         except KeyboardInterrupt:
-            self.give_up("Stopped following. What is not delivered yet stays queued.", INTERRUPTED)
+            queued = "Stopped following. What is not delivered yet stays queued."
+            self.give_up(queued if by else "Stopped before anything was sent.", INTERRUPTED)
         raise SystemExit(code)
 
     def _send(self, by: Carrier, body: Json, options: dict[str, Any]) -> int:
