@@ -6,6 +6,7 @@ Knows limits and the shutdown; nothing about pages, sockets or deliveries.
 import asyncio
 import logging
 import re
+import resource
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -15,6 +16,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server as Daphne
 from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer, reactor
+from twisted.logger import globalLogPublisher
 
 from . import security
 from .watchdog import Watchdog
@@ -28,6 +30,7 @@ MAX_FRAME, MAX_SENT_FRAME = 16 * 1024, 256 * 1024
 LAST_DATA_OPCODE = 7  # beyond are ping, pong and close
 CLOSING_S = 5  # for a client's answer to our goodbye
 EMPTY_A_SECOND = 50  # pings and the like of a client, before it counts as flooding
+QUIET_S = 60  # without a refused connection, before the next one is worth a line again
 GOING_AWAY, VIOLATION, TOO_BIG = 1001, 1008, 1009
 _ABSOLUTE = re.compile(rb"http://([^/?#]*)(.*)", re.IGNORECASE)
 log = logging.getLogger(__name__)
@@ -154,6 +157,27 @@ class Factory(HTTPFactory):
         return protocol
 
 
+class Refusals:
+    """Says once, not for each, that connections are closed as soon as they come. Twisted does so when no file is left to
+    take them with, and tells only its own log, which nobody sees."""
+
+    _last = -QUIET_S
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if (
+            event["log_namespace"] != "twisted.internet.tcp.Port"
+            or event.get("acceptError", "EMFILE") != "EMFILE"
+        ):
+            return
+        before, self._last = self._last, time.monotonic()
+        if self._last - before > QUIET_S:
+            log.warning(
+                "New connections are closed at once: the limit of open files (ulimit -n %s) leaves none for them. "
+                "Close pages, streams and other clients that are open here, or start again with a higher one.",
+                resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            )
+
+
 class Server(Daphne):
     """Serves `application` until SIGTERM or Ctrl-C. `started` runs on the loop first, `stopping` before the end."""
 
@@ -184,6 +208,7 @@ class Server(Daphne):
             bound.close()  # the reactor has its own copy
         self._loop = reactor._asyncioEventloop
         Watchdog(self._loop)
+        globalLogPublisher.addObserver(Refusals())
         self._start = self._loop.create_task(self._started())
         self._start.add_done_callback(self._begun)
 

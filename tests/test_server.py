@@ -3,12 +3,13 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,10 @@ class Program:
         """Whole lines only."""
         *lines, _ = self._output.read_text().split("\n")
         return lines
+
+    @property
+    def errors(self) -> str:
+        return self._errors.read_text()
 
     def call(self, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """Status and body of the answer."""
@@ -233,6 +238,38 @@ def test_an_application_may_close_a_socket_with_any_code(program: Program) -> No
         with pytest.raises(ConnectionClosed) as closed:
             talking.recv(5)
         assert closed.value.rcvd.code == 1013
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux sets limits of another process")
+def test_that_no_file_is_left_for_new_connections_is_said_once(make_program: Callable[..., Program]) -> None:
+    program = make_program()
+    files = len(os.listdir(f"/proc/{program.process.pid}/fd")) + 10
+    resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (files, files))
+    with ExitStack() as held:
+        clients = [
+            held.enter_context(socket.create_connection(("127.0.0.1", program.port), 5)) for _ in range(30)
+        ]
+        wait_until(lambda: sum(map(is_closed, clients)) >= 15, 10, "connections to be closed")
+        [line] = wait_until(lambda: program.errors.endswith("\n") and program.errors, 5).splitlines()
+    assert f"New connections are closed at once: the limit of open files (ulimit -n {files})" in line
+    assert wait_until(lambda: tried(program), 10, "an answer") == (200, b"0")
+
+
+def is_closed(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def tried(program: Program) -> tuple[int, bytes] | None:
+    try:
+        return program.call("/")
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def test_on_the_way_down_the_engine_ends_first_and_then_pages_that_would_not(
