@@ -57,7 +57,7 @@ def _refuse_read_only(path: Path, mode: int) -> None:
 
 
 def _read(path: Path) -> None:
-    reader = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
+    reader = sqlite3.connect(f"file:{quote(bytes(path))}?mode=ro", uri=True, timeout=5)
     try:
         reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if path.stat().st_size <= QUICK_CHECK_BYTES:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,11 @@ def damage(path: Path, at: int) -> Path:
 @pytest.mark.parametrize("name", ["simulator.sqlite3", "with space/a?mode=rw#b.sqlite3", "%2e/é.sqlite3"])
 def test_a_database_is_taken_wherever_it_lies(tmp_path: Path, name: str) -> None:
     inspect(make(tmp_path / name))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are UTF-8")
+def test_a_database_is_taken_from_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    inspect(make(tmp_path / os.fsdecode(b"gr\xfcn") / "simulator.sqlite3"))
 
 
 def test_a_file_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> None:
