@@ -17,8 +17,13 @@ def read_env_file(file: Path) -> None:
     """Set what the environment does not. A line that sets nothing ends the start: its setting would be ignored."""
     try:
         lines = [line.lstrip() for line in file.read_text("utf-8-sig").splitlines()]
-    except OSError:
+    except (
+        FileNotFoundError,
+        IsADirectoryError,
+    ):  # some keep their virtual environment in a folder of this name
         return
+    except OSError as error:
+        raise ImproperlyConfigured(f"{file} must be a readable file ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise ImproperlyConfigured(f"{file} must be UTF-8 text. Save it as such.") from None
     lines = ["" if line.startswith("#") else line for line in lines]

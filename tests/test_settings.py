@@ -128,6 +128,18 @@ def test_a_line_that_sets_nothing_is_named_without_what_it_holds(tmp_path: Path,
     assert place in last and str(tmp_path / ".env") in last and "secret" not in last
 
 
+def test_a_file_of_settings_that_cannot_be_read_is_named_and_a_folder_is_none(tmp_path: Path):
+    file = tmp_path / ".env"
+    code = "import os, console.settings as s; from pathlib import Path; s.read_env_file(Path(os.environ['FILE']))"
+    file.symlink_to(file)
+    last = settings(tmp_path, code, FILE=str(file)).stderr.splitlines()[-1]
+    assert last.endswith(f"{file} must be a readable file (Too many levels of symbolic links).")
+    file.unlink()
+    for make in (lambda: None, file.mkdir):
+        make()
+        assert settings(tmp_path, code, FILE=str(file)).stderr == ""
+
+
 def test_a_value_is_taken_literally_also_when_it_begins_with_a_dollar(tmp_path: Path):
     code = "import console.settings as s; print(s.SIM_API_KEY, s.SECRET_KEY, s.SIM_DATA_DIR)"
     given = {"SIM_API_KEY": "$HOME-sweet-home-$1", "SECRET_KEY": "$$secret", "SIM_DATA_DIR": "$HOME/data"}
