@@ -78,10 +78,9 @@ def run(command):
 
 
 def run_django(argv):
-    if argv[1:2] == [
-        "up"
-    ]:  # SIGTERM ends it with 0 even before it runs, and half of its start is importing Django
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if argv[1:2] == ["up"]:  # it ends at once also before it runs, and half of its start is importing Django
+        end_at_once_on(signal.SIGTERM, 0)
+        end_at_once_on(signal.SIGINT, 130)
     os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
     if ROOT not in sys.path:  # with PYTHONSAFEPATH
         sys.path.insert(0, ROOT)
@@ -110,6 +109,15 @@ def run_django(argv):
         if isinstance(error, ModuleNotFoundError) and f"{named}.".startswith(f"{error.name}."):
             give_up(f"--settings {named}: there is no such module. Leave it out.")
         raise
+
+
+def end_at_once_on(number, code):
+    """Without an exception: one that is raised while an object is removed is only printed, and then `up` would go on.
+
+    What is ignored stays so: a script that says `up &` keeps it from the Ctrl-C that is for what runs in front.
+    """
+    if signal.getsignal(number) != signal.SIG_IGN:
+        signal.signal(number, lambda *_: os._exit(code))
 
 
 def open_closed_streams():

@@ -25,11 +25,11 @@ def command(tmp_path: Path) -> Command:
     """Begins a command as manage.py does once all is installed, in a data folder of this test."""
 
     def begin(
-        *args: str, stdout: int = subprocess.PIPE, closed: str = "", **env: str
+        *args: str, stdout: int = subprocess.PIPE, closed: str = "", before: str = "", **env: str
     ) -> "subprocess.Popen[bytes]":
         python = [sys.executable, "-c", f"import manage; manage.run_django({['manage.py', *args]!r})"]
         return subprocess.Popen(
-            ["sh", "-c", f'exec "$@" {closed}', "sh", *python],
+            ["sh", "-c", f'{before} exec "$@" {closed}', "sh", *python],
             cwd=ROOT,
             env={**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path), **env},
             stdout=stdout,
@@ -125,19 +125,33 @@ def test_up_goes_on_though_nobody_reads_where_it_runs(
 ) -> None:
     process = command("up", "--no-browser", "--port", "0", stdout=closed_pipe, closed=closed)
     os.close(closed_pipe)
-
-    def is_ready() -> bool:
-        assert process.poll() is None, process.communicate()
-        try:
-            with urllib.request.urlopen(f"{running(tmp_path)}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (OSError, ValueError):  # it has not said yet where it listens
-            return False
-
-    wait_until(is_ready, 20, "200 from /readyz")
+    wait_until(lambda: is_ready(process, tmp_path), 20, "200 from /readyz")
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=20)[1].count(b"Traceback") == 0
     assert process.returncode == 0
+
+
+def is_ready(process: "subprocess.Popen[bytes]", folder: Path) -> bool:
+    assert process.poll() is None, process.communicate()
+    try:
+        with urllib.request.urlopen(f"{running(folder)}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):  # it has not said yet where it listens
+        return False
+
+
+def test_up_in_the_background_of_a_script_does_not_end_with_what_is_in_front(
+    command: Command, tmp_path: Path
+) -> None:
+    """A shell ignores SIGINT for `up &`."""
+    process = command("up", "--no-browser", "--port", "0", before="trap '' INT;")
+    wait_until((tmp_path / "engine.lock").exists, 20, "the first thing that it makes")
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: is_ready(process, tmp_path), 20, "200 from /readyz")
+    process.send_signal(signal.SIGINT)
+    assert is_ready(process, tmp_path) and is_ready(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 0)
 
 
 def test_sigterm_while_up_still_imports_django_is_a_clean_end(command: Command, tmp_path: Path) -> None:
@@ -148,3 +162,19 @@ def test_sigterm_while_up_still_imports_django_is_a_clean_end(command: Command, 
     assert process.stdout is not None and process.stdout.readline() == b"importing\n"
     process.send_signal(signal.SIGTERM)
     assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 0)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_up_ends_also_if_it_is_told_so_while_an_object_is_removed(
+    command: Command, tmp_path: Path, number: int, code: int
+) -> None:
+    """Python only prints what is raised there."""
+    (tmp_path / "django.py").write_text(
+        "import signal, threading, weakref\n"
+        "removed = type('Object', (), {})()\n"
+        f"told = weakref.ref(removed, lambda _: signal.raise_signal({int(number)}))\n"
+        "del removed\n"
+        "threading.Event().wait(10)\n"
+    )
+    process = command("up", PYTHONPATH=str(tmp_path))
+    assert (process.communicate(timeout=20)[1], process.returncode) == (b"", code)

@@ -58,13 +58,11 @@ def test_while_it_drains_it_is_not_ready(running: Server, receiver: Receiver):
 
 
 def test_one_that_still_starts_ends_as_well_and_nothing_is_half_done(make_server: Callable[..., Server]):
-    # What it was reading when it ended is left open, of which Python tells those who ask for every warning.
-    server = make_server(start=False, PYTHONWARNINGS="default,ignore::ResourceWarning")
+    server = make_server(start=False)
     server.start(ready=False)
     wait_until((server.data_dir / "engine.lock").exists, 10, "the first thing that it makes")
     code, _ = server.stop()
     assert (code, server.output) == (0, "")
-    server.env["PYTHONWARNINGS"] = "default"
     server.start()
     assert server.get("/readyz").status == 200
 

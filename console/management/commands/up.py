@@ -49,7 +49,7 @@ class Command(ExplainedCommand):
 
     def handle(self, **options: Any) -> None:
         self._options = options
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server handles it
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # until the server handles it; see manage.py
         # Objects made during the start stay alive: no need to look for cycles.
         gc.set_threshold(50_000, 20, 50)
         with ExitStack() as held:
@@ -145,6 +145,8 @@ class Command(ExplainedCommand):
             await engine.stop(DRAIN_S)
 
         server = Server(application, [bound], started=started, stopping=stopping)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the only one that Twisted replaces
         server.run()
         if server.failure:
             raise server.failure
