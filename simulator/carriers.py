@@ -7,7 +7,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -214,22 +215,34 @@ def _file() -> Path:
 
 @contextmanager
 def _engine() -> Iterator[None]:
-    """An engine on a loop of its own in another thread; at the end, what is in flight gets its 5 s."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="engine", daemon=True)
-    thread.start()
+    """An engine on a loop of its own in another thread; at the end, what is in flight gets its 5 s.
 
-    def run(step: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(step, loop).result()
+    That thread sees to its end as well: Ctrl-C may come at any step of this one.
+    """
+    loop, over = asyncio.new_event_loop(), asyncio.Event()
+    engine, ready = Engine(), Future[None]()
 
-    engine = Engine()
-    try:
-        run(engine.start())
+    async def live() -> None:
+        await engine.start()
+        ready.set_result(None)
+        await over.wait()
+        await engine.stop()
+
+    def run() -> None:
         try:
-            yield
-        finally:
-            run(engine.stop())
+            loop.run_until_complete(live())
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=run, name="engine", daemon=True)
+    try:
+        thread.start()
+        ready.result()
+        yield
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        loop.call_soon_threadsafe(over.set)
+        if thread.is_alive():
+            thread.join()
         loop.close()

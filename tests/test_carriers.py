@@ -1,5 +1,8 @@
 """Who carries out a command: found by the lock of the data folder."""
 
+import asyncio
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -42,6 +45,28 @@ def test_who_never_says_where_is_given_up_and_may_be_a_send_as_well_as_a_server(
     monkeypatch.setattr(carriers, "TURN_S", 0.2)
     with pytest.raises(Unavailable, match="a send that still follows .* does not become ready"), carrier():
         pass
+
+
+def test_an_engine_that_is_interrupted_while_it_starts_is_stopped_once_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or asyncio complains on the terminal about what was left of it."""
+    done: list[str] = []
+
+    class Interrupted:
+        async def start(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("interrupted")
+            await asyncio.sleep(0.2)
+            done.append("started")
+
+        async def stop(self) -> None:
+            done.append("stopped")
+
+    monkeypatch.setattr(carriers, "Engine", Interrupted)
+    with pytest.raises(KeyboardInterrupt), carriers._engine():
+        pass
+    assert done == ["interrupted", "started", "stopped"]
 
 
 ENVELOPE = b'{"error":{"message":"type: no","details":{"field":"type"}}}'
