@@ -126,8 +126,10 @@ class Server:
             with error:
                 raise _told(error) from None
         except (OSError, HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)  # of a URLError
             raise Unavailable(
-                f"The server at {self._base} does not answer as it should: {error!r}."
+                f"The server at {self._base} does not answer as it should: {getattr(reason, 'strerror', None) or repr(reason)}."
+                " If it has stopped, the next `python3 manage.py up` sends what it had accepted."
             ) from None
 
 

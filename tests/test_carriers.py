@@ -91,3 +91,12 @@ def test_whatever_the_server_says_becomes_one_line(
     receiver.answer(answer)
     with pytest.raises(kind, match=text):
         Server(f"http://127.0.0.1:{receiver.port}").send({"type": "lead.qualified"})
+
+
+def test_of_a_server_that_has_stopped_it_is_said_what_becomes_of_the_rest(receiver: Receiver) -> None:
+    receiver.stop()
+    with pytest.raises(Unavailable) as told:
+        Server(f"http://127.0.0.1:{receiver.port}").delivery("dlv_1")
+    assert str(told.value).endswith(
+        ": Connection refused. If it has stopped, the next `python3 manage.py up` sends what it had accepted."
+    )
