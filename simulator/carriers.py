@@ -241,7 +241,8 @@ def _engine() -> Iterator[None]:
     thread = threading.Thread(target=run, name="engine", daemon=True)
     try:
         thread.start()
-        ready.result()
+        with _usable():
+            ready.result()
         yield
     finally:
         loop.call_soon_threadsafe(over.set)

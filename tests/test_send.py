@@ -365,6 +365,17 @@ def test_a_database_that_a_server_would_refuse_is_refused(
     assert file.read_bytes() == before
 
 
+def test_a_database_that_another_program_holds_is_named(send: Callable[..., Run], tmp_path: Path) -> None:
+    args = ("lead.qualified", "--to", "http://localhost:1/")
+    assert send(*args, "--no-wait").returncode == 0
+    file = tmp_path / "data" / "simulator.sqlite3"
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        done = send(*args)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert f"{file} cannot be used (database is locked)" in done.stderr
+
+
 def test_a_proxy_in_the_shell_sees_nothing(
     send: Callable[..., Run], server: Server, receiver: Receiver
 ) -> None:
