@@ -165,7 +165,7 @@ class Refusals:
 
     def __call__(self, event: dict[str, Any]) -> None:
         if (
-            event["log_namespace"] != "twisted.internet.tcp.Port"
+            event.get("log_namespace") != "twisted.internet.tcp.Port"
             or event.get("acceptError", "EMFILE") != "EMFILE"
         ):
             return
