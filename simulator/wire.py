@@ -7,8 +7,8 @@ attempt from dialling to the last byte; one timer serves all attempts.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -86,7 +86,7 @@ class Transport(httpx.AsyncBaseTransport):
         what = (request.method, str(request.url), headers, body)
         return await self._outcome(Sending(*what, owner, began, timeout, tls_verify, on_late, at_once=True))
 
-    async def post(
+    def post(
         self,
         url: str,
         headers: list[tuple[str, str]],
@@ -97,13 +97,13 @@ class Transport(httpx.AsyncBaseTransport):
         tls_verify: bool = True,
         at_once: bool = True,
         on_late: Callable[[LateAnswer], None] | None = None,
-    ) -> Outcome:
+    ) -> Coroutine[Any, Any, Outcome]:
         """`exchange` of a POST whose headers are complete, without httpx's own objects, a quarter of its cost.
 
         Without `at_once` it leaves together with the others of its round of the loop.
         """
         began, what = time.perf_counter(), ("POST", url, headers, body)
-        return await self._outcome(Sending(*what, owner, began, timeout, tls_verify, on_late, at_once))
+        return self._outcome(Sending(*what, owner, began, timeout, tls_verify, on_late, at_once))
 
     async def _outcome(self, send: "Sending") -> Outcome:
         outcome = Outcome(time.time())
@@ -170,7 +170,8 @@ class Transport(httpx.AsyncBaseTransport):
             self._timer = None
         await asyncio.sleep(0)  # let the sockets close
 
-    # --- one attempt
+    # --- one attempt. With 1,000 in flight, each coroutine more between the engine and the answer costs 3 µs of 50:
+    # its frame is no longer in the cache when the answer comes.
 
     async def _attempt(self, send: "Sending", outcome: Outcome) -> None:
         origin = self._origin(send.url)
@@ -179,40 +180,44 @@ class Transport(httpx.AsyncBaseTransport):
         reused = connection is not None
         if connection is None:
             connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
-        answer = await self._exchange_on(connection, send, payload)
-        if reused and answer.error in ("reset", "closed_before_response") and connection.silent:
-            # The receiver closed an idle connection just as we used it: no failure of this delivery.
-            self._one_way[send.owner] = time.perf_counter() + ONE_WAY_S
-            outcome.repeated = True
-            connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
-            answer = await self._exchange_on(connection, send, payload)
-        outcome.remote_address = connection.address
-        record(outcome, answer)
-
-    async def _exchange_on(self, connection: Connection, send: "Sending", payload: bytes) -> Answer:
-        connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
-        self._busy.add(connection)
-        self._watch()
         try:
-            answer = await connection.start(
-                payload,
-                timeout=send.timeout,
-                deadline=send.deadline,
-                at_once=send.at_once,
-                bodiless=send.method == "HEAD",
-            )
+            answer = await self._begin(connection, send, payload)
+            if reused and answer.error in ("reset", "closed_before_response") and connection.silent:
+                # The receiver closed an idle connection just as we used it: no failure of this delivery.
+                self._one_way[send.owner] = time.perf_counter() + ONE_WAY_S
+                outcome.repeated = True
+                self._leave(connection)
+                connection = await self._connect(outcome, origin, send.tls_verify, send.deadline)
+                answer = await self._begin(connection, send, payload)
         except BaseException:
             self._busy.discard(connection)
             connection.abort()
             raise
+        self._leave(connection)
+        outcome.remote_address = connection.address
+        record(outcome, answer)
+
+    def _begin(self, connection: Connection, send: "Sending", payload: bytes) -> asyncio.Future[Answer]:
+        connection.owner, connection.key, connection.on_late = send.owner, send.key, send.on_late
+        self._busy.add(connection)
+        self._watch()
+        return connection.start(
+            payload,
+            timeout=send.timeout,
+            deadline=send.deadline,
+            at_once=send.at_once,
+            bodiless=send.method == "HEAD",
+        )
+
+    def _leave(self, connection: Connection) -> None:
+        """Its exchange has ended: keep it for the next one, or close it; unless it waits for a late answer."""
         if connection.listens_on:
-            return answer
+            return
         self._busy.discard(connection)
-        if connection.reusable and connection.key is not None and not self._is_one_way(send.owner):
+        if connection.reusable and connection.key is not None and not self._is_one_way(connection.owner):
             self._idle.put(connection)
         else:
             connection.abort()
-        return answer
 
     async def _connect(
         self, outcome: Outcome, origin: "Origin", tls_verify: bool, deadline: float
