@@ -26,7 +26,7 @@ def slow_delivery(server: Server, receiver: Receiver, delay: float) -> str:
     return delivery["id"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_e08_what_answers_in_time_is_recorded_before_it_ends(running: Server, receiver: Receiver, how: int):
     delivery = slow_delivery(running, receiver, 1.5)
     code, took = running.stop(how)

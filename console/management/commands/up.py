@@ -31,7 +31,7 @@ EXAMPLE = """\
 Example:
   python3 manage.py up --port 9000 --no-browser
 
-Exit code: 0 stopped by Ctrl-C or SIGTERM, 2 bad option, 3 port, folder or database in use or unusable."""
+Exit code: 0 stopped by Ctrl-C, SIGTERM or SIGHUP, 2 bad option, 3 port, folder or database in use or unusable."""
 
 
 class Command(ExplainedCommand):
@@ -147,6 +147,8 @@ class Command(ExplainedCommand):
         server = Server(application, [bound], started=started, stopping=stopping)
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # the only one that Twisted replaces
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # its terminal is closed; not so under nohup
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         server.run()
         if server.failure:
             raise server.failure
