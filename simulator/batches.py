@@ -190,6 +190,5 @@ class Batches:
         wanted = [(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
         self._targets.prepare(wanted)
         targets = [self._targets.of(*each) for each in wanted]
-        sample = sampler(batch.type)
-        sample()  # the first one of a process takes 0.3 s: not on the loop, where groups are drawn up
-        return Open(number, batch.type, sample, targets, held, known)
+        catalog.prepare_samples()  # not on the loop, where groups are drawn up
+        return Open(number, batch.type, sampler(batch.type), targets, held, known)

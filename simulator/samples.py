@@ -67,6 +67,11 @@ def _pools() -> _Pools:
     )
 
 
+def prepare() -> None:
+    """Make the pools now."""
+    _pools()
+
+
 def lead_qualified(rng: Random) -> Data:
     return {
         "lead_id": _id(rng, "lead"),

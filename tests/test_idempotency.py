@@ -4,7 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 
+from simulator import samples
+from simulator.api.once import once
 from simulator.models import IdempotencyKey
 from simulator.transaction import writing
 
@@ -30,3 +35,19 @@ def test_forms_forget_what_is_a_day_old_without_any_call_of_the_api() -> None:
     assert IdempotencyKey.answer_to("yesterday", "/send/") == "dlv_1"
     keep("after that", NOON + timedelta(hours=24, microseconds=1))
     assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {"a day later", "after that"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_first_sample_of_a_process_takes_is_over_before_others_wait_for_the_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    monkeypatch.setattr(samples, "prepare", lambda: seen.append(("samples", connection.in_atomic_block)))
+
+    @once
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(("view", connection.in_atomic_block))
+        return HttpResponse("{}", status=202)
+
+    view(RequestFactory().post("/api/v1/events", headers={"Idempotency-Key": "one"}))
+    assert seen == [("samples", False), ("view", True)]
