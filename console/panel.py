@@ -29,7 +29,7 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
         "sample": typed["data"] if "data" in typed else pretty(sample_of(type)),
         "copies": typed.get("copies", "1"),
         "token": new_token(),
-        "yours": YOURS,
+        "yours": YOURS if all(one.origin == Endpoint.BUILTIN for one in endpoints) else "",
         "batch": batches.at_hand(),
         **(_everyone(type) if chosen == EVERYONE else _alone(alone, chosen, type)),
     }

@@ -147,7 +147,7 @@ def receiver(request: HttpRequest) -> HttpResponse:
         **panel.choices(),
         "chosen": endpoint.pk,
         "token": forms.new_token(),
-        "yours": panel.YOURS,
+        "yours": "",
     }
     if not request.htmx:  # type: ignore[attr-defined]
         return done("registered", "endpoint", endpoint.pk)

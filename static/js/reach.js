@@ -16,7 +16,11 @@ function askAboutEndpoint() {
   else ask(dot, { endpoint: endpoint().value });
 }
 
-const askAboutYours = () => yours() && ask(document.getElementById("yours-reach"), { url: yours().value });
+function askAboutYours() {
+  const dot = document.getElementById("yours-reach");
+  if (yours()?.value.trim()) ask(dot, { url: yours().value });
+  else dot?.replaceChildren();
+}
 
 const holds = {
   "endpoint-reach": ({ endpoint: asked }) => asked === endpoint().value,

@@ -146,6 +146,11 @@ async def test_one_field_registers_a_receiver_and_shows_its_secret_and_the_code(
     await expect(rows(page).first).to_have_attribute("data-status", "succeeded")
     await expect(rows(page).first).to_contain_text("/receiver/mine")
     await page.screenshot(path=screens / "registered-1280.png")
+    for _ in range(2):  # whoever has a receiver is not told that there is none at the example's address
+        await expect(field).to_have_value("")
+        await expect(page.locator("#yours-reach")).to_be_empty()
+        await expect(page.locator("#endpoint-reach .reach")).to_have_class("reach yes")
+        await page.reload()
 
 
 async def test_it_works_on_a_phone(server: Server, browser_page: Page, screens: Path) -> None:
