@@ -27,8 +27,8 @@ def html(delivery: Delivery) -> SafeString:
         f'<li class="row {state}" data-seq="{delivery.seq}" data-delivery-id="{delivery.pk}" data-status="{delivery.status}" data-state="{state}">'
         f'<a href="/deliveries/{delivery.pk}/">{icon(name)}<span class="type">{escape(delivery.type)}</span>'
         f'<span class="result">{_result(delivery, state, word)}</span>'
-        f'<span class="to"><bdi>{escape(words.place(delivery.endpoint))}</bdi></span>{_progress(delivery)}'
-        f'<span class="unseen">{word}</span>{clock(delivery.created_at, "at")}</a></li>'
+        f'<span class="to"><bdi>{escape(words.place(delivery.endpoint))}</bdi></span>'
+        f'<span class="when">{_progress(delivery)}<span class="unseen">{word}</span>{clock(delivery.created_at, "at")}</span></a></li>'
     )
 
 

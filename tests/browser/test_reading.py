@@ -106,3 +106,6 @@ async def test_what_is_of_yesterday_says_so_after_midnight(
     await expect(at).to_have_text(re.compile(r"^[\d:]{8}$"))
     await page.clock.fast_forward("24:00:00")
     await expect(at).to_have_text(re.compile(r"^\D+ \d+ [\d:]{8}$"))
+    dots = await page.locator(".row .dots").first.bounding_box()
+    time = await at.bounding_box()
+    assert dots and time and dots["x"] + dots["width"] < time["x"]
