@@ -111,6 +111,23 @@ async def test_reconnecting_fits_the_header(server: Server, browser_page: Page, 
     assert await word.evaluate("word => word.scrollWidth <= word.clientWidth || !word.clientWidth")
 
 
+COUNTERS = "".join(
+    f"<span><b>{number}</b> {word}</span>"
+    for number, word in (("100", "sending"), ("700", "retrying"), ("1100", "waiting"), ("99+", "held"))
+)
+
+
+@pytest.mark.parametrize("width", [960, 768, 721, 390])
+async def test_what_is_counted_makes_no_page_wider(server: Server, browser_page: Page, width: int) -> None:
+    await browser_page.set_viewport_size({"width": width, "height": 400})
+    page = await opened(browser_page, f"{server.url}/endpoints/")
+    await page.locator("#counters").evaluate("(place, html) => place.innerHTML = html", COUNTERS)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await expect(page.get_by_text("100 sending")).to_be_visible(visible=width > 720)
+    last = page.get_by_role("button", name="Theme: system")
+    assert await last.evaluate("button => button.getBoundingClientRect().right <= innerWidth")
+
+
 # The labels of an axis that stand in one another.
 COLLIDING = """
 axis => [...axis.querySelectorAll('text')].filter(text => text.textContent && text.checkVisibility()).map(text => text.getBoundingClientRect())
