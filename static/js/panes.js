@@ -3,11 +3,14 @@ const panes = document.querySelector(".panes");
 const narrow = matchMedia("(max-width: 780px)");
 
 function show(name) {
+  const left = document.activeElement.closest(".pane");
   panes.dataset.pane = name;
   const shown = name === "open" && !narrow.matches ? "list" : name;
   for (const button of document.querySelectorAll("[data-show]")) {
     button.setAttribute("aria-pressed", button.dataset.show === shown);
   }
+  // What is hidden loses the focus: it goes along.
+  if (left?.offsetParent === null) panes.querySelector(`[data-name="${name}"]`).focus({ preventScroll: true });
 }
 
 if (panes) {
@@ -19,7 +22,8 @@ if (panes) {
   document.addEventListener("htmx:afterSwap", ({ detail }) => {
     if (detail.target.querySelector(":scope > .registered")) show("open");
   });
-  document.addEventListener("delivery:closed", () => panes.dataset.pane === "open" && show("list"));
+  // Before others hear of it: while the list is hidden they could not put the focus there.
+  document.addEventListener("delivery:closed", () => panes.dataset.pane === "open" && show("list"), { capture: true });
   document.addEventListener("address:back", ({ detail }) => detail.open && show("open"));
   narrow.addEventListener("change", () => show(panes.dataset.pane));
   if (document.querySelector("#detail :is([data-open], .missing)")) show("open");

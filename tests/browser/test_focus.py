@@ -166,3 +166,27 @@ async def test_focus_and_choice_are_seen_where_the_system_chooses_the_colours(
     for _ in range(20):
         await page.keyboard.press("Tab")
         assert await page.evaluate(focused) == "3px", await page.evaluate(FOCUSED)
+
+
+# At 400 % a desktop is 320 px wide: one pane at a time, and the one that had the focus makes way for another.
+async def test_where_one_pane_is_shown_at_a_time_the_focus_goes_along(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    delivery = sent(server, endpoint)
+    await browser_page.set_viewport_size({"width": 320, "height": 400})
+    page = await opened(browser_page, server.url)
+    await page.get_by_role("button", name="Deliveries").press("Enter")
+    await page.locator(f'[data-delivery-id="{delivery}"] a').press("Enter")
+    await expect(page.locator(".detail")).to_have_attribute("data-open", delivery)
+    await expect(page.locator("#detail")).to_be_focused()
+    await page.get_by_role("tab", name="Timeline").focus()
+    await page.keyboard.press("Escape")
+    await expect(page.locator('[data-name="list"]')).to_be_focused()
+    await page.go_back()
+    await expect(page.locator("#detail")).to_be_focused()
+    await page.go_forward()
+    await expect(page.locator('[data-name="list"]')).to_be_focused()
+    await page.get_by_role("button", name="Send", exact=True).press("Enter")
+    await pressed(page, "Send test event", "**/send/")
+    await page.get_by_role("link", name="Watch it").press("Enter")
+    await expect(page.locator("#detail")).to_be_focused()
