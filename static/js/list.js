@@ -78,12 +78,13 @@ function apply(frame) {
     stale = false;
     isHeld() ? refresh() : reload();
   }
+  const still = isHeld(); // asked once: after each inserted row it would lay out the whole list
   for (const { id, html } of frame.rows) {
     const row = find(id);
     const fresh = parse(html);
     if (row) renew(row, fresh);
     else if (beyond(fresh)) continue;
-    else if (isHeld()) held.set(id, fresh);
+    else if (still) held.set(id, fresh);
     else insert(fresh);
   }
   const kept = []; // they no longer match the filter, but are open or have the focus

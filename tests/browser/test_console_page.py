@@ -91,6 +91,25 @@ async def test_pause_buffers_and_resume_catches_up(
         await expect(row(page, delivery)).to_have_attribute("data-status", "succeeded")
 
 
+async def test_many_rows_at_once_lay_the_list_out_once_and_not_once_each(
+    server: Server, endpoint: dict[str, Any], browser_page: Page
+) -> None:
+    page = await opened(browser_page, server.url)
+    await page.keyboard.press("p")
+    server.fill(endpoint["id"], 200)
+    measure = await page.context.new_cdp_session(page)
+    await measure.send("Performance.enable")
+
+    async def layouts() -> float:
+        metrics = (await measure.send("Performance.getMetrics"))["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "LayoutCount")
+
+    before = await layouts()
+    await page.keyboard.press("p")
+    await expect(rows(page)).to_have_count(200)
+    assert await layouts() - before < 120
+
+
 async def test_filters_stand_in_the_url_and_hold_for_what_comes_later(
     server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
 ) -> None:
