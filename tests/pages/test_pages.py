@@ -44,6 +44,13 @@ def test_what_only_takes_forms_says_so_to_who_opens_it(client: Client, attempted
         assert "it only takes forms" in answer.content.decode(), address
 
 
+def test_every_page_has_one_heading_of_the_first_level(client: Client, attempted: Attempted) -> None:
+    answers = {address: client.get(address).content.decode() for address in addresses(attempted())}
+    pages = {address: html for address, html in answers.items() if html.startswith("<!doctype")}
+    assert len(pages) > 10
+    assert {address: html.count("<h1") for address, html in pages.items()} == dict.fromkeys(pages, 1)
+
+
 def test_what_shows_a_form_takes_no_other_method(client: Client, attempted: Attempted) -> None:
     delivery = attempted()
     for address in (
