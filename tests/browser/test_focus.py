@@ -8,6 +8,8 @@ from playwright.async_api import Page, expect
 from tests.receiving import Receiver
 from tests.serving import Server
 
+from .conftest import Complaints
+
 FOCUSED = "document.activeElement.id || document.activeElement.dataset.name || document.activeElement.tagName"
 
 
@@ -190,3 +192,17 @@ async def test_where_one_pane_is_shown_at_a_time_the_focus_goes_along(
     await pressed(page, "Send test event", "**/send/")
     await page.get_by_role("link", name="Watch it").press("Enter")
     await expect(page.locator("#detail")).to_be_focused()
+
+
+async def test_a_form_that_is_refused_has_the_focus_in_the_first_field_that_is_wrong(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, complaints: Complaints
+) -> None:
+    complaints.allow("status of 400")
+    for place in ("new", endpoint["id"] + "/edit"):
+        await browser_page.goto(f"{server.url}/endpoints/{place}/")
+        await browser_page.get_by_label("URL").fill("http://localhost:3000/webhook")
+        await browser_page.get_by_label("Timeout").fill("soon")
+        await browser_page.get_by_label("Max. in flight").fill("0")
+        await browser_page.get_by_label("Max. in flight").press("Enter")
+        await expect(browser_page.get_by_role("alert")).to_contain_text("Not saved")
+        await expect(browser_page.get_by_label("Timeout")).to_be_focused()
