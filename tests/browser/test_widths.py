@@ -128,6 +128,26 @@ async def test_what_is_counted_makes_no_page_wider(server: Server, browser_page:
     assert await last.evaluate("button => button.getBoundingClientRect().right <= innerWidth")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_each_of_many_attempts_can_be_chosen(
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, width: int
+) -> None:
+    receiver.answer(500)
+    server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": [0] * 24}})
+    [delivery] = fire(server, endpoint)
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "failed")
+    await browser_page.set_viewport_size({"width": width, "height": 800})
+    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    await page.get_by_role("tab", name="Response").click()
+    attempts = page.locator("#panel-response .which a")
+    await expect(attempts).to_have_count(25)
+    assert await attempts.evaluate_all(
+        "all => all.every(one => one.getBoundingClientRect().right < innerWidth)"
+    )
+    await attempts.last.click()
+    await expect(attempts.last).to_have_attribute("aria-current", "true")
+
+
 # The labels of an axis that stand in one another.
 COLLIDING = """
 axis => [...axis.querySelectorAll('text')].filter(text => text.textContent && text.checkVisibility()).map(text => text.getBoundingClientRect())
