@@ -206,3 +206,25 @@ async def test_a_form_that_is_refused_has_the_focus_in_the_first_field_that_is_w
         await browser_page.get_by_label("Max. in flight").press("Enter")
         await expect(browser_page.get_by_role("alert")).to_contain_text("Not saved")
         await expect(browser_page.get_by_label("Timeout")).to_be_focused()
+
+
+# What is hit in its middle, so that it is not covered.
+IN_SIGHT = """() => {
+  const one = document.activeElement;
+  const { left, right, top, bottom } = one.getBoundingClientRect();
+  return one.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+}"""
+
+
+@pytest.mark.parametrize("address", ["/?open={}", "/deliveries/{}/"])
+async def test_on_the_way_back_through_a_delivery_nothing_is_behind_its_tabs(
+    server: Server, endpoint: dict[str, Any], browser_page: Page, address: str
+) -> None:
+    delivery = sent(server, endpoint)
+    await browser_page.set_viewport_size({"width": 640, "height": 400})
+    page = await opened(browser_page, server.url + address.format(delivery))
+    await page.get_by_role("tab", name="Request").click()
+    await page.locator("#request-text").focus()
+    for _ in range(5):
+        await page.keyboard.press("Shift+Tab")
+        assert await page.evaluate(IN_SIGHT), await page.evaluate("document.activeElement.textContent")
