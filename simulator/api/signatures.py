@@ -78,7 +78,7 @@ def verify(request: HttpRequest, body: VerifyIn) -> HttpResponse:
 def _judged(body: VerifyIn) -> signing.Verdict:
     try:
         return signing.verify(
-            signing.DEFAULT if body.profile is None else signing.profile_from(body.profile),
+            signing.profile_from(body.profile) if "profile" in body.model_fields_set else signing.DEFAULT,
             [body.secret],
             signature=body.signature,
             timestamp=body.timestamp,

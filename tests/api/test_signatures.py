@@ -82,6 +82,7 @@ def test_a_right_signature_that_is_old_is_refused_by_its_age(api: Server) -> Non
         ("secret", "", "secret"),
         ("tolerance", -1, "tolerance"),
         ("tolerance", "300", "tolerance"),
+        ("profile", None, "profile"),
         ("profile", "nope", "profile.preset"),
         ("profile", {"digest": "md5"}, "profile.digest"),
         ("nope", 1, "nope"),
