@@ -10,7 +10,7 @@ from ..transaction import writing
 from .errors import conflict, not_found
 from .events import ENDPOINTS, TypeName
 from .once import once
-from .schemas import CHANGES, CREATES, In, Out, refused
+from .schemas import CHANGES, CREATES, In, Out, Whole, refused
 from .shapes import Json, answer, iso
 
 router = Router(tags=["events"])
@@ -20,7 +20,7 @@ MOST = 100_000
 
 class BatchIn(In):
     type: TypeName
-    count: int = Field(ge=1, le=MOST, examples=[1000])
+    count: Whole = Field(ge=1, le=MOST, examples=[1000])
     endpoints: list[str] = ENDPOINTS
 
 

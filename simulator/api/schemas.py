@@ -1,9 +1,9 @@
 """What all resources share in their schemas: strictness, errors, pages. Schemas of a resource stand beside it."""
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import ninja
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 # The models that ninja makes for declared answers never validate, they are only described: their validators are made
 # when the OpenAPI document is asked for. They took a tenth of a second of the start.
@@ -20,6 +20,14 @@ class In(BaseModel):
 def optional(**rules: Any) -> Any:
     """A field that may be left out but must not be null: `model_fields_set` tells whether it was given."""
     return Field(default_factory=lambda: None, **rules)
+
+
+def as_whole(value: object) -> object:
+    """5.0 → 5: JSON knows only numbers, and many languages write a whole one with its point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(as_whole)]
 
 
 class Out(BaseModel):

@@ -16,7 +16,7 @@ from .errors import not_found
 from .events import ContentIn, TypeName
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import CHANGES, CREATES, FailureOut, In, Out, Page, optional, refused
+from .schemas import CHANGES, CREATES, FailureOut, In, Out, Page, Whole, optional, refused
 from .shapes import answer, delivery_json, endpoint_json, iso, nothing, whole
 
 router = Router(tags=["webhooks"])
@@ -59,7 +59,7 @@ class Settings(In):
     headers: Headers = optional(description="Sent with every request.")
     signature: SignatureIn = optional()
     extras: bool = optional(description="Send the x-ultrareach-event… headers too.")
-    max_in_flight: int = optional(ge=1, le=1000, examples=[10])
+    max_in_flight: Whole = optional(ge=1, le=1000, examples=[10])
     tls_verify: bool = optional(description="False for your own receiver with a self-signed certificate.")
 
     def given(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class WebhookPatch(Settings):
 
 
 class RotateIn(In):
-    overlap_seconds: int = Field(
+    overlap_seconds: Whole = Field(
         default=86_400, ge=0, le=2_592_000, description="How long the old secret also signs."
     )
 

@@ -7,7 +7,7 @@ import pytest
 from tests.receiving import Receiver
 from tests.serving import Server
 
-from .conftest import Json, made
+from .conftest import Json, field_of, made
 
 TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -158,3 +158,16 @@ def test_the_description_is_openapi_3_1_with_examples_where_openapi_wants_them(d
 def test_the_bounds_of_a_delay_are_described_in_words_of_json_schema(description: Json) -> None:
     delay = description["components"]["schemas"]["RetryIn"]["properties"]["delays"]["items"]
     assert delay == {"type": "number", "minimum": 0, "maximum": 86_400}
+
+
+def test_a_whole_number_may_be_written_with_its_point_as_json_schema_allows(api: Server) -> None:
+    new = {"url": f"{api.url}/receiver/ok", "events": ["*"], "max_in_flight": 20.0}
+    endpoint = made(api.api("POST", "/webhooks", new))
+    assert type(endpoint["max_in_flight"]) is int and endpoint["max_in_flight"] == 20
+    id, batch = endpoint["id"], {"type": "lead.qualified", "count": 2.0, "endpoints": []}
+    assert type(made(api.api("POST", "/events/batch", batch))["count"]) is int
+    made(api.api("POST", f"/webhooks/{id}/rotate-secret", {"overlap_seconds": 60.0}))
+    verify = {"payload": "", "signature": "", "timestamp": 1738896900.0, "secret": "s"}
+    assert made(api.api("POST", "/signatures/verify", verify))["signed_content"] == "1738896900."
+    for number in (20.5, 1001.0, 1e300):
+        assert field_of(api.api("POST", "/webhooks", new | {"max_in_flight": number}))[0] == "max_in_flight"
