@@ -21,14 +21,10 @@ class Api(NinjaAPI):
                 for parameter in operation["parameters"]:
                     parameter["schema"] = _without_null(parameter["schema"])
                 if "requestBody" in operation:
-                    _leave_nulls_out(operation["requestBody"]["content"]["application/json"]["schema"])
+                    # One that may be left out comes with a default, and generators of clients drop such a call.
+                    body = operation["requestBody"]["content"]["application/json"]
+                    body["schema"] = body["schema"].get("allOf", [body["schema"]])[0]
         return schema
-
-
-def _leave_nulls_out(body: dict[str, Any]) -> None:
-    """Drop null fields from the body's default: a client may send it as it is, and null is refused."""
-    if "default" in body:
-        body["default"] = {name: value for name, value in body["default"].items() if value is not None}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class ErrorBody(Out):
     request_id: str = Field(examples=["req_0Ab1Cd2Ef3G"])
 
 
-class Error(Out):
+class ErrorOut(Out):
     error: ErrorBody
 
 
@@ -63,7 +63,7 @@ class FailureOut(Out):
 
 def refused(*statuses: int) -> dict[Any, Any]:
     """The errors that an operation declares; each can answer 400, 401, 503 and, for a wrong method, 405."""
-    return dict.fromkeys(sorted({400, 401, 405, 503, *statuses}), Error)
+    return dict.fromkeys(sorted({400, 401, 405, 503, *statuses}), ErrorOut)
 
 
 # For every call but a GET: another web page may have made it, and even one that takes no body may come with one.
