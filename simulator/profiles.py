@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 
 class BadProfile(ValueError):
@@ -13,6 +13,11 @@ class BadProfile(ValueError):
         super().__init__(message)
         self.field = field
         self.message = message
+
+
+Digest = Literal["sha256", "sha1", "sha512"]
+Encoding = Literal["hex", "base64"]
+Key = Literal["utf8", "base64-after-prefix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +31,15 @@ class Profile:
 
     preset: str
     content: str
-    digest: str
-    encoding: str
+    digest: Digest
+    encoding: Encoding
     prefix: str
     separator: str
     signature_header: str
     timestamp_header: str | None
     timestamp_prefix: str | None
     id_header: str | None
-    key: str
+    key: Key
 
 
 DEFAULT = Profile(
@@ -108,9 +113,9 @@ PRESETS: dict[str, Profile] = {
 }
 
 _CHOICES = {
-    "digest": ("sha256", "sha1", "sha512"),
-    "encoding": ("hex", "base64"),
-    "key": ("utf8", "base64-after-prefix"),
+    "digest": get_args(Digest),
+    "encoding": get_args(Encoding),
+    "key": get_args(Key),
 }
 _NULLABLE = {"timestamp_header", "timestamp_prefix", "id_header"}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")

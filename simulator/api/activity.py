@@ -5,7 +5,7 @@ from ninja import Router
 
 from ..models import Activity
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import Out, Page, refused
+from .schemas import Out, Page, Time, refused
 from .shapes import activity_json, answer
 
 router = Router(tags=["activity"])
@@ -13,7 +13,7 @@ router = Router(tags=["activity"])
 
 class ActivityOut(Out):
     id: str
-    created: str
+    created: Time
     actor: str
     action: str
     subject: str

@@ -1,5 +1,7 @@
 """`/events/batch`: many events of one type at once, with progress and stop."""
 
+from typing import Literal
+
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import Field
@@ -10,7 +12,7 @@ from ..transaction import writing
 from .errors import conflict, not_found
 from .events import ENDPOINTS, TypeName
 from .once import once
-from .schemas import CHANGES, CREATES, In, Out, Whole, refused
+from .schemas import CHANGES, CREATES, In, Out, Time, Whole, refused
 from .shapes import Json, answer, iso
 
 router = Router(tags=["events"])
@@ -31,10 +33,10 @@ class BatchAccepted(Out):
 
 class BatchOut(BatchAccepted):
     type: str
-    status: str = Field(examples=["running", "finished", "stopped"])
+    status: Literal["running", "finished", "stopped"]
     made: int = Field(description="Events made so far.")
     waiting: int = Field(description="Deliveries before or in their first attempt.")
-    created: str
+    created: Time
 
 
 @router.post(

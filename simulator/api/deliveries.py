@@ -17,7 +17,7 @@ from .errors import not_found
 from .export import exported
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import CHANGES, CREATES, In, Page, optional, refused
+from .schemas import CHANGES, CREATES, In, Page, Time, optional, refused
 from .shapes import Json, answer, delivery_answer, delivery_json
 
 router = Router(tags=["deliveries"])
@@ -53,8 +53,8 @@ def index(
     endpoint: str | None = ENDPOINT,
     code: str | None = CODE,
     q: str | None = Q,
-    since: str | None = SINCE,
-    until: str | None = UNTIL,
+    since: Time | None = SINCE,
+    until: Time | None = UNTIL,
 ) -> HttpResponse:
     """Newest first; a delivery must match every filter."""
     filters = search.parsed(request.GET.dict())

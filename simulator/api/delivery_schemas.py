@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .schemas import FailureOut, Out
+from .schemas import Failure, FailureOut, Out, Time
 
 Header = tuple[str, str]
 Status = Literal["pending", "sending", "succeeded", "failed", "cancelled"]
@@ -13,7 +13,7 @@ Status = Literal["pending", "sending", "succeeded", "failed", "cancelled"]
 class EventRef(Out):
     id: str
     type: str
-    created: str
+    created: Time
 
 
 class EndpointRef(Out):
@@ -24,7 +24,7 @@ class EndpointRef(Out):
 class LastAttempt(Out):
     number: int
     status_code: int | None
-    error: str | None
+    error: Failure | None
     duration_ms: float | None
 
 
@@ -36,9 +36,9 @@ class DeliveryOut(Out):
     status: Status
     trigger: Literal["test", "api", "schedule", "scenario", "resend", "cli"]
     attempt_count: int
-    next_attempt_at: str | None
-    created: str
-    finished_at: str | None
+    next_attempt_at: Time | None
+    created: Time
+    finished_at: Time | None
     last_attempt: LastAttempt | None
 
 
@@ -89,7 +89,7 @@ class AttemptOut(Out):
     number: int
     trigger: Literal["automatic", "manual", "recovery"]
     status: Literal["sending", "succeeded", "failed", "interrupted"]
-    started_at: str
+    started_at: Time
     duration_ms: float | None
     phases: PhasesOut
     remote_address: str | None

@@ -1,6 +1,6 @@
 """`/events`: what happened, with the bytes that were sent."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Length
@@ -14,7 +14,7 @@ from .delivery_schemas import DeliveryOut
 from .errors import not_found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import CHANGES, CREATES, In, Out, Page, optional, refused
+from .schemas import CHANGES, CREATES, In, Out, Page, Time, optional, refused
 from .shapes import Json, answer, delivery_json, event_json, sent_json
 
 router = Router(tags=["events"])
@@ -62,7 +62,7 @@ class EventIn(ContentIn):
 class EventOut(Out):
     id: str
     type: str
-    created: str
+    created: Time
     body: str = Field(description="Exactly as sent.")
     size: int
     sha256: str
@@ -74,7 +74,7 @@ class EventWithDeliveries(EventOut):
 
 class Skipped(Out):
     endpoint: str
-    reason: str = Field(examples=["paused", "not_subscribed"])
+    reason: Literal["paused", "not_subscribed"]
 
 
 class SentOut(Out):

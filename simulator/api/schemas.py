@@ -1,9 +1,11 @@
 """What all resources share in their schemas: strictness, errors, pages. Schemas of a resource stand beside it."""
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import ninja
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from .. import failures
 
 # The models that ninja makes for declared answers never validate, they are only described: their validators are made
 # when the OpenAPI document is asked for. They took a tenth of a second of the start.
@@ -36,6 +38,10 @@ class Out(BaseModel):
     model_config = ConfigDict(json_schema_serialization_defaults_required=True, defer_build=True)
 
 
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Failure = Annotated[str, WithJsonSchema({"type": "string", "enum": list(failures.CODES)})]
+
+
 class Page(Out, Generic[Item]):
     data: list[Item]
     has_more: bool
@@ -43,7 +49,14 @@ class Page(Out, Generic[Item]):
 
 
 class ErrorBody(Out):
-    type: str = Field(examples=["validation_error"])
+    type: Literal[
+        "authentication_error",
+        "validation_error",
+        "not_found_error",
+        "conflict_error",
+        "rate_limit_error",
+        "server_error",
+    ]
     code: str = Field(examples=["INVALID_PARAMETER"])
     message: str
     details: dict[str, Any] = Field(examples=[{"field": "url", "reason": "invalid_format"}])
@@ -55,7 +68,7 @@ class ErrorOut(Out):
 
 
 class FailureOut(Out):
-    code: str
+    code: Failure
     message: str
     hint: str
     phase: str | None

@@ -16,7 +16,7 @@ from .errors import not_found
 from .events import ContentIn, TypeName
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
-from .schemas import CHANGES, CREATES, FailureOut, In, Out, Page, Whole, optional, refused
+from .schemas import CHANGES, CREATES, FailureOut, In, Out, Page, Time, Whole, optional, refused
 from .shapes import answer, delivery_json, endpoint_json, iso, nothing, whole
 
 router = Router(tags=["webhooks"])
@@ -104,8 +104,8 @@ class EndpointOut(Out):
     extras: bool
     max_in_flight: int
     tls_verify: bool
-    created: str
-    updated: str
+    created: Time
+    updated: Time
 
 
 class NewEndpoint(EndpointOut):
@@ -117,7 +117,7 @@ class SecretOut(Out):
 
 
 class RotatedOut(SecretOut):
-    previous_secret_expires_at: str
+    previous_secret_expires_at: Time
 
 
 class CheckPhases(Out):

@@ -1,9 +1,11 @@
 """The description and the answers are the same thing: every answer has exactly the fields that are declared."""
 
+import re
 from typing import Any
 
 import pytest
 
+from simulator import failures
 from tests.receiving import Receiver
 from tests.serving import Server
 
@@ -184,3 +186,27 @@ def test_a_whole_number_may_be_written_with_its_point_as_json_schema_allows(api:
     assert made(api.api("POST", "/signatures/verify", verify))["signed_content"] == "1738896900."
     for number in (20.5, 1001.0, 1e300):
         assert field_of(api.api("POST", "/webhooks", new | {"max_in_flight": number}))[0] == "max_in_flight"
+
+
+def test_times_and_closed_lists_are_described_as_such(description: Json) -> None:
+    """What contract.md closes is an enum, so that a client made from the document knows every case."""
+    models = {name: model["properties"] for name, model in description["components"]["schemas"].items()}
+    assert models["FailureOut"]["code"]["enum"] == list(failures.CODES)
+    assert models["LastAttempt"]["error"]["anyOf"][0]["enum"] == list(failures.CODES)
+    assert models["ErrorBody"]["type"]["enum"][-1] == "server_error"
+    assert models["BatchOut"]["status"]["enum"] == ["running", "finished", "stopped"]
+    assert models["Skipped"]["reason"]["enum"] == ["paused", "not_subscribed"]
+    assert models["Profile"]["digest"]["enum"] == ["sha256", "sha1", "sha512"]
+    assert models["Profile"]["encoding"]["enum"] == ["hex", "base64"]
+    assert models["Profile"]["key"]["enum"] == ["utf8", "base64-after-prefix"]
+    fields = [(name, field) for model in models.values() for name, field in model.items()]
+    fields += [
+        (each["name"], each["schema"])
+        for methods in description["paths"].values()
+        for operation in methods.values()
+        for each in operation["parameters"]
+    ]
+    times = [field for name, field in fields if re.fullmatch("created|updated|since|until|.*_at", name)]
+    assert len(times) > 15
+    for field in times:
+        assert field.get("anyOf", [field])[0]["format"] == "date-time", field
