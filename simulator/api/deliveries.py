@@ -128,7 +128,7 @@ def resend(request: HttpRequest, id: str, body: ResendIn = ResendIn()) -> HttpRe
 
 @router.get(
     "/{id}/export",
-    response={200: dict, **refused(404)},
+    response={200: None, **refused(404)},  # described below, text first: generators of clients read the first
     operation_id="exportDelivery",
     summary="Export as a curl command, HAR or JSON",
     openapi_extra={

@@ -210,3 +210,9 @@ def test_times_and_closed_lists_are_described_as_such(description: Json) -> None
     assert len(times) > 15
     for field in times:
         assert field.get("anyOf", [field])[0]["format"] == "date-time", field
+
+
+def test_an_export_is_described_as_text_first(description: Json) -> None:
+    """Generators of clients read an answer as the first type says: as JSON, curl's command raised an exception."""
+    answer = description["paths"]["/api/v1/deliveries/{id}/export"]["get"]["responses"]["200"]
+    assert list(answer["content"]) == ["text/plain", "application/json"]
