@@ -22,6 +22,7 @@ from django.http import QueryDict
 from simulator import engine, feed
 from simulator.models import Delivery
 from simulator.models.endpoint import edition
+from simulator.payload import BadJSON, parse_json
 
 from . import batches, detail, doorbell, header, rows
 from .filters import Filter
@@ -148,8 +149,8 @@ def _parsed(text: str | None) -> dict[str, Any]:
     """Exactly one of {"subscribe": …} and {"ack": seq}."""
     if text is None or len(text) > MAX_TEXT:
         raise Misuse
-    with suppress(ValueError, RecursionError):
-        said = json.loads(text)
+    with suppress(BadJSON):
+        said = parse_json(text)
         if isinstance(said, dict) and list(said) in (["subscribe"], ["ack"]):
             return said
     raise Misuse

@@ -219,6 +219,7 @@ def test_every_change_of_an_endpoint_is_told_although_no_delivery_changes(
         '{"subscribe":{"round":1,"since":1.5,"filter":"","open":null,"attempt":0,"seen":0,"revision":0}}',
         '{"subscribe":{"round":1,"since":1,"filter":7,"open":null,"attempt":0,"seen":0,"revision":0}}',
         '{"subscribe":{"round":1,"since":1,"filter":"","open":null,"attempt":9223372036854775808,"seen":0,"revision":0}}',
+        '{"subscribe":{"round":1,"since":1,"filter":"","open":"\\ud800","attempt":0,"seen":0,"revision":0}}',
         b"\x00\x01",
         "[" * 10_000,
     ],
