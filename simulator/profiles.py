@@ -133,6 +133,14 @@ def as_dict(profile: Profile) -> dict[str, str | None]:
     return asdict(profile)
 
 
+def fields_described() -> dict[str, Any]:
+    """What a user may set, as the properties of a JSON Schema."""
+    kinds = {
+        name: {"type": ["string", "null"] if name in _NULLABLE else "string"} for name in Profile.__slots__
+    }
+    return kinds | {name: {"type": "string", "enum": list(options)} for name, options in _CHOICES.items()}
+
+
 def profile_from(value: object) -> Profile:
     """The profile a user means by a preset name or by fields on top of `preset` (default: ultrareach).
 

@@ -12,7 +12,7 @@ from .. import signing
 from .errors import invalid
 from .schemas import CHANGES, In, Out, as_whole, optional, refused
 from .shapes import answer
-from .webhooks import Number, SignatureIn
+from .webhooks import SECRET, Number, SignatureIn
 
 router = Router(tags=["signatures"])
 
@@ -31,7 +31,9 @@ class VerifyIn(In):
     payload: str = Field(description="The body as received.", examples=['{"id":"evt_1"}'])
     signature: str = Field(max_length=10_000, description="The whole header.", examples=["v1=e6ad7a04"])
     timestamp: Timestamp = Field(description="The timestamp header.", examples=["1738896900", 1738896900])
-    secret: str = Field(examples=["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"])
+    secret: str = Field(
+        examples=["whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"], json_schema_extra=SECRET
+    )
     tolerance: Number = Field(signing.TOLERANCE, ge=0, le=1_000_000_000, description="Seconds.")
     profile: SignatureIn = optional()
     event_id: str = optional(max_length=200, description="The id header, for profiles that sign it.")

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from .. import engine, registration, sending, signing
+from .. import engine, profiles, registration, sending, signing
 from ..models import Activity, Endpoint
 from ..reach import reach
 from ..transaction import writing
@@ -38,11 +38,21 @@ SignatureIn = Annotated[
     WithJsonSchema(
         {
             "description": "A preset, or profile fields that override their preset.",
-            "anyOf": [{"type": "string", "enum": list(signing.PRESETS)}, {"type": "object"}],
+            "anyOf": [
+                {"type": "string", "enum": list(profiles.PRESETS)},
+                {
+                    "type": "object",
+                    "properties": profiles.fields_described(),
+                    "additionalProperties": False,
+                },
+            ],
             "examples": ["stripe", {"digest": "sha512"}],
         }
     ),
 ]
+
+
+SECRET: Any = {"minLength": 1, "maxLength": signing.MAX_SECRET_BYTES}
 
 
 class RetryIn(In):
@@ -69,7 +79,7 @@ class Settings(In):
 class WebhookIn(Settings):
     url: str = Field(examples=["https://example.com/webhook", "http://localhost:3000/webhook"])
     events: Events
-    secret: str = optional(description="Your own secret; if left out, one is made.")
+    secret: str = optional(description="Your own secret; if left out, one is made.", json_schema_extra=SECRET)
 
 
 class WebhookPatch(Settings):

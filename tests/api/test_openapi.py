@@ -216,3 +216,19 @@ def test_an_export_is_described_as_text_first(description: Json) -> None:
     """Generators of clients read an answer as the first type says: as JSON, curl's command raised an exception."""
     answer = description["paths"]["/api/v1/deliveries/{id}/export"]["get"]["responses"]["200"]
     assert list(answer["content"]) == ["text/plain", "application/json"]
+
+
+def test_the_fields_of_a_profile_are_described_where_they_are_given_as_where_they_are_shown(
+    description: Json,
+) -> None:
+    models = description["components"]["schemas"]
+    shown = models["Profile"]["properties"]
+    for model, field in (("WebhookIn", "signature"), ("WebhookPatch", "signature"), ("VerifyIn", "profile")):
+        presets, given = models[model]["properties"][field]["anyOf"]
+        assert "stripe" in presets["enum"] and given["additionalProperties"] is False
+        assert "required" not in given and set(given["properties"]) == set(shown)
+        for name, kind in given["properties"].items():
+            assert kind.get("enum") == shown[name].get("enum")
+            assert ("null" in kind["type"]) == ("anyOf" in shown[name])
+    assert models["WebhookIn"]["properties"]["secret"]["maxLength"] == 4096
+    assert models["VerifyIn"]["properties"]["secret"]["minLength"] == 1
