@@ -53,7 +53,7 @@ def hint_for(
             "This port speaks only HTTP/2, but deliveries are HTTP/1.1: let your receiver accept HTTP/1.1, too, or"
             " register a port where it does."
         )
-    if code == "bad_response" and status_code is None and body.startswith(b"HTTP/1."):
+    if code == "bad_response" and status_code is None and body.lstrip(b"\r\n").startswith(b"HTTP/"):
         return _head_hint(message)
     if code == "bad_response" and status_code is not None:
         return "The answer's head is valid, its body is not: send a Content-Length that counts bytes, or valid chunks."
@@ -88,10 +88,15 @@ def hint_for(
 
 
 def _head_hint(message: str) -> str:
-    if "Content-Length" in message or "Transfer-Encoding" in message:
+    if "Duplicate Content-Length" in message or "can't be present with" in message:
         return (
             "Give the length of the body once: either a Content-Length in bytes, or chunks. A proxy or middleware that"
             " adds its own beside yours causes this."
+        )
+    if "Content-Length" in message:
+        return (
+            "A Content-Length is the body's number of bytes, in digits alone and given once: correct it, or leave the"
+            " header to your framework."
         )
     return (
         "This is an HTTP server, but the head of its answer is not valid: correct what the message names. Its first"

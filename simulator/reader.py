@@ -217,7 +217,7 @@ class Reader:
         if _is_interim(status):  # in a flood of them, look at each one only once
             came = came[: head.size(came)]
         if not head.begins_with_http(came) or self._parser.get_http_version() not in _VERSIONS:
-            return "its protocol is not HTTP/1.0 or HTTP/1.1"
+            return _OTHER_PROTOCOL
         if status < 100:
             return f"its status is {status:03d}"
         if b"\0" in answer.reason:
@@ -255,4 +255,16 @@ def _is_interim(status: int) -> bool:
 
 _TELLING = {b"content-length", b"transfer-encoding", b"location", b"retry-after"}
 _VERSIONS = ("1.1", "1.0")
-_PLAIN_WORDS = {"Expected HTTP/, RTSP/ or ICE/": "it does not begin with HTTP/"}
+_OTHER_PROTOCOL = "its protocol is not HTTP/1.0 or HTTP/1.1"
+_NO_STATUS = "what follows its protocol is not a status of three digits"
+_PLAIN_WORDS = {  # for llhttp's own, where they name what it waited for
+    "Expected HTTP/, RTSP/ or ICE/": "it does not begin with HTTP/",
+    "Invalid HTTP version": _OTHER_PROTOCOL,
+    "Invalid major version": _OTHER_PROTOCOL,
+    "Invalid minor version": _OTHER_PROTOCOL,
+    "Expected dot": _OTHER_PROTOCOL,
+    "Invalid status code": _NO_STATUS,
+    "Invalid response status": _NO_STATUS,
+    "Invalid header token": "a header does not begin with a valid name and a colon",
+    "Expected LF after chunk data": "there is no line end where the size of a chunk says that it ends",
+}

@@ -193,6 +193,13 @@ LOCAL = "http://localhost:3000/webhook"
             {"body": b"HTTP/1.1 2", "message": "… Duplicate Content-Length."},
             "either a Content-Length",
         ),
+        (
+            "bad_response",
+            {"body": b"HTTP/1.1 2", "message": "… Invalid character in Content-Length."},
+            "in digits alone",
+        ),
+        ("bad_response", {"body": b"HTTP/2 200 OK"}, "correct what the message names"),
+        ("bad_response", {"body": b"\r\nHTTP/1.1 abc"}, "correct what the message names"),
         ("bad_response", {"body": bytes.fromhex("000006040000000000 000300000064")}, "speaks only HTTP/2"),
         ("bad_response", {"body": bytes.fromhex("000000040000000000 0000080700")}, "speaks only HTTP/2"),
         ("bad_response", {"body": b"J\0\0\0\n8.0.33"}, "port of an HTTP server"),
