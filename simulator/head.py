@@ -52,6 +52,11 @@ def folded_headers(data: bytes | bytearray) -> list[tuple[bytes, bytes]] | None:
     return [(name, value.lstrip(b" \t")) for name, _, value in pairs]
 
 
+def hides_a_token(value: bytes) -> bool:
+    """Whether it has a control character or a final tab, beside which llhttp does not see a token for one."""
+    return _HIDING.search(value.lstrip(b" \t\r\n")) is not None
+
+
 def storable(length: bytes) -> int | None:
     """A Content-Length as a number; None from 2**63 on, which no column can hold: then no declared size is shown.
 
@@ -63,6 +68,7 @@ def storable(length: bytes) -> int | None:
 
 _PROTOCOL = re.compile(rb"[\r\n]*HTTP/")
 _LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
+_HIDING = re.compile(rb"[^\t\x20-\x7e\x80-\xff]|\t *\Z")
 _EMPTY_LINES = re.compile(rb"[\r\n]+")
 _END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(

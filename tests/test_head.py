@@ -40,6 +40,19 @@ def test_a_head_begins_with_its_protocol_or_empty_lines_before_it() -> None:
     assert list(seen.values()) == [True, True, False, False, False]
 
 
+def test_control_characters_and_a_final_tab_hide_a_token() -> None:
+    plain = [b"chunked", b"\r\n chunked ", b"gzip\t,\tchunked", b"caf\xe9, chunked"]
+    hiding = [
+        b"chunked\t",
+        b"chunked\t ",
+        b"chunked\x0b",
+        b"\x0cchunked",
+        b"a\x7fb, chunked",
+        b"gzip,\r\n chunked",
+    ]
+    assert [head.hides_a_token(value) for value in plain + hiding] == [False] * 4 + [True] * 6
+
+
 def test_folded_values_keep_their_line_ends_and_others_their_spelling() -> None:
     said = b"\r\nHTTP/1.1 200 OK\r\nX-Fold:  a\r\n\tb \r\nx-PLAIN:1\r\nX-Empty:\r\n \r\n\r\nbody"
     assert head.folded_headers(said) == [

@@ -17,6 +17,18 @@ says(
     closes=False,
 )
 says("/xchunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\ntill the end")
+says(
+    "/chunked-tab",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    closes=False,
+)
+says("/chunked-fold", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip,\r\n chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+says("/chunked-after-fold", b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+says("/chunked-control", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: a\x7fb, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+says(
+    "/chunked-tab-inside",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\t,\tchunked \r\n\r\n2\r\nok\r\n0\r\n\r\n",
+)
 says("/neg-cl", b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok")
 says("/word-cl", b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok")
 says("/cl-and-te", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
