@@ -262,7 +262,7 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
         return "A 3xx without a Location: answer with 2xx, or register the final URL of the receiver."
     ours, theirs = _split(url) or urlsplit(""), _followed(url, location)
     if theirs is None:
-        return "The Location of this redirect is not a valid URL: answer with 2xx instead of redirecting."
+        return "The Location of this redirect is not a valid URL for a webhook: answer with 2xx instead of redirecting."
     final = theirs.geturl()
     if theirs == ours:
         return "The redirect leads back to the same URL: answer with 2xx there instead of redirecting."
@@ -287,8 +287,10 @@ def _redirect_hint(headers: Headers, url: str, message: str) -> str:
 def _followed(url: str, location: str) -> SplitResult | None:
     """Where a Location leads, as a URL that can be registered: absolute, in ASCII, without its fragment."""
     try:
-        target = _split(urljoin(url, in_ascii(location)))
+        given, target = urlsplit(location), _split(urljoin(url, in_ascii(location)))
     except ValueError:
+        return None
+    if given.scheme and not given.netloc:  # `http:///hook`, of an unset host name: urljoin would put in ours
         return None
     return target._replace(fragment="") if target and target.scheme in ("http", "https") else None
 
