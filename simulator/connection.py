@@ -366,13 +366,13 @@ class Connection(asyncio.BufferedProtocol):
             self._end()  # a NEW one is left to `_write`, which is still to come
 
     def _refused_unread(self, exc: Exception) -> bool:
-        """Whether the reset only means that the receiver refused the request and closed without reading all of it.
+        """Whether the reset only means that the receiver refused or redirected the request without reading all of it.
 
         The kernel resets a connection that is closed with bytes unread, so after an early 413 a reset says no more
         than a clean end would (R33). How much was read cannot be seen from here, but the attempt fails either way, and
         the status says why. A 2xx is not guessed to be complete: there a reset cuts the body (R06).
         """
-        return isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 400
+        return isinstance(exc, ConnectionError) and (self.answer.status or 0) >= 300
 
     def _fail(self, code: str, **facts: object) -> None:
         answer, reader = self.answer, self._reader

@@ -302,6 +302,12 @@ async def early_413_reset(visit: Visit) -> None:
     await visit.say(_UNSIZED_413)
 
 
+@at("/early-302-reset", closes=True, unread=True)
+async def early_302_reset(visit: Visit) -> None:
+    visit.writer.transport.pause_reading()
+    await visit.say(b"HTTP/1.1 302 Found\r\nLocation: /accounts/login/\r\n\r\nover there")
+
+
 @at("/early-200-reset", closes=True, unread=True)
 async def early_200_reset(visit: Visit) -> None:
     visit.writer.transport.pause_reading()
