@@ -94,7 +94,7 @@ class Reader:
             cause = error.__context__
             self._fail("internal_error", detail=f"{type(cause).__name__}: {cause}")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.fault = self.fault or _PLAIN_WORDS.get(str(error)) or str(error) or "it cannot be parsed"
+            self.fault = self.fault or self._in_words(str(error))
         if self.fault or self.stage == DONE:
             return
         if self.stage == WAITING:
@@ -102,6 +102,11 @@ class Reader:
                 self._fail("headers_too_large", limit="100 KiB")
         elif not self.answer.truncated and self._overhead > head.LIMIT + 8 * self.answer.size:
             self._fail("bad_response", detail="its chunks carry far more framing than body")
+
+    def _in_words(self, said: str) -> str:
+        if self.stage == RECEIVING and "Content-Length can't be present" in said:
+            return "a Content-Length follows its chunks"
+        return _PLAIN_WORDS.get(said) or said or "it cannot be parsed"
 
     # --- how far the answer is
 

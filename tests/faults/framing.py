@@ -47,6 +47,10 @@ says("/rtsp-100", b"RTSP/1.0 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Leng
 says("/http2", b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n")
 says("/ssh", b"SSH-2.0-OpenSSH_9.6\r\n")
 says("/http2-short", b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n")
+says(
+    "/trailer-cl",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nContent-Length: 2\r\n\r\n",
+)
 says("/long-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n")
 says("/bad-chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n")
 says("/huge-header", b"HTTP/1.1 200 OK\r\nX-Huge: " + b"h" * 200_000 + b"\r\nContent-Length: 2\r\n\r\nok")
