@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from django.db import OperationalError
+
 FILE_CHECK_S = 2.0
 FILES_CHECK_S = 0.25
 PLENTY = 2000  # descriptors; with fewer left they are counted each time, since claims are made by the hundred
@@ -30,7 +32,10 @@ class DatabaseFile:
         self.seen()
 
     def check(self) -> None:
-        """Raises Replaced, and from then on every time. Calls stat at most every two seconds."""
+        """Raises Replaced, and from then on every time. Calls stat at most every two seconds.
+
+        OperationalError, here and in `seen`, means that nobody can tell now: its folder is closed, its disk fails.
+        """
         now = time.monotonic()
         if now >= self._next_check and not self._replaced:
             self._next_check = now + FILE_CHECK_S
@@ -48,7 +53,9 @@ class DatabaseFile:
     @property
     def untouched(self) -> bool:
         """Nobody has written since `seen`, and it is still there: a query would show nothing new."""
-        return self._contents == self._look() and self._is_there()
+        with suppress(OperationalError):
+            return self._contents == self._look() and self._is_there()
+        return False
 
     def _look(self) -> list[tuple[int, ...] | None]:
         wal = self._path.with_name(self._path.name + "-wal")
@@ -63,8 +70,10 @@ class DatabaseFile:
 def _stat(path: Path, *fields: str) -> tuple[int, ...] | None:
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise OperationalError(f"{path}: {error.strerror}") from None
     return tuple(getattr(found, field) for field in fields)
 
 

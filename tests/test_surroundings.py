@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
 from simulator import surroundings
 from simulator.surroundings import (
@@ -119,6 +120,41 @@ def test_a_file_that_only_grows_is_the_same_file(path: Path, clocks: Clocks) -> 
     path.write_bytes(b"")
     clocks.passes(FILE_CHECK_S)
     with pytest.raises(Replaced, match="emptied"):  # it has looked, and knows the file as a full one
+        file.check()
+
+
+def test_a_file_in_a_folder_that_cannot_be_looked_into_is_neither_trusted_nor_given_up(
+    path: Path, clocks: Clocks
+) -> None:
+    file = DatabaseFile(path)
+    with closed(path.parent):
+        with pytest.raises(OperationalError, match=str(path)):
+            file.check()
+        with pytest.raises(OperationalError, match=str(path)):
+            file.seen()
+        assert not file.untouched
+    clocks.passes(FILE_CHECK_S)
+    file.check()
+    assert file.untouched
+
+
+@contextmanager
+def closed(folder: Path) -> Iterator[None]:
+    """Nobody can look into it, not even root; what is open in it stays open."""
+    aside = folder.rename(folder.with_name("aside"))
+    folder.symlink_to(folder)
+    try:
+        yield
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+
+
+def test_a_file_whose_folder_became_a_file_is_gone(path: Path) -> None:
+    file, folder = DatabaseFile(path), path.parent
+    folder.rename(folder.with_name("aside"))
+    folder.write_bytes(b"")
+    with pytest.raises(Replaced):
         file.check()
 
 

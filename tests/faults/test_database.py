@@ -14,6 +14,7 @@ import pytest
 
 from ..receiving import Answer, Received, Receiver
 from ..serving import Server
+from ..test_surroundings import closed
 from ..waiting import wait_until
 from .probe import Probe
 
@@ -160,6 +161,21 @@ def fill(ballast: Path) -> None:
                 pass
         except OSError:
             pass  # full
+
+
+def test_e16_a_folder_that_cannot_be_looked_into_delays_and_loses_nothing(server: Server, receiver: Receiver):
+    register(server, receiver)
+    receiver.answer(Answer(delay=1), 200)
+    first = server.api("POST", "/events", json=EVENT).json
+    receiver.wait_for(1)
+    with closed(server.data_dir):
+        told = wait_until(lambda: server.get("/readyz").json.get("troubles"), 3, "/readyz to say so")
+        assert str(database(server)) in told[0] and "links" in told[0], "which file, and why"
+    wait_until(lambda: server.get("/readyz").status == 200, 3, "/readyz to say that it is over")
+    second = server.api("POST", "/events", json=EVENT).json
+    receiver.wait_for(2)
+    wait_until(lambda: {status(server, first), status(server, second)} == {"succeeded"}, 10, "both successes")
+    assert events(receiver.requests) == [first["event"]["id"], second["event"]["id"]], "nothing is sent twice"
 
 
 def put_another_in_its_place(file: Path) -> None:
