@@ -1,12 +1,14 @@
 """What surrounds the engine goes wrong: a locked, full or lost database, a clock that is set, too few descriptors."""
 
+import http.client
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -334,6 +336,29 @@ def test_e25_with_very_few_descriptors_it_sends_steadily(
     register(server, receiver)
     server.api("POST", "/events/batch", json={"type": "lead.qualified", "count": 100})
     receiver.wait_for(100, within=20)
+
+
+def test_e25_a_file_of_a_page_that_cannot_be_opened_is_refused_in_words(make_server: Callable[..., Server]):
+    server = limited(make_server, 48)
+    page = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+
+    def asked(path: str) -> tuple[int, str]:
+        page.request("GET", path)
+        answer = page.getresponse()
+        return answer.status, answer.read().decode()
+
+    assert asked("/static/js/app.js")[0] == 200
+    with ExitStack() as held:
+
+        def full() -> bool:
+            held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            return asked("/static/js/app.js")[0] != 200
+
+        wait_until(full, 10, "no descriptor for a file")
+        status, text = asked("/static/js/app.js")
+        assert status == 503 and "<" not in text and text.strip(), text
+    wait_until(lambda: asked("/static/js/app.js")[0] == 200, 5, "the file again")
+    page.close()
 
 
 @pytest.mark.parametrize("files", [80, 112, 128])
