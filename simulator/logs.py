@@ -47,7 +47,8 @@ class FaultsOnly(logging.Filter):
             OperationalError,
         ):  # subclasses are about the data to be written
             error = getattr(raised.__cause__, "sqlite_errorname", "SQLITE_ERROR")
-            return error == "SQLITE_ERROR" and why_shut() is None
+            wrong = error == "SQLITE_ERROR" and not isinstance(raised.__cause__, MemoryError)
+            return wrong and why_shut() is None
         return raised is not None
 
 

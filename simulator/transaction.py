@@ -7,8 +7,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from types import TracebackType
+from typing import Any
 
 from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.backends.signals import connection_created
+from django.db.utils import DatabaseErrorWrapper
 
 from .rows import query
 
@@ -79,6 +83,25 @@ class Queue:
 
 
 _lock = Queue()
+
+
+class _Errors(DatabaseErrorWrapper):
+    """Django's, but SQLite without memory is a database that cannot be used now, like one on a full disk. Its driver
+    raises MemoryError, and that would count as a bug: of a result, which would be recorded as our own error."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is MemoryError:
+            raise OperationalError("out of memory") from error
+        super().__exit__(kind, error, trace)
+
+
+def _name_errors(connection: Any, **_: object) -> None:
+    connection.wrap_database_errors = _Errors(connection)
+
+
+connection_created.connect(_name_errors)
 
 
 class Shut(OperationalError):

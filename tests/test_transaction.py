@@ -2,7 +2,10 @@
 
 import contextlib
 import gc
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from simulator.models import Activity
 from simulator.transaction import Queue, Shut, checkpoint, refused, shut, writing
 from simulator.transaction import _lock as turns
 
+from .serving import DEFAULTS, ROOT
 from .waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -276,3 +280,41 @@ def test_one_inside_of_another_is_a_part_of_it_and_does_not_fail_in_silence() ->
         with writing():
             note("inner")
     assert noted() == ["inner", "outer"]
+
+
+def test_sqlite_without_memory_is_a_database_that_cannot_be_used_now_and_no_bug(tmp_path: Path) -> None:
+    # In a process of its own: SQLite takes this limit for all its connections, and never gives it back.
+    code = """
+import logging
+import django; django.setup()
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+from simulator.logs import FaultsOnly
+from simulator.models import Activity
+from simulator.rows import query
+from simulator.transaction import refused, writing
+
+def note():
+    with writing():
+        Activity.note("test", "refused")
+
+call_command("migrate", verbosity=0)
+limit = lambda: query("PRAGMA hard_heap_limit = 1")
+for step in (limit, Activity.objects.first, lambda: query("SELECT 2"), note):
+    try:
+        step()
+    except DatabaseError as error:
+        entry = logging.LogRecord("x", logging.ERROR, "", 0, "", (), (type(error), error, None))
+        print(type(error).__name__, error, FaultsOnly().filter(entry))
+print(refused())
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **DEFAULTS, "SIM_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert told.stdout.splitlines() == ["OperationalError out of memory False"] * 4 + ["out of memory"], told
