@@ -18,9 +18,9 @@ from .models import Delivery
 from .models.delivery import SENDING, State
 from .outcome import LateAnswer
 from .results import Result
-from .surroundings import JUMP_S, Clock, DatabaseFile
+from .surroundings import JUMP_S, Clock, DatabaseFile, LogDeleted
 from .target import Targets
-from .transaction import if_nobody_writes, refused, writing
+from .transaction import checkpoint, if_nobody_writes, refused, writing
 
 RECLAIM_S = 5.0
 
@@ -105,9 +105,13 @@ class Ledger:
         bulk: int,
         out: frozenset[Claim],
     ) -> Turn:
-        self._file.check()
-        now = datetime.now(UTC)
         self._file.seen()
+        try:
+            self._file.check()
+        except LogDeleted:
+            checkpoint()  # to where the next start finds it
+            raise
+        now = datetime.now(UTC)
         quiet = given.empty and not self._clock.jump and not refused()
         if quiet and not claims.anything(now, bulk=bulk > 0):
             with if_nobody_writes() as alone:

@@ -18,48 +18,75 @@ SPARE_FILES = 40  # kept for pages, sockets and the database; a quarter of a low
 
 
 class Replaced(Exception):
-    """The database file was deleted or replaced: writes to the open one would go nowhere."""
+    """The database file was deleted or replaced: writes to the open one would go nowhere. The text says what to do."""
+
+
+class LogDeleted(Replaced):
+    """SQLite's write-ahead log was: connections that were open still have it, and what was committed last is there."""
 
 
 class DatabaseFile:
-    """Notices within two seconds when the file at the path is no longer the one that was opened, or was emptied."""
+    """Notices within two seconds when the file at the path is no longer the one that was opened, or was emptied.
+
+    The same for the log and the index that SQLite keeps beside it while it is open: a connection opened later would
+    use others, and mix up what the two hold.
+    """
 
     def __init__(self, path: Path):
         self._path = path
+        self._beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
         self._known, self._filled = _stat(path, "st_dev", "st_ino"), False
+        self._known_beside: dict[Path, tuple[int, ...]] = {}
         self._next_check = 0.0
-        self._replaced = False
-        self.seen()
+        self._replaced: Replaced | None = None
+        self._contents = self._look()
 
     def check(self) -> None:
-        """Raises Replaced, and from then on every time. Calls stat at most every two seconds.
+        """Raises Replaced, and from then on every time. Calls stat at most every two seconds, or when `seen` has cause.
 
-        OperationalError, here and in `seen`, means that nobody can tell now: its folder is closed, its disk fails.
+        To be called while a connection is open. OperationalError, here and in `seen`, means that nobody can tell now:
+        its folder is closed, its disk fails.
         """
         now = time.monotonic()
         if now >= self._next_check and not self._replaced:
             self._next_check = now + FILE_CHECK_S
-            self._replaced = not self._is_there()
+            self._replaced = self._why_replaced()
         if self._replaced:
-            raise Replaced(
+            raise self._replaced
+
+    def _why_replaced(self) -> Replaced | None:
+        if not self._is_there():
+            return Replaced(
                 f"The database file {self._path} was deleted, replaced or emptied while the simulator was running. "
                 "Nothing more is accepted. Put the file back and start the simulator again."
             )
+        for path in self._beside:
+            if (found := _stat(path, "st_dev", "st_ino")) != self._known_beside.get(path, found):
+                gone = LogDeleted if path == self._beside[0] and not found else Replaced
+                return gone(
+                    f"{path}, a part of the database, was deleted or replaced while the simulator was running. "
+                    "Nothing more is accepted. Stop the simulator and start it again."
+                )
+            if found:
+                self._known_beside[path] = found
+        return None
 
     def seen(self) -> None:
         """Remember the present contents as known."""
-        self._contents = self._look()
+        before, self._contents = self._contents, self._look()
+        if [found and found[:2] for found in before] != [found and found[:2] for found in self._contents]:
+            self._next_check = 0.0  # other files, not just other contents
 
     @property
     def untouched(self) -> bool:
         """Nobody has written since `seen`, and it is still there: a query would show nothing new."""
         with suppress(OperationalError):
-            return self._contents == self._look() and self._is_there()
+            return self._contents == self._look() and self._why_replaced() is None
         return False
 
     def _look(self) -> list[tuple[int, ...] | None]:
-        wal = self._path.with_name(self._path.name + "-wal")
-        return [_stat(path, "st_dev", "st_ino", "st_size", "st_mtime_ns") for path in (self._path, wal)]
+        paths = (self._path, self._beside[0])
+        return [_stat(path, "st_dev", "st_ino", "st_size", "st_mtime_ns") for path in paths]
 
     def _is_there(self) -> bool:
         *identity, size = _stat(self._path, "st_dev", "st_ino", "st_size") or (0,)

@@ -19,6 +19,7 @@ from simulator.surroundings import (
     FILES_CHECK_S,
     Clock,
     DatabaseFile,
+    LogDeleted,
     OneCore,
     OpenFiles,
     Replaced,
@@ -85,6 +86,36 @@ def test_a_file_that_was_emptied_is_noticed_too(path: Path, clocks: Clocks) -> N
     path.write_bytes(b"")
     clocks.passes(FILE_CHECK_S)
     with pytest.raises(Replaced, match="emptied"):
+        file.check()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+@pytest.mark.parametrize("how", [Path.unlink, replace])
+def test_what_sqlite_keeps_beside_it_is_a_part_of_it(path: Path, clocks: Clocks, suffix: str, how) -> None:
+    file, beside = DatabaseFile(path), path.with_name(path.name + suffix)
+    file.check()
+    clocks.passes(FILE_CHECK_S)
+    beside.write_bytes(b"made when the first connection wrote")
+    file.check()
+    beside.write_bytes(b"")
+    clocks.passes(FILE_CHECK_S)
+    file.check()
+    how(beside)
+    clocks.passes(FILE_CHECK_S)
+    with pytest.raises(Replaced, match=f"{beside}, a part"):
+        file.check()
+
+
+def test_a_log_that_is_gone_is_noticed_by_whoever_looks_at_what_was_written(
+    path: Path, clocks: Clocks
+) -> None:
+    file, log = DatabaseFile(path), path.with_name(f"{path.name}-wal")
+    log.write_bytes(b"rows")
+    file.seen()
+    file.check()
+    log.unlink()
+    file.seen()
+    with pytest.raises(LogDeleted):
         file.check()
 
 

@@ -193,7 +193,13 @@ def remove_the_folder(file: Path) -> None:
     shutil.rmtree(file.parent)
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, put_another_in_its_place, empty, remove_the_folder])
+def remove_its_log(file: Path) -> None:
+    file.with_name(f"{file.name}-wal").unlink()
+
+
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, put_another_in_its_place, empty, remove_the_folder, remove_its_log]
+)
 def test_e16_a_database_file_that_goes_away_ends_the_service(
     make_server: Callable[..., Server], harm: Callable[[Path], None]
 ):
@@ -205,6 +211,29 @@ def test_e16_a_database_file_that_goes_away_ends_the_service(
     assert str(database(server)) in server.get("/").text, "whether the page can still be drawn or not"
     assert server.stop()[0] == 3
     assert str(database(server)) in server.errors and "Traceback" not in server.errors
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_e16_without_the_files_beside_the_database_nothing_accepted_is_lost(
+    server: Server, receiver: Receiver, suffix: str
+):
+    register(server, receiver)
+    accepted = [server.api("POST", "/events", json=EVENT).json["event"]["id"]]
+    receiver.wait_for(1)
+    database(server).with_name(f"{database(server).name}{suffix}").unlink()
+
+    def refused() -> bool:
+        reply = server.api("POST", "/events", json=EVENT)
+        if reply.status == 202:
+            accepted.append(reply.json["event"]["id"])
+        return reply.status == 503
+
+    wait_until(lambda: refused() and suffix in server.get("/readyz").text, 3, "/readyz to name it")
+    server.kill()
+    server.start()
+    wait_until(lambda: set(events(receiver.requests)) == set(accepted), 5, "every accepted event")
+    with closing(sqlite3.connect(database(server))) as rows:
+        assert rows.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_e19_ten_thousand_overdue_at_the_start_share_what_is_in_flight(
