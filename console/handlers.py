@@ -46,8 +46,13 @@ class InThreads(ASGIHandler):
         await self.send_response(response, send)
 
     async def _in_a_thread(self, scope: Any, body: Any) -> HttpResponseBase:
-        thread = self._free.pop() if self._free else ThreadPoolExecutor(1, "request")
-        answered = thread.submit(self._answer, scope, body)
+        while True:
+            thread = self._free.pop() if self._free else ThreadPoolExecutor(1, "request")
+            try:
+                answered = thread.submit(self._answer, scope, body)
+                break
+            except RuntimeError:  # this process may have no more threads now: one that is kept becomes free
+                await asyncio.sleep(ONE_MORE_S)
         try:
             return await asyncio.wrap_future(answered)
         finally:

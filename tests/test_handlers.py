@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -98,6 +98,36 @@ async def test_in_a_rush_a_few_are_answered_at_once_and_the_others_one_by_one(
     go_on.set()
     await asyncio.wait(rush)
     assert len(seen) == 300
+
+
+@pytest.fixture
+def no_more_threads() -> Iterator[None]:
+    """No memory is large enough for the stack of a thread that starts now."""
+    before = threading.stack_size(1 << 46)
+    yield
+    threading.stack_size(before)
+
+
+async def test_where_no_thread_can_start_a_request_waits_for_one_that_becomes_free(
+    handler: Callable[[View], InThreads], request: pytest.FixtureRequest
+) -> None:
+    seen: list[int] = []
+    go_on = threading.Event()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(threading.get_ident())
+        go_on.wait(5)
+        return HttpResponse()
+
+    pages = handler(view)
+    first = asyncio.create_task(Request().by(pages))
+    await until(lambda: seen)
+    request.getfixturevalue("no_more_threads")
+    others = [asyncio.create_task(Request().by(pages)) for _ in range(3)]
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await asyncio.gather(first, *others) == [(200, b"")] * 4
+    assert len(seen) == 4 and len(set(seen)) == 1
 
 
 async def test_no_place_is_lost_and_none_is_made() -> None:
