@@ -10,6 +10,7 @@ from django.db import DatabaseError, OperationalError
 
 from .transaction import why_shut
 
+QUIET_S = 60
 _SECRET = re.compile(r"(whsec_)[\w+/=-]+|(Bearer )\S+|(://)[^/\s]+@", re.IGNORECASE)
 
 
@@ -34,6 +35,23 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # noqa: BLE001  (whatever the __str__ of an argument does)
         return f"{record.msg} {record.args!r:.1000}"
+
+
+class Seldom(logging.Filter):
+    """Lets the same words pass once in QUIET_S: a full disk would say them at each of thousands of refused calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info:
+            return True
+        now, words = time.monotonic(), _message(record)
+        self._said = {said: at for said, at in self._said.items() if now - at < QUIET_S}
+        passes = words not in self._said
+        self._said.setdefault(words, now)
+        return passes
 
 
 class FaultsOnly(logging.Filter):
@@ -82,6 +100,7 @@ def config(format: str) -> dict[str, Any]:
         "filters": {
             "no_secrets": {"()": "simulator.logs.NoSecrets"},
             "faults_only": {"()": "simulator.logs.FaultsOnly"},
+            "seldom": {"()": "simulator.logs.Seldom"},
         },
         "formatters": {
             "text": {
@@ -97,7 +116,9 @@ def config(format: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "simulator": {"level": "INFO"},
+            "simulator.api.errors": {"filters": ["seldom"]},
             "console": {"level": "INFO"},
+            "console.stream": {"filters": ["seldom"]},
             "django": {"level": "ERROR"},
             "django.request": {"filters": ["faults_only"]},
             "django.security": {"level": "CRITICAL"},  # the client is told what is wrong with its request

@@ -12,7 +12,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError
 
 from simulator import logs
-from simulator.logs import FaultsOnly, JsonLines, NoSecrets, masked
+from simulator.logs import FaultsOnly, JsonLines, NoSecrets, Seldom, masked
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
 
@@ -107,6 +107,18 @@ def test_an_answer_of_500_is_no_entry_and_an_exception_is() -> None:
     )
     assert not FaultsOnly().filter(said)
     assert FaultsOnly().filter(raised)
+
+
+def test_the_same_words_pass_once_a_minute_and_every_bug_does(monkeypatch: pytest.MonkeyPatch):
+    def entry(words: str, bug: object = None) -> logging.LogRecord:
+        return logging.LogRecord("x", logging.WARNING, "", 0, "refused: %s", (words,), bug)
+
+    seldom = Seldom()
+    assert [seldom.filter(entry(words)) for words in ("full", "full", "locked", "full")] == [1, 0, 1, 0]
+    bug = (ValueError, ValueError(), None)
+    assert [seldom.filter(entry("full", bug)) for _ in range(2)] == [1, 1]
+    monkeypatch.setattr(logs, "QUIET_S", 0)
+    assert seldom.filter(entry("full")), "the minute is over"
 
 
 @pytest.mark.parametrize(

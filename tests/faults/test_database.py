@@ -92,6 +92,7 @@ def test_e13_it_is_told_by_a_service_that_has_nothing_to_do_and_nobody_waits_twi
             assert time.monotonic() - began < 7
             assert server.get("/readyz").status == 503
     wait_until(lambda: server.get("/readyz").status == 200, 2, "/readyz to say that it is over")
+    assert server.errors.count("database is locked") == 1, "not once for each call"
 
 
 def test_e08_with_e13_a_locked_database_does_not_keep_it_from_ending(server: Server, receiver: Receiver):
