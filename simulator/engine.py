@@ -123,6 +123,8 @@ class Engine:
     def troubles(self) -> list[str]:
         if trouble := self._trouble or _unwritable(transaction.refused()):
             return [trouble]
+        if self._life.done() and not self._stopping:
+            return ["The delivery engine has ended because of a bug. Start the simulator again."]
         files = self._lines.files
         if not self._lines.out and not files.free():
             limit = f"The limit of open files (ulimit -n {files.limit}) leaves none for sending"
@@ -184,21 +186,21 @@ class Engine:
 
     async def _live(self) -> None:
         """Serve until told to stop; a bug in the loop costs half a second, never a delivery."""
-        stumbled = False
+        bug: Exception | None = None
         while True:
             try:
-                if stumbled:
+                if bug:
+                    await asyncio.sleep(RESTART_S)
+                    log.error("The engine failed and starts again", exc_info=bug)
                     await self._in_database(partial(self._ledger.start_again, self._next))
                     self._lines.start_again()
                     self._next = Waiting()
-                    self._trouble = None
+                    self._trouble = bug = None
                 await self._serve()
                 return
-            except Exception:
-                log.exception("The engine failed and starts again")
+            except Exception as error:  # noqa: BLE001  (told in the next round: without memory even that can fail)
                 self._trouble = "The delivery engine failed because of a bug and is starting again."
-            stumbled = True
-            await asyncio.sleep(RESTART_S)
+                bug = error
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as self._attempts:

@@ -1,6 +1,7 @@
 """A clock that is set while the engine runs (E12), and bugs of the engine's own (E24): nothing twice, nothing stuck."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -141,6 +142,24 @@ async def test_e24_a_bug_in_the_loop_stops_it_for_less_than_a_second(engine, end
     assert asyncio.get_running_loop().time() - began <= 1.5
     assert engine.troubles() == []
     assert len(receiver.requests) == 1
+
+
+async def test_e24_a_machine_without_memory_even_for_a_line_in_the_log_stops_it_no_longer(
+    engine, endpoint, receiver, monkeypatch
+):
+    fails(monkeypatch, Claims, "claim", MemoryError())
+    fails(monkeypatch, logging.Logger, "makeRecord", MemoryError())
+    delivery = await sent(endpoint)
+    await until(engine.troubles, 1, "a trouble")
+    await ends(delivery, "succeeded")
+    assert engine.troubles() == []
+    assert len(receiver.requests) == 1
+
+
+async def test_e24_an_engine_that_has_died_says_so(engine):
+    engine._life.cancel()
+    await until(engine.troubles, 1, "a trouble")
+    assert "Start the simulator again" in engine.troubles()[0]
 
 
 async def test_e24_an_answer_that_came_before_the_bug_is_recorded_after_it(
