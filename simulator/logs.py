@@ -1,5 +1,6 @@
 """How log lines look: one line per entry, and no secret in any. Knows nothing of what is logged."""
 
+import errno
 import json
 import logging
 import re
@@ -10,6 +11,7 @@ from django.db import DatabaseError, OperationalError
 
 from .transaction import why_shut
 
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 QUIET_S = 60
 _SECRET = re.compile(r"(whsec_)[\w+/=-]+|(Bearer )\S+|(://)[^/\s]+@", re.IGNORECASE)
 
@@ -67,6 +69,8 @@ class FaultsOnly(logging.Filter):
             error = getattr(raised.__cause__, "sqlite_errorname", "SQLITE_ERROR")
             wrong = error == "SQLITE_ERROR" and not isinstance(raised.__cause__, MemoryError)
             return wrong and why_shut() is None
+        if isinstance(raised, OSError) and raised.errno in NO_DESCRIPTOR:  # whose limit is told by others
+            return False
         return raised is not None
 
 

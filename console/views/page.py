@@ -1,19 +1,24 @@
 """What all pages share: the header's counters, the banners, the notices, the help."""
 
+import codecs
 import sys
 from typing import Any
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.template.loader import render_to_string
+from django.template.loader import get_template
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from simulator.api.errors import problem_of
+from simulator.logs import NO_DESCRIPTOR
 
 from .. import header
 
+# Read now, as well as the codec with which Django names such a request: later no descriptor may be left for that.
+_broken = get_template("broken.html")
+codecs.lookup("unicode_escape")
 shows_a_form = require_http_methods(["GET", "HEAD", "POST"])
 
 
@@ -50,11 +55,13 @@ def broken(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if isinstance(error, DatabaseError):
         text, status = problem_of(error).message, 503
+    elif isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
+        text, status = f"The simulator cannot open its own files: {error.strerror}.", 503
     else:
         text, status = "The simulator has a bug here. See its log in the terminal.", 500
     if getattr(request, "htmx", False):
         return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
-    return HttpResponse(render_to_string("broken.html", {"text": text}), status=status)
+    return HttpResponse(_broken.render({"text": text}), status=status)
 
 
 @require_safe
