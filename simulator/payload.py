@@ -170,7 +170,9 @@ def _number_problem(item: float) -> str | None:
 
 _NOT_A_NUMBER = "NaN and Infinity are not JSON. Use null, or a string."
 _TWICE = "This key appears twice; most receivers would silently keep only the last one."
-_NUL = "Contains NUL (\\u0000), which many receivers and databases refuse. Send it as raw_body."
+_NUL = (
+    "Contains NUL (\\u0000), which many receivers and databases refuse. Only an event's raw_body may hold it."
+)
 _SURROGATE = "Contains half a surrogate pair (\\ud800 to \\udfff), which has no UTF-8 form."
 _TOO_LARGE = (
     "This number is too large: most receivers would read it as infinity. Use a smaller one, or a string."

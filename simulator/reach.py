@@ -52,7 +52,11 @@ def _told(outcome: Outcome, *, hint: str) -> dict[str, Any]:
         }
     return {
         "reachable": error is None,
-        "phases": {phase: outcome.phases.get(phase) for phase in PHASES},
+        "phases": {phase: _rounded(outcome.phases.get(phase)) for phase in PHASES},
         "remote_address": outcome.remote_address,
         "error": error,
     }
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 3)

@@ -20,6 +20,7 @@ def test_a_receiver_that_listens_is_reachable_and_gets_no_request(receiver: Rece
     assert found["reachable"] is True and found["error"] is None
     assert found["remote_address"] == f"127.0.0.1:{receiver.port}"
     assert set(found["phases"]) == {"dns", "connect", "tls"}
+    assert found["phases"]["connect"] == round(found["phases"]["connect"], 3), "as precise as a delivery's"
     assert receiver.requests == []
 
 
