@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
-from . import catalog, feed, ids
+from . import catalog, feed, ids, samples
 from .claims import Claim, Room, intend, intent, lease, prepared
 from .models import Batch, delivery, event
 from .models.delivery import BATCH, PENDING, SENDING
@@ -190,5 +190,5 @@ class Batches:
         wanted = [(ids.decode("ep", to.pk) or 0, to.revision) for to in getting]
         self._targets.prepare(wanted)
         targets = [self._targets.of(*each) for each in wanted]
-        catalog.prepare_samples()  # not on the loop, where groups are drawn up
+        samples.prepare()  # not on the loop, where groups are drawn up
         return Open(number, batch.type, sampler(batch.type), targets, held, known)

@@ -41,11 +41,6 @@ def sample(type: str, rng: Random | None = None) -> dict[str, Any]:
     return samples.MAKERS[type](rng or _rng)
 
 
-def prepare_samples() -> None:
-    """Make what all samples share, once in a process; whoever comes first waits 0.3 s for it."""
-    samples.prepare()
-
-
 def near(type: str, known: Iterable[str]) -> list[str]:
     """The known types that were perhaps meant, likeliest first."""
     by_lower = {name.lower(): name for name in known}

@@ -68,7 +68,7 @@ def _pools() -> _Pools:
 
 
 def prepare() -> None:
-    """Make the pools now."""
+    """Make the pools now: whoever comes first in a process waits 0.3 s for them."""
     _pools()
 
 

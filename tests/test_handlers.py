@@ -51,13 +51,15 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> Callable[[View], InThreads]:
     return made
 
 
-def noting(seen: list[int], together: int = 1) -> View:
-    """Ends when as many requests as `together` are in it at once."""
+def noting(seen: list[int], together: int = 1, until: threading.Event | None = None) -> View:
+    """Ends when as many requests as `together` are in it at once, and `until` is set."""
     all_here = threading.Barrier(together)
 
     def view(request: HttpRequest) -> HttpResponse:
         seen.append(threading.get_ident())
         all_here.wait(5)
+        if until:
+            until.wait(5)
         return HttpResponse(request.body)
 
     return view
@@ -84,13 +86,7 @@ async def test_in_a_rush_a_few_are_answered_at_once_and_the_others_one_by_one(
     """A thread for each of hundreds would keep the loop from its turn."""
     seen: list[int] = []
     go_on = threading.Event()
-
-    def view(request: HttpRequest) -> HttpResponse:
-        seen.append(threading.get_ident())
-        go_on.wait(5)
-        return HttpResponse()
-
-    pages = handler(view)
+    pages = handler(noting(seen, until=go_on))
     began = time.monotonic()
     rush = [asyncio.create_task(Request().by(pages)) for _ in range(300)]
     await until(lambda: len(seen) > KEPT + 1)
@@ -113,13 +109,7 @@ async def test_where_no_thread_can_start_a_request_waits_for_one_that_becomes_fr
 ) -> None:
     seen: list[int] = []
     go_on = threading.Event()
-
-    def view(request: HttpRequest) -> HttpResponse:
-        seen.append(threading.get_ident())
-        go_on.wait(5)
-        return HttpResponse()
-
-    pages = handler(view)
+    pages = handler(noting(seen, until=go_on))
     first = asyncio.create_task(Request().by(pages))
     await until(lambda: seen)
     request.getfixturevalue("no_more_threads")

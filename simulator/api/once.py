@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from .. import catalog
+from .. import samples
 from ..models import IdempotencyKey
 from ..transaction import writing
 from .errors import conflict, invalid
@@ -34,7 +34,7 @@ def once(view: View) -> View:
                 "invalid_format",
                 f"The key must be 1 to {MAX_KEY} printable ASCII characters.",
             )
-        catalog.prepare_samples()  # takes 0.3 s the first time: not while nobody else can write
+        samples.prepare()  # takes 0.3 s the first time: not while nobody else can write
         with writing():
             return _stored(request, key) or _kept(request, key, view(request, **values))
 
