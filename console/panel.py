@@ -1,6 +1,6 @@
 """What the send panel shows: everything filled in so that the first click works, or what was typed into it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.models import Endpoint
@@ -20,7 +20,7 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
     given, types = choices(), known_types()
     endpoints = given["endpoints"]
     type = typed.get("type") if typed.get("type") in types else types[0]
-    chosen = typed.get("endpoint") or (endpoints[0].pk if endpoints else EVERYONE)
+    chosen = typed.get("endpoint") or _likeliest(endpoints)
     alone = next((one for one in endpoints if one.pk == chosen), None)
     return {
         **given,
@@ -29,10 +29,20 @@ def context(typed: Mapping[str, str]) -> dict[str, Any]:
         "sample": typed["data"] if "data" in typed else pretty(sample_of(type)),
         "copies": typed.get("copies", "1"),
         "token": new_token(),
-        "yours": YOURS if all(one.origin == Endpoint.BUILTIN for one in endpoints) else "",
+        "yours": "" if _own(endpoints) else YOURS,
         "batch": batches.at_hand(),
         **(_everyone(type) if chosen == EVERYONE else _alone(alone, chosen, type)),
     }
+
+
+def _own(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    return [one for one in endpoints if one.origin != Endpoint.BUILTIN]
+
+
+def _likeliest(endpoints: Sequence[Endpoint]) -> str:
+    """Who has registered a receiver of his own wants to send to that one, the newest: not to the built-in ones."""
+    best = _own(endpoints)[-1:] or endpoints[:1]
+    return best[0].pk if best else EVERYONE
 
 
 def choices() -> dict[str, Any]:

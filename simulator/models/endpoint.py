@@ -35,8 +35,8 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         return self.filter(deleted_at=None)
 
     def named(self) -> "EndpointQuerySet":
-        """Only name, subscriptions and status, which takes half the time."""
-        return self.only("url", "events", "description", "status", "revision")
+        """Only name, origin, subscriptions and status, which takes half the time."""
+        return self.only("url", "events", "description", "status", "origin", "revision")
 
 
 class Endpoint(models.Model):

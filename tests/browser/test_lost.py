@@ -11,7 +11,7 @@ from .conftest import Complaints
 from .showing import fire, opened, row
 
 COUNTING = re.compile(r"^\d+\.\d s$")
-AT_LEAST = re.compile(r"^at least \d+\.\d s$")
+AT_LEAST = re.compile(r"^at least \d+(\.\d)? s$")
 
 
 async def test_how_long_an_attempt_takes_is_counted_while_somebody_knows(

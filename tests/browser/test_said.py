@@ -198,9 +198,7 @@ async def test_that_another_attempt_is_to_come_repeats_no_result(
     assert [line for line in await page.evaluate("spoken") if "answered 500" in line] == []
 
 
-async def test_a_copy_button_says_that_it_copied_without_growing(
-    server: Server, endpoint: dict[str, Any], browser_page: Page
-) -> None:
+async def test_a_copy_button_says_that_it_copied_without_growing(server: Server, browser_page: Page) -> None:
     await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = await listening(browser_page, server.url)
     await page.get_by_role("button", name="Send test event").click()

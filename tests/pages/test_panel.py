@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from console import panel
+from console import firstrun, panel
 from simulator.models import CustomType, Delivery, Endpoint, Event
 
 from .test_pages import is_whole
@@ -29,6 +29,16 @@ def test_many_event_types_are_one_choice_that_keeps_what_was_chosen(
     assert ("<option selected>team.15</option>" in html.split('id="send"')[1]) == (count == 17)
     assert client.post("/send/", form(endpoint, type="team.15")).status_code == 302
     assert Delivery.objects.get().type == "team.15"
+
+
+def test_a_receiver_of_ones_own_is_chosen_before_the_built_in_ones_and_the_newest_first(db: None) -> None:
+    firstrun.furnish("http://127.0.0.1:8000")
+    built_in = Endpoint.objects.order_by("pk")[0]
+    assert panel.context({})["chosen"] == built_in.pk
+    for port in (3000, 3001):
+        own = Endpoint.register(url=f"http://localhost:{port}/", events=["*"])
+        assert panel.context({})["chosen"] == own.pk
+    assert panel.context({"endpoint": built_in.pk})["chosen"] == built_in.pk
 
 
 def test_without_an_endpoint_it_is_for_everyone_who_subscribes(db: None) -> None:
