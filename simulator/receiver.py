@@ -15,6 +15,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from . import ids, signing
+from .api.errors import Problem, error_json, invalid
 from .models import Endpoint
 
 REMEMBERED = 100
@@ -37,15 +38,6 @@ class Received:
     received_at: datetime
 
 
-class BadQuery(ValueError):
-    """A query parameter asks for something impossible."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
-
-
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """What the query asks for; `delay` in seconds, `verify` an endpoint id."""
@@ -58,7 +50,7 @@ class Behaviour:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Behaviour":
-        """Other parameters are ignored: they belong to whoever wrote the URL. Raises BadQuery."""
+        """Other parameters are ignored: they belong to whoever wrote the URL. Raises Problem."""
         return cls(
             status=int(_number(query, "status", "200", low=200, high=599, whole=True)),
             delay=_number(query, "delay", "0", low=0, high=LONGEST_DELAY),
@@ -82,22 +74,25 @@ async def receive(request: HttpRequest) -> HttpResponse:
     try:
         body = request.body
     except RequestDataTooBig:
-        return _error(413, "PAYLOAD_TOO_LARGE", "The built-in receiver takes bodies of up to 1 MiB.", {})
+        return _refused(
+            Problem(413, "PAYLOAD_TOO_LARGE", "The built-in receiver takes bodies of up to 1 MiB.")
+        )
     _remember(request, body)
     if not request.META.get("QUERY_STRING"):
         return _answer(200)
     try:
         asked = Behaviour.of(request.GET)
         verdict = await _verified(asked.verify, request, body) if asked.verify is not None else None
-    except BadQuery as error:
-        details = {"field": error.field, "reason": "invalid_value"}
-        return _error(400, "INVALID_PARAMETER", error.message, details)
+    except Problem as problem:
+        return _refused(problem)
     fails = verdict is None and _has_to_fail(request, body, asked.fail_first)
     await asyncio.sleep(asked.delay)
     if verdict:
-        return _error(401, "INVALID_SIGNATURE", verdict.message, {"reason": verdict.reason})
+        reason = {"reason": verdict.reason}
+        return _refused(Problem(401, "INVALID_SIGNATURE", verdict.message, details=reason))
     if fails:
-        return _error(500, "FAIL_FIRST", f"Fails the first {asked.fail_first} attempts, as the URL asks.", {})
+        text = f"Fails the first {asked.fail_first} attempts, as the URL asks."
+        return _refused(Problem(500, "FAIL_FIRST", text))
     return _answer(asked.status, asked.body)
 
 
@@ -121,7 +116,7 @@ def _number(
     pattern = r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,9})?"
     if not re.fullmatch(pattern, text) or not low <= float(text) <= high:
         kind = "whole number" if whole else "number"
-        raise BadQuery(name, f"{name} must be a {kind} from {low:g} to {high:g}.")
+        raise invalid(name, "invalid_value", f"{name} must be a {kind} from {low:g} to {high:g}.")
     return float(text)
 
 
@@ -146,7 +141,7 @@ def _has_to_fail(request: HttpRequest, body: bytes, fail_first: int) -> bool:
 
 
 async def _verified(endpoint_id: str, request: HttpRequest, body: bytes) -> signing.Verdict | None:
-    """None when the signature is right. Raises BadQuery when there is no such endpoint."""
+    """None when the signature is right. Raises Problem when there is no such endpoint."""
     profile, secrets = await sync_to_async(_keys, thread_sensitive=False)(endpoint_id)
     headers = request.headers
     try:
@@ -160,7 +155,8 @@ async def _verified(endpoint_id: str, request: HttpRequest, body: bytes) -> sign
             now=time.time(),
         )
     except signing.BadSecret as error:
-        raise BadQuery("verify", f"The secret of this endpoint does not fit its profile. {error}") from None
+        text = f"The secret of this endpoint does not fit its profile. {error}"
+        raise invalid("verify", "invalid_value", text) from None
     return None if verdict.valid else verdict
 
 
@@ -169,9 +165,8 @@ def _keys(endpoint_id: str) -> tuple[signing.Profile, list[str]]:
         endpoint = Endpoint.objects.alive().get(pk=endpoint_id)
         return endpoint.profile, endpoint.valid_secrets()
     except Endpoint.DoesNotExist:
-        raise BadQuery(
-            "verify", "No endpoint has this id. An id looks like ep_… and is on the endpoint's page."
-        ) from None
+        text = "No endpoint has this id. An id looks like ep_… and is on the endpoint's page."
+        raise invalid("verify", "invalid_value", text) from None
     finally:
         connection.close()  # a thread of the loop's pool: nobody else would close it
 
@@ -189,13 +184,9 @@ def _answer(status: int, body: str | None = None) -> HttpResponse:
     )
 
 
-def _error(status: int, code: str, message: str, details: Mapping[str, str | None]) -> JsonResponse:
-    kind = {400: "validation_error", 401: "authentication_error", 413: "validation_error"}
-    error = {
-        "type": kind.get(status, "server_error"),
-        "code": code,
-        "message": message,
-        "details": dict(details),
-        "request_id": ids.encode("req", ids.new()),
-    }
-    return JsonResponse({"error": error}, status=status, headers={"X-Content-Type-Options": "nosniff"})
+def _refused(problem: Problem) -> JsonResponse:
+    """In the envelope of the API."""
+    error = error_json(problem, ids.encode("req", ids.new()))
+    return JsonResponse(
+        {"error": error}, status=problem.status, headers={"X-Content-Type-Options": "nosniff"}
+    )
