@@ -71,7 +71,7 @@ async def test_e22_a_subscriber_that_hangs_keeps_a_batch_from_nobody_else(engine
     await in_db(lambda: Endpoint.register(url=hung.url, events=["*"]))
     batch = await in_db(lambda: Batch.start("lead.qualified", 3000))
     await receiver.received(3000, within=40)
-    got = await in_db(lambda: Counter(Delivery.objects.of(endpoint).values_list("status", flat=True)))
+    got = await in_db(lambda: Counter(endpoint.deliveries.values_list("status", flat=True)))
     assert set(got) <= {"sending", "succeeded"} and got["succeeded"] > 2900
     await in_db(lambda: Batch.objects.get(pk=batch.pk).stop())
 
@@ -96,10 +96,10 @@ async def test_one_slow_endpoint_lets_a_batch_wait_for_it_but_not_without_bound(
     slow = await in_db(lambda: Endpoint.register(url=hung.url, events=["*"]))
     batch = await in_db(lambda: Batch.start("lead.qualified", 100_000, [endpoint.pk, slow.pk]))
     async with asyncio.timeout(20):
-        while await in_db(lambda: Delivery.objects.of(slow).filter(status="pending").count()) < batches.AHEAD:
+        while await in_db(lambda: slow.deliveries.filter(status="pending").count()) < batches.AHEAD:
             pass
     await some_turns(engine)
-    waiting = await in_db(lambda: Delivery.objects.of(slow).filter(status="pending").count())
+    waiting = await in_db(lambda: slow.deliveries.filter(status="pending").count())
     assert batches.AHEAD <= waiting <= batches.AHEAD + batches.GROUP
     made = await in_db(lambda: Batch.objects.get(pk=batch.pk).made)
     assert made - 10 == waiting
@@ -119,7 +119,7 @@ async def test_a_batch_goes_only_to_the_endpoints_it_names(engine, endpoint, rec
     await in_db(lambda: Batch.start("message.received", 5, [endpoint.pk]))
     await until(lambda: len(receiver.requests) == 5)
     await engine.drain()
-    assert await in_db(lambda: Delivery.objects.of(other).count()) == 0
+    assert await in_db(lambda: other.deliveries.count()) == 0
     assert await in_db(lambda: Event.objects.count()) == 5
 
 
@@ -137,7 +137,7 @@ async def test_a_batch_to_a_paused_endpoint_waits_and_the_next_one_does_not(engi
     first = await in_db(lambda: Batch.start("lead.qualified", 300, [endpoint.pk]))
     await in_db(lambda: Batch.start("lead.qualified", 200, [other.pk]))
     await receiver.received(200, within=20)
-    assert await in_db(lambda: Delivery.objects.of(endpoint).count()) == 0
+    assert await in_db(lambda: endpoint.deliveries.count()) == 0
     assert await in_db(lambda: Batch.objects.get(pk=first.pk).status) == "running"
     await in_db(endpoint.resume)
     await receiver.received(500, within=20)
@@ -214,7 +214,7 @@ def test_of_many_endpoints_only_those_get_an_attempt_drawn_up_that_have_room(end
     with writing():
         taken = by.make(group, room, now)
     assert len(taken) == 3
-    assert not Delivery.objects.of(full).filter(status="sending").exists()
+    assert not full.deliveries.filter(status="sending").exists()
     assert sorted(Delivery.objects.values_list("status", flat=True)) == ["pending"] * 3 + ["sending"] * 3
     by.draw_up(Room(10_000, 10_000, {}), now, 1)
     assert len(signed) == 3 + 6

@@ -238,7 +238,7 @@ def test_a_410_pauses_the_endpoint_and_holds_what_waits_for_it(endpoint: Endpoin
     record((one, answer(410)))
     endpoint.refresh_from_db()
     assert endpoint.paused
-    assert set(Delivery.objects.of(endpoint).values_list("status", "due_at")) == {("pending", HELD)}
+    assert set(endpoint.deliveries.values_list("status", "due_at")) == {("pending", HELD)}
     noted = Activity.objects.get(actor="engine")
     assert (noted.action, noted.detail) == ("paused endpoint", "the receiver answered 410 Gone")
     elsewhere.refresh_from_db()

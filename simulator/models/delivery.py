@@ -45,9 +45,6 @@ class NotNow(Exception):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def of(self, endpoint: Endpoint) -> "DeliveryQuerySet":
-        return self.filter(endpoint=endpoint)
-
     def since(self, seq: int) -> "DeliveryQuerySet":
         """What changed after `seq`, oldest change first."""
         return self.filter(seq__gt=seq).order_by("seq")

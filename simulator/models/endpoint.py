@@ -11,6 +11,7 @@ from .. import feed, ids, signing
 from ..ids import PublicId
 from ..rows import query
 from ..transaction import writing
+from .activity import Activity
 
 ENABLED, PAUSED = "enabled", "paused"
 DELAYS = (2, 4, 8, 16, 32)
@@ -104,7 +105,7 @@ class Endpoint(models.Model):
             endpoint = cls.objects.create(**fields)
             endpoint._give_secret(secret or signing.new_secret(endpoint.profile))
             if endpoint.origin == cls.REGISTERED:
-                _note(actor, "registered endpoint", endpoint)
+                Activity.note(actor, "registered endpoint", endpoint.pk)
             feed.announce()
         return endpoint
 
@@ -123,13 +124,16 @@ class Endpoint(models.Model):
             if "signature" in fields:
                 self._respell_secrets()
             self._save_revision(*fields, "origin")
-            if self.paused != was_paused:
-                self._hold() if self.paused else self._let_go()
+            if self.paused and not was_paused:
+                self.deliveries.hold()
+            elif was_paused and not self.paused:
+                self.deliveries.let_go(timezone.now())
+                feed.announce(due=True)
             if set(fields) == {"status"} and self.paused != was_paused:
-                _note(actor, "paused endpoint" if self.paused else "resumed endpoint", self, why)
+                Activity.note(actor, "paused endpoint" if self.paused else "resumed endpoint", self.pk, why)
             else:
                 names = sorted("retry" if name == "retry_delays" else name for name in fields)
-                _note(actor, "changed endpoint", self, ", ".join(names))
+                Activity.note(actor, "changed endpoint", self.pk, ", ".join(names))
 
     def pause(self, *, actor: str = "console", why: str = "") -> None:
         """Does nothing if already paused. Raises DoesNotExist, as do `resume`, `rotate_secret` and `remove`."""
@@ -154,19 +158,17 @@ class Endpoint(models.Model):
             self.secrets.filter(expires_at=None).update(expires_at=end)
             value = self._give_secret(signing.new_secret(self.profile))
             self._save_revision()
-            _note(actor, "rotated secret", self)
+            Activity.note(actor, "rotated secret", self.pk)
         return value, end
 
     def remove(self, *, actor: str = "api") -> None:
         """Delete: nothing further is sent, pending deliveries are cancelled, history stays."""
-        from .delivery import Delivery
-
         with writing():
             self._renew()
             self.deleted_at = timezone.now()
             self._save_revision("deleted_at")
-            Delivery.objects.of(self).cancel_all()
-            _note(actor, "deleted endpoint", self, self.url)
+            self.deliveries.cancel_all()
+            Activity.note(actor, "deleted endpoint", self.pk, self.url)
 
     def _give_secret(self, value: str) -> str:
         self.secrets.create(value=value, created_at=timezone.now())
@@ -194,23 +196,6 @@ class Endpoint(models.Model):
         self.save(update_fields=[*fields, "revision", "updated_at"])
         feed.edited(ids.decode("ep", self.pk) or 0, self.revision, self.max_in_flight)
         feed.announce()
-
-    def _hold(self) -> None:
-        from .delivery import Delivery
-
-        Delivery.objects.of(self).hold()
-
-    def _let_go(self) -> None:
-        from .delivery import Delivery
-
-        Delivery.objects.of(self).let_go(timezone.now())
-        feed.announce(due=True)
-
-
-def _note(actor: str, action: str, endpoint: Endpoint, detail: str = "") -> None:
-    from .activity import Activity
-
-    Activity.note(actor, action, endpoint.pk, detail)
 
 
 def edition() -> tuple[Any, ...]:
