@@ -6,7 +6,8 @@ import hmac
 import re
 import secrets as randomness
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from .profiles import DEFAULT, PLACEHOLDER, PRESETS, BadProfile, Profile, as_dict, profile_from
 
@@ -181,6 +182,12 @@ class Verdict:
     expected: str | None
     signed_content: bytes | None
     age_seconds: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: with `signed_content` as text, U+FFFD for bytes that are not UTF-8."""
+        content = self.signed_content
+        text = None if content is None else content.decode(errors="replace")
+        return asdict(self) | {"signed_content": text}
 
 
 def verify(

@@ -58,7 +58,7 @@ class Command(ExplainedCommand):
             self.give_up(error.message, BAD_INPUT)
         except OSError as error:
             self.give_up(f"Cannot read the body from {options['file']!a}: {error.strerror}.", BAD_INPUT)
-        self.stdout.write(_as_json(verdict) if options["json"] else _as_text(verdict))
+        self.stdout.write(json.dumps(verdict.as_dict()) if options["json"] else _as_text(verdict))
         raise SystemExit(VALID if verdict.valid else INVALID)
 
 
@@ -87,16 +87,3 @@ def _as_text(verdict: signing.Verdict) -> str:
     ):
         lines.append(f"Expected: {verdict.expected}")
     return "\n".join(lines)
-
-
-def _as_json(verdict: signing.Verdict) -> str:
-    content = verdict.signed_content
-    facts = {
-        "valid": verdict.valid,
-        "reason": verdict.reason,
-        "message": verdict.message,
-        "expected": verdict.expected,
-        "signed_content": None if content is None else content.decode(errors="replace"),
-        "age_seconds": verdict.age_seconds,
-    }
-    return json.dumps(facts)
