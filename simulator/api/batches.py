@@ -9,7 +9,7 @@ from pydantic import Field
 from .. import sending
 from ..models import Batch
 from ..transaction import writing
-from .errors import conflict, not_found
+from .errors import conflict, found
 from .events import ENDPOINTS, TypeName
 from .once import once
 from .schemas import CHANGES, CREATES, In, Out, Time, Whole, refused
@@ -60,7 +60,7 @@ def create(request: HttpRequest, body: BatchIn) -> HttpResponse:
     summary="Get the progress of a batch",
 )
 def show(request: HttpRequest, id: str) -> HttpResponse:
-    return answer(_json(_found(id)))
+    return answer(_json(found(Batch.objects.filter(pk=id), "batch")))
 
 
 @router.post(
@@ -72,18 +72,11 @@ def show(request: HttpRequest, id: str) -> HttpResponse:
 def stop(request: HttpRequest, id: str) -> HttpResponse:
     """Makes no more events, and cancels deliveries that wait for their first attempt."""
     with writing():
-        batch = _found(id)
+        batch = found(Batch.objects.filter(pk=id), "batch")
         if batch.status != "running":
             raise conflict(f"This batch is {batch.status}; there is nothing left to stop.", "not_running")
         batch.stop()
     return answer(_json(batch))
-
-
-def _found(id: str) -> Batch:
-    batch = Batch.objects.filter(pk=id).first()
-    if batch is None:
-        raise not_found("batch")
-    return batch
 
 
 def _json(batch: Batch) -> Json:

@@ -13,7 +13,7 @@ from ..models import Activity, Delivery
 from ..models.delivery import DeliveryQuerySet
 from ..transaction import writing
 from .delivery_schemas import DeliveryOut, DeliveryWithAttempts, Status
-from .errors import not_found
+from .errors import found
 from .export import exported
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
@@ -147,7 +147,4 @@ def export(request: HttpRequest, id: str, format: Literal["curl", "har", "json"]
 
 
 def _found(id: str) -> Delivery:
-    delivery = Delivery.objects.select_related("event", "endpoint").filter(pk=id).first()
-    if delivery is None:
-        raise not_found("delivery")
-    return delivery
+    return found(Delivery.objects.select_related("event", "endpoint").filter(pk=id), "delivery")

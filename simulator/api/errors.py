@@ -3,10 +3,11 @@
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -19,6 +20,7 @@ from ..sending import BadInput
 from .shapes import whole
 
 log = logging.getLogger(__name__)
+Row = TypeVar("Row", bound=Model)
 
 REQUEST_ID = "SIM_REQUEST_ID"  # in request.META, written by the gate
 _TYPES = {
@@ -33,14 +35,11 @@ _REASONS = {
     "missing": "required",
     "extra_forbidden": "unknown_field",
     "literal_error": "invalid_choice",
-    "enum": "invalid_choice",
     "string_pattern_mismatch": "invalid_format",
     "string_too_long": "too_long",
     "string_too_short": "too_short",
     "greater_than_equal": "out_of_range",
     "less_than_equal": "out_of_range",
-    "greater_than": "out_of_range",
-    "less_than": "out_of_range",
     "finite_number": "out_of_range",
 }
 # pydantic's type of error → our message, with the values of pydantic's context.
@@ -94,6 +93,14 @@ def invalid(field: str, reason: str, message: str, **details: Any) -> Problem:
 
 def not_found(what: str) -> Problem:
     return Problem(404, "NOT_FOUND", f"There is no such {what}.")
+
+
+def found(rows: "QuerySet[Row]", what: str) -> Row:
+    """The first of these rows; if there is none, `not_found` is raised."""
+    row = rows.first()
+    if row is None:
+        raise not_found(what)
+    return row
 
 
 def conflict(message: str, reason: str) -> Problem:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from django.db import IntegrityError
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
@@ -10,8 +9,9 @@ from pydantic import Field, WithJsonSchema
 
 from .. import catalog
 from ..models import Batch, CustomType, Endpoint
+from ..models.event_type import known_types
 from ..transaction import writing
-from .errors import conflict, not_found
+from .errors import conflict, found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, closed, listing, newest, opened
 from .schemas import CHANGES, CREATES, In, Out, Page, optional, refused
@@ -31,9 +31,6 @@ class TypePatch(In):
     description: str = optional(max_length=1000)
     example: dict[str, Any] = optional(description="Data for events sent without any.", examples=[{"id": 1}])
     schema_: SchemaIn = Field(None, alias="schema")
-
-    def given(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True, by_alias=True)
 
 
 class TypeIn(TypePatch):
@@ -55,12 +52,12 @@ class TypeOut(Out):
 def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -> HttpResponse:
     """Newest first, the built-in ones last."""
     last = None if cursor is None else opened("customtype", cursor)
-    rows = [(row["type"], row) for row in _built_in()]
+    rows = [(each.type, _json(each)) for each in catalog.BUILT_IN.values()]
     if last in catalog.BUILT_IN:
         rows = rows[list(catalog.BUILT_IN).index(last) + 1 :]
     else:  # by id, so that the list goes on even after one that was deleted meanwhile
         customs = newest(CustomType.objects.all(), last, limit + 1)
-        rows = [(custom.pk, _custom_json(custom)) for custom in customs] + rows
+        rows = [(custom.pk, _json(custom)) for custom in customs] + rows
     shown = rows[:limit]
     next_cursor = closed("customtype", shown[-1][0]) if len(rows) > limit else None
     return answer(listing([row for _, row in shown], next_cursor))
@@ -75,15 +72,13 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
 )
 @once
 def create(request: HttpRequest, body: TypeIn) -> HttpResponse:
-    if body.type in catalog.BUILT_IN or CustomType.objects.filter(type=body.type).exists():
-        raise _taken(body.type)
-    if CustomType.objects.count() >= MAX_TYPES:
-        raise conflict(f"There are {MAX_TYPES:,} event types already. Delete some first.", "too_many")
-    try:
+    with writing():
+        if body.type in known_types():
+            raise conflict(f"The event type {body.type} already exists.", "exists")
+        if CustomType.objects.count() >= MAX_TYPES:
+            raise conflict(f"There are {MAX_TYPES:,} event types already. Delete some first.", "too_many")
         custom = CustomType.add(**body.given())
-    except IntegrityError:  # another call was faster
-        raise _taken(body.type) from None
-    return answer(_custom_json(custom), 201)
+    return answer(_json(custom), 201)
 
 
 @router.patch(
@@ -97,7 +92,7 @@ def change(request: HttpRequest, type: str, body: TypePatch) -> HttpResponse:
         custom = _found(type)
         if body.given():
             custom.change(**body.given())
-    return answer(_custom_json(custom))
+    return answer(_json(custom))
 
 
 @router.delete(
@@ -122,34 +117,14 @@ def remove(request: HttpRequest, type: str) -> HttpResponse:
 def _found(type: str) -> CustomType:
     if type in catalog.BUILT_IN:
         raise conflict("A built-in event type cannot be changed. Add one of your own.", "built_in")
-    custom = CustomType.objects.filter(type=type).first() if "\0" not in type else None
-    if custom is None:
-        raise not_found("event type")
-    return custom
+    return found(CustomType.objects.filter(type=type), "event type")
 
 
-def _taken(type: str) -> Exception:
-    return conflict(f"The event type {type} already exists.", "exists")
-
-
-def _custom_json(custom: CustomType) -> Json:
+def _json(each: CustomType | catalog.EventType) -> Json:
     return {
-        "type": custom.type,
-        "description": custom.description,
-        "example": custom.example,
-        "schema": custom.schema,
-        "built_in": False,
+        "type": each.type,
+        "description": each.description,
+        "example": each.example,
+        "schema": each.schema,
+        "built_in": isinstance(each, catalog.EventType),
     }
-
-
-def _built_in() -> list[Json]:
-    return [
-        {
-            "type": each.type,
-            "description": each.description,
-            "example": each.example,
-            "schema": each.schema,
-            "built_in": True,
-        }
-        for each in catalog.BUILT_IN.values()
-    ]

@@ -11,7 +11,7 @@ from pydantic import Field
 from .. import sending
 from ..models import Delivery, Event
 from .delivery_schemas import DeliveryOut
-from .errors import not_found
+from .errors import found
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
 from .schemas import CHANGES, CREATES, In, Out, Page, Time, optional, refused
@@ -117,10 +117,7 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
     summary="Get an event with its deliveries",
 )
 def show(request: HttpRequest, id: str) -> HttpResponse:
-    event = Event.objects.filter(pk=id).first()
-    if event is None:
-        raise not_found("event")
-    return answer(_with_deliveries([event])[0])
+    return answer(_with_deliveries([found(Event.objects.filter(pk=id), "event")])[0])
 
 
 def _weight(event: Event) -> int:

@@ -17,7 +17,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponseBase, UnreadablePostError
 from ninja.operation import Operation
 from ninja.parser import Parser
-from ninja.security import HttpBearer
+from ninja.security.http import HttpAuthBase
 
 from .. import ids
 from ..payload import BadJSON, parse_json
@@ -73,13 +73,12 @@ def _translated(request: HttpRequest, response: HttpResponseBase) -> Problem:
 # --- the key
 
 
-class Key(HttpBearer):
+class Key(HttpAuthBase):
     """The Bearer key of the contract, in the words of OpenAPI."""
 
-    def __call__(self, request: HttpRequest) -> bool:
-        return has_key(request)
+    openapi_scheme = "bearer"
 
-    def authenticate(self, request: HttpRequest, token: str) -> bool:
+    def __call__(self, request: HttpRequest) -> bool:
         return has_key(request)
 
 

@@ -18,6 +18,10 @@ class In(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
+    def given(self) -> dict[str, Any]:
+        """The fields that were given, by the names they were given by."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
 
 def optional(**rules: Any) -> Any:
     """A field that may be left out but must not be null: `model_fields_set` tells whether it was given."""

@@ -12,7 +12,7 @@ from ..models import Activity, Endpoint
 from ..reach import reach
 from ..transaction import writing
 from .delivery_schemas import DeliveryOut
-from .errors import not_found
+from .errors import found, not_found
 from .events import ContentIn, TypeName
 from .once import once
 from .paging import CURSOR, LIMIT, Cursor, Limit, page
@@ -71,9 +71,6 @@ class Settings(In):
     extras: bool = optional(description="Send the x-ultrareach-event… headers too.")
     max_in_flight: Whole = optional(ge=1, le=1000, examples=[10])
     tls_verify: bool = optional(description="False for your own receiver with a self-signed certificate.")
-
-    def given(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True)
 
 
 class WebhookIn(Settings):
@@ -262,7 +259,4 @@ def check(request: HttpRequest, id: str) -> HttpResponse:
 
 
 def _found(id: str) -> Endpoint:
-    endpoint = Endpoint.objects.alive().filter(pk=id).first()
-    if endpoint is None:
-        raise not_found("webhook")
-    return endpoint
+    return found(Endpoint.objects.alive().filter(pk=id), "webhook")
