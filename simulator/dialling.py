@@ -8,10 +8,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from .failures import message
+from .outcome import Outcome
 from .targets import literal
 
 STEP_LIMIT = 5.0
@@ -31,15 +31,6 @@ class WireFailure(Exception):
         self.phase = phase
         self.address = facts.get("address")
         self.message = message(code, **facts)
-
-
-@dataclass(slots=True)
-class Dialled:
-    """What dialling found out so far; filled in as it happens, so that a failure still shows what is known."""
-
-    phases: dict[str, float] = field(default_factory=dict)
-    address: str | None = None
-    sock: socket.socket | None = None
 
 
 def seconds(value: float) -> str:
@@ -129,7 +120,7 @@ def known_candidates(host: str, port: int) -> list[Candidate] | None:
 
 
 async def dial(
-    dialled: Dialled,
+    outcome: Outcome,
     host: str,
     port: int,
     *,
@@ -141,33 +132,32 @@ async def dial(
 
     They are tried one after the other, each with an equal share of the time left, which its failure names: nobody
     knows beforehand that the others will refuse at once. `localhost` has two.
-    `deadline` is a `time.perf_counter()` reading. `judge` sees each address right before it is dialled.
+    `deadline` is a `time.perf_counter()` reading. `judge` sees each address right before it is dialled. `outcome` is given
+    phases and address as they become known, so that a failure still shows them.
     """
     candidates = known_candidates(host, port)
     if candidates is None:
-        candidates = await _looked_up(dialled, host, port, deadline, resolver)
+        candidates = await _looked_up(outcome, host, port, deadline, resolver)
     began = time.perf_counter()
     worst: WireFailure | None = None
     try:
         for tried, (family, sockaddr) in enumerate(candidates):
             try:
                 limit = min(began + STEP_LIMIT, deadline) - time.perf_counter()
-                dialled.sock = await _connected(
-                    dialled, family, sockaddr, limit / (len(candidates) - tried), judge
-                )
-                return dialled.sock
+                return await _connected(outcome, family, sockaddr, limit / (len(candidates) - tried), judge)
             except WireFailure as failure:
                 worst = _more_telling(worst, failure)
     finally:
-        if dialled.sock or worst is None or worst.code not in ("blocked_self", "blocked_target"):
-            dialled.phases["connect"] = (time.perf_counter() - began) * 1000
+        outcome.phases["connect"] = (time.perf_counter() - began) * 1000
     assert worst is not None
-    dialled.address = str(worst.address)
+    if worst.code in ("blocked_self", "blocked_target"):
+        del outcome.phases["connect"]  # there was none
+    outcome.remote_address = str(worst.address)
     raise worst
 
 
 async def _looked_up(
-    dialled: Dialled, host: str, port: int, deadline: float, resolver: Resolver
+    outcome: Outcome, host: str, port: int, deadline: float, resolver: Resolver
 ) -> list[Candidate]:
     began = time.perf_counter()
     limit = min(STEP_LIMIT, deadline - began)
@@ -180,20 +170,20 @@ async def _looked_up(
         detail = getattr(error, "strerror", None) or str(error)
         raise WireFailure("dns_failed", "dns", host=host, detail=detail) from error
     finally:
-        dialled.phases["dns"] = (time.perf_counter() - began) * 1000
+        outcome.phases["dns"] = (time.perf_counter() - began) * 1000
     if not candidates:
         raise WireFailure("dns_failed", "dns", host=host, detail="it has no address")
     return candidates
 
 
 async def _connected(
-    dialled: Dialled,
+    outcome: Outcome,
     family: int,
     sockaddr: tuple[Any, ...],
     limit: float,
     judge: Callable[[str, int], str | None],
 ) -> socket.socket:
-    address = dialled.address = shown(sockaddr)
+    address = outcome.remote_address = shown(sockaddr)
     verdict = judge(sockaddr[0], sockaddr[1])
     if verdict is not None:
         raise WireFailure(verdict, "connect", address=address, detail="it is outside the allowed networks")
@@ -206,16 +196,12 @@ async def _connected(
         _keep_little_unsent(sock)
         async with asyncio.timeout(limit):
             await asyncio.get_running_loop().sock_connect(sock, sockaddr)
-    except TimeoutError as error:
+    except BaseException as error:
         sock.close()
-        if error.errno is not None:  # the kernel's own ETIMEDOUT
+        if isinstance(error, TimeoutError) and error.errno is None:  # ours, not the kernel's own ETIMEDOUT
+            raise WireFailure("connect_timeout", "connect", address=address, seconds=seconds(limit)) from None
+        if isinstance(error, OSError):
             raise _named(error, address) from error
-        raise WireFailure("connect_timeout", "connect", address=address, seconds=seconds(limit)) from None
-    except OSError as error:
-        sock.close()
-        raise _named(error, address) from error
-    except BaseException:
-        sock.close()
         raise
     return sock
 

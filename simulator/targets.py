@@ -207,7 +207,7 @@ def judge(
 ) -> str | None:
     """`blocked_self`, `blocked_target`, or None when this very address may be connected to.
 
-    `address` is numeric, as the dialler is about to use it; `path` is the request's, still encoded.
+    `address` is numeric, as the dialler is about to use it; `path` is the request's, still encoded; a query does not matter.
     """
     target = unwrapped(ipaddress.ip_address(address.partition("%")[0]))
     if _is_own_listener(target, port, own_listeners):

@@ -14,7 +14,7 @@ import httpx
 
 from .answer import Answer
 from .connection import Connection
-from .dialling import Dialled, Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
+from .dialling import Guard, Resolve, Resolver, WireFailure, dial, getaddrinfo
 from .failures import UNANSWERED, message
 from .idle import Idle
 from .outcome import LateAnswer, Outcome, record
@@ -40,15 +40,14 @@ class Origin(NamedTuple):
     scheme: str
     host: str
     port: int
-    path: str
-    target: bytes
+    target: str
 
 
 class Transport(httpx.AsyncBaseTransport):
     """Sends requests. One per process and event loop.
 
     `guard(address, port, path, scheme)` sees every address right before it is dialled (numeric, as dialled; the
-    path still encoded) and returns a failure code to refuse it: `functools.partial(targets.judge, …)`.
+    path still encoded, with its query) and returns a failure code to refuse it: `functools.partial(targets.judge, …)`.
     `resolve(host, port)` returns what `socket.getaddrinfo` does, and runs in a thread. `cafile` adds an authority.
     """
 
@@ -220,27 +219,23 @@ class Transport(httpx.AsyncBaseTransport):
             connection.abort()
 
     async def _connect(
-        self, outcome: Outcome, origin: "Origin", tls_verify: bool, deadline: float
+        self, outcome: Outcome, origin: Origin, tls_verify: bool, deadline: float
     ) -> Connection:
         outcome.phases.clear()
-        dialled = Dialled(outcome.phases)
         context = await self._contexts.of(tls_verify, deadline) if origin.scheme == "https" else None
 
         def judge_address(address: str, port: int) -> str | None:
-            return self._guard(address, port, origin.path, origin.scheme)
+            return self._guard(address, port, origin.target, origin.scheme)
 
-        try:
-            sock = await dial(
-                dialled,
-                origin.host,
-                origin.port,
-                deadline=deadline,
-                resolver=self._resolver,
-                judge=judge_address,
-            )
-        finally:
-            outcome.remote_address = dialled.address
-        address = dialled.address or ""
+        sock = await dial(
+            outcome,
+            origin.host,
+            origin.port,
+            deadline=deadline,
+            resolver=self._resolver,
+            judge=judge_address,
+        )
+        address = outcome.remote_address or ""
         connection = Connection(sock, address, self._turns, encrypted=context is not None)
         if not context:
             await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
@@ -321,7 +316,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     # --- what is worked out once per URL
 
-    def _origin(self, url: str) -> "Origin":
+    def _origin(self, url: str) -> Origin:
         origin = self._origins.get(url)
         if origin is None:
             if len(self._origins) > 10_000:
@@ -358,8 +353,7 @@ def _origin(url: httpx.URL) -> Origin:
     port = url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
     if not host or not 0 < port < 65536:
         raise ValueError(f"{url} cannot be sent to")
-    target = url.raw_path
-    return Origin(url.scheme, host, port, target.partition(b"?")[0].decode("ascii"), target)
+    return Origin(url.scheme, host, port, url.raw_path.decode("ascii"))
 
 
 def _completed(request: httpx.Request, body: bytes) -> list[tuple[str, str]]:
@@ -380,7 +374,7 @@ def _completed(request: httpx.Request, body: bytes) -> list[tuple[str, str]]:
 def _payload(send: Sending, origin: Origin) -> bytes:
     """The request as bytes."""
     headers = send.headers
-    lines = [f"{send.method} {origin.target.decode('ascii')} HTTP/1.1"]
+    lines = [f"{send.method} {origin.target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers]
     head = "\r\n".join(lines)
     if head.count("\n") != len(headers) or head.count("\r") != len(headers) or "\0" in head:
