@@ -12,6 +12,7 @@ from . import failures, ids, searchable
 from .models import Delivery
 from .models.delivery import CANCELLED, FAILED, FINISHED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
 from .rows import query
+from .sending import BadInput
 
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
@@ -34,16 +35,6 @@ class Row(Protocol):
 R = TypeVar("R", bound=Row)
 
 
-class BadFilter(ValueError):
-    """A filter that makes no sense; `field` names it."""
-
-    def __init__(self, field: str, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.reason = reason
-        self.message = message
-
-
 @dataclass(frozen=True, slots=True)
 class Filters:
     """None: not filtered by. `code` is 404, 5xx or a failure code; `since` and `until` are both inclusive."""
@@ -58,29 +49,27 @@ class Filters:
 
 
 def parsed(texts: Mapping[str, str | None]) -> Filters:
-    """The filters of a query string; other keys are ignored. Raises BadFilter."""
+    """The filters of a query string; other keys are ignored. Raises BadInput."""
     given: dict[str, Any] = {
         name: value for name in Filters.__slots__ if (value := texts.get(name)) is not None
     }
     for name, value in given.items():
         _check(name, value)
-    since, until = given.pop("since", None), given.pop("until", None)
-    return Filters(
-        **given,
-        since=None if since is None else _moment("since", since),
-        until=None if until is None else _moment("until", until),
-    )
+    for name in ("since", "until"):
+        if name in given:
+            given[name] = _moment(name, given[name])
+    return Filters(**given)
 
 
 def _check(name: str, text: str) -> None:
     if not text or "\0" in text or len(text) > MAX_TEXT:
-        raise BadFilter(name, "invalid_format", f"{name} must be 1 to {MAX_TEXT} characters without NUL.")
+        raise BadInput(name, "invalid_format", f"{name} must be 1 to {MAX_TEXT} characters without NUL.")
     if name == "status" and text not in STATUSES:
-        raise BadFilter(name, "invalid_choice", f"status must be one of {', '.join(STATUSES)}.")
+        raise BadInput(name, "invalid_choice", f"status must be one of {', '.join(STATUSES)}.")
     if name == "endpoint" and ids.decode("ep", text) is None:
-        raise BadFilter(name, "invalid_format", "endpoint must be an id such as ep_0Ab1Cd2Ef3G.")
+        raise BadInput(name, "invalid_format", "endpoint must be an id such as ep_0Ab1Cd2Ef3G.")
     if name == "code" and not re.fullmatch(r"[1-9](xx|\d\d)", text, re.ASCII) and text not in failures.CODES:
-        raise BadFilter(
+        raise BadInput(
             name, "invalid_choice", "code must be a status (404), a class (5xx) or a failure code (refused)."
         )
 
@@ -92,7 +81,7 @@ def _moment(name: str, text: str) -> datetime:
             raise ValueError
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise BadFilter(
+        raise BadInput(
             name, "invalid_format", f"{name} must be a time such as 2025-02-07T02:55:00Z."
         ) from None
 

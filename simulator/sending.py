@@ -15,7 +15,7 @@ from .transaction import writing
 
 
 class BadInput(ValueError):
-    """Something that cannot be sent. `field` is a dotted path, `reason` for programs, `message` for people."""
+    """Something that cannot be sent, set or searched for. `field` is a dotted path, `reason` for programs, `message` for people."""
 
     def __init__(self, field: str, reason: str, message: str, suggestions: Sequence[str] = ()) -> None:
         super().__init__(message)

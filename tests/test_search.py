@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from simulator import failures, ids, search
 from simulator.models import Endpoint, Event
-from simulator.search import BadFilter, Filters
+from simulator.search import Filters
+from simulator.sending import BadInput
 
 
 def test_what_is_not_given_does_not_filter_and_other_names_are_not_ours() -> None:
@@ -31,7 +32,7 @@ def test_every_status_class_and_failure_code_is_a_filter(code: str) -> None:
 def test_any_text_is_a_filter_or_refused_by_name(name: str, text: str) -> None:
     try:
         assert getattr(search.parsed({name: text}), name) is not None
-    except BadFilter as refused:
+    except BadInput as refused:
         assert refused.field == name and refused.message
 
 

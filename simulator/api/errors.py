@@ -15,7 +15,6 @@ from ninja.errors import HttpError, ValidationError
 from .. import transaction
 from ..models.delivery import NotNow
 from ..payload import BadJSON, BadOverride
-from ..search import BadFilter
 from ..sending import BadInput
 from .shapes import whole
 
@@ -161,8 +160,6 @@ def problem_of(error: Exception) -> Problem:
         case BadInput():
             more = {"suggestions": error.suggestions} if error.suggestions else {}
             return invalid(error.field, error.reason, error.message, **more)
-        case BadFilter():
-            return invalid(error.field, error.reason, error.message)
         case NotNow():
             return conflict(str(error), "not_now")
         case ValidationError():
