@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from simulator import catalog, sending
+from simulator import payload, sending
 from simulator.api.batches import MOST
 from simulator.api.gate import MAX_BODY
 from simulator.models import Batch, Delivery, Endpoint, IdempotencyKey
@@ -38,8 +38,8 @@ def pretty(data: object) -> str:
 def judged(text: str) -> dict[str, Any]:
     """Whether a text can be the data of an event: `data`, or `problem` with `line` and `column` where known."""
     try:
-        data = catalog.parse_json(text)
-    except catalog.BadJSON as error:
+        data = payload.parse_json(text)
+    except payload.BadJSON as error:
         return {
             "problem": error.message,
             "path": error.path,

@@ -12,11 +12,12 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
-from . import catalog, feed, ids, samples
+from . import feed, ids, samples
 from .claims import Claim, Room, intend, intent, lease, prepared
 from .models import Batch, delivery, event
 from .models.delivery import BATCH, PENDING, SENDING
 from .models.event_type import known_types, sampler
+from .payload import envelope
 from .rows import as_json, change, query, written
 from .target import Target, Targets
 
@@ -91,7 +92,7 @@ class Batches:
         numbers = iter(ids.new_many(2 * count * len(batch.targets)))
         free, rooms = min(room.free, GROUP), {to.id: room.of(to, BATCH) for to in batch.targets}
         for number in ids.new_many(count):
-            body = catalog.envelope(ids.encode("evt", number), batch.type, now, batch.sample())
+            body = envelope(ids.encode("evt", number), batch.type, now, batch.sample())
             events.append((number, batch.type, body, at, batch.number))
             due = (None, BATCH, number, batch.type, body, 0, 0, False, None, False)
             born: list[Birth] = []

@@ -7,17 +7,6 @@ from random import Random
 from typing import Any
 
 from . import samples
-from .payload import BadJSON, envelope, parse_json
-
-__all__ = [
-    "BUILT_IN",
-    "BadJSON",
-    "EventType",
-    "envelope",
-    "near",
-    "parse_json",
-    "sample",
-]
 
 _rng = Random()
 

@@ -11,6 +11,7 @@ from . import catalog, ids, targets
 from .models import Activity, Batch, Delivery, Endpoint, Event
 from .models.endpoint import ENABLED, audience
 from .models.event_type import known_types, sample_of
+from .payload import envelope
 from .transaction import writing
 
 
@@ -158,4 +159,4 @@ def body_of(content: Content, event_id: str, created: datetime) -> bytes:
             )
         return content.raw_body.encode()
     data = _sample(content.type) if content.data is None else content.data
-    return catalog.envelope(event_id, content.type, created, data, content.overrides)
+    return envelope(event_id, content.type, created, data, content.overrides)

@@ -21,7 +21,7 @@ import pytest
 from django.urls import get_resolver
 
 from console.verifying import snippet
-from simulator import catalog
+from simulator import catalog, payload
 from simulator.api import api
 from simulator.failures import FAILURES
 from simulator.receiver import Behaviour
@@ -291,7 +291,7 @@ def test_the_event_types_and_the_keys_of_an_event_are_the_real_ones() -> None:
     [shown] = blocks("json")
     event = json.loads(shown)
     made = json.loads(
-        catalog.envelope("evt_1", "lead.qualified", datetime.now(UTC), catalog.sample("lead.qualified"))
+        payload.envelope("evt_1", "lead.qualified", datetime.now(UTC), catalog.sample("lead.qualified"))
     )
     assert (list(event), list(event["data"])) == (list(made), list(made["data"]))
     assert json.dumps(event, separators=(",", ":")) + "\n" == shown

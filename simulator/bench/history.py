@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .. import catalog, ids
+from ..payload import envelope
 from .figures import Summary, in_ms
 from .server import Client
 
@@ -119,7 +120,7 @@ def _samples() -> list[tuple[int, str, str]]:
     made = []
     for k in range(BODIES):
         type = types[k % len(types)]
-        body = catalog.envelope("@id", type, datetime.now(UTC), catalog.sample(type, rng))
+        body = envelope("@id", type, datetime.now(UTC), catalog.sample(type, rng))
         made.append((k, type, body.decode()))
     return made
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import catalog
+from ..payload import envelope
 from . import history
 from .figures import Summary, compared, in_ms, ratio
 from .history import timed
@@ -200,7 +201,7 @@ class Bench:
     def _rounds(self) -> Report:
         """The product and what it is compared with, in turn, so that a busy machine is busy for all of them."""
         found: defaultdict[str, list[float]] = defaultdict(list)
-        body = catalog.envelope("evt_00000000000", TYPE, datetime.now(UTC), catalog.sample(TYPE)).decode()
+        body = envelope("evt_00000000000", TYPE, datetime.now(UTC), catalog.sample(TYPE)).decode()
         for number in range(self._plan.rounds):
             self._say(
                 f"Round {number + 1} of {self._plan.rounds}: {self._events} events, then bare httpx and the engine alone"

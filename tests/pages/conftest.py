@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from simulator import catalog, feed, ids, signing
+from simulator import catalog, feed, ids, payload, signing
 from simulator.models import Attempt, Delivery, Endpoint, Event
 
 NOW = datetime.now(UTC)
@@ -25,7 +25,7 @@ def deliver(endpoint: Endpoint) -> Callable[..., Delivery]:
 
     def make(type: str = "lead.qualified", to: Endpoint | None = None, body: bytes | None = None) -> Delivery:
         event_id = ids.encode("evt", ids.new())
-        body = body or catalog.envelope(event_id, type, NOW, catalog.sample(type))
+        body = body or payload.envelope(event_id, type, NOW, catalog.sample(type))
         _, (delivery,) = Event.accept(
             type, body, event_id=event_id, endpoints=[to or endpoint], trigger="test"
         )
