@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,17 +65,15 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
     folder: Path = settings.SIM_DATA_DIR
     began, said = time.monotonic(), False
     while True:
-        if address := _address(folder):
+        with _usable():
+            address = datafolder.running(folder)
+        if address:
             yield Server(address)
             return
         try:
-            with _alone(folder):
-                if not delivers:
-                    yield Alone()
-                    return
-                with _engine():
-                    yield Alone()
-                    return
+            with _alone(folder), _engine() if delivers else nullcontext():
+                yield Alone()
+                return
         except Taken:
             waited = time.monotonic() - began
             if waited > TURN_S:
@@ -95,11 +93,6 @@ def carrier(*, delivers: bool = True) -> Iterator[Carrier]:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _address(folder: Path) -> str | None:
-    with _usable():
-        return datafolder.running(folder)
 
 
 class Server:

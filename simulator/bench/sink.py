@@ -1,7 +1,7 @@
 """The receiver of the bench, a process of its own: answers as fast as it can. Knows nothing of what it receives.
 
 `python -m simulator.bench.sink` listens on four free loopback ports. `bulk` and `slow`, which takes SLOW_S to answer,
-count: every line on standard input is answered by {"count", "first", "last"} since the line before. `timed` and
+count: every line on standard input is answered by {"count", "last"} since the line before. `timed` and
 `failing`, which answers 503, tell each request at once as {"delivery", "received"}. Moments are time.perf_counter(),
 one clock for all processes of a machine. Ends with its input.
 """
@@ -32,16 +32,14 @@ class Tally:
     """What the bulk port has received since it was last asked."""
 
     def __init__(self) -> None:
-        self._count, self._first, self._last = 0, 0.0, 0.0
+        self._count, self._last = 0, 0.0
 
     def add(self, head: bytes) -> None:
         self._count += 1
         self._last = time.perf_counter()
-        if self._count == 1:
-            self._first = self._last
 
     def report(self) -> None:
-        tell(count=self._count, first=self._first, last=self._last)
+        tell(count=self._count, last=self._last)
         self._count = 0
 
 
