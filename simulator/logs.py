@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import re
+import sqlite3
 import time
 from typing import Any
 
@@ -62,13 +63,11 @@ class FaultsOnly(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         raised = record.exc_info[1] if record.exc_info else None
-        if raised and type(raised) in (
-            DatabaseError,
-            OperationalError,
-        ):  # subclasses are about the data to be written
-            error = getattr(raised.__cause__, "sqlite_errorname", "SQLITE_ERROR")
-            wrong = error == "SQLITE_ERROR" and not isinstance(raised.__cause__, MemoryError)
-            return wrong and why_shut() is None
+        cause = raised.__cause__ if raised else None
+        if isinstance(raised, OperationalError) and not isinstance(cause, sqlite3.Error):
+            return False  # raised by `transaction`, or SQLite has no memory
+        if type(raised) in (DatabaseError, OperationalError):  # subclasses are about the data to be written
+            return getattr(cause, "sqlite_errorname", "SQLITE_ERROR") == "SQLITE_ERROR" and why_shut() is None
         if isinstance(raised, OSError) and raised.errno in NO_DESCRIPTOR:  # whose limit is told by others
             return False
         return raised is not None

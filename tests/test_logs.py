@@ -4,15 +4,19 @@ import io
 import json
 import logging
 import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from logging.config import DictConfigurator
 from pathlib import Path
 
 import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError
+from django.test import Client
 
-from simulator import logs
+from simulator import logs, transaction
 from simulator.logs import FaultsOnly, JsonLines, NoSecrets, Seldom, masked
+from simulator.models import Endpoint
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
 
@@ -141,3 +145,28 @@ def test_a_database_that_is_in_trouble_is_no_fault_of_ours_but_wrong_sql_is(
             error.__cause__ = cause
     raised = logging.LogRecord("x", logging.ERROR, "", 0, "", (), (kind, error, None))
     assert FaultsOnly().filter(raised) is ours
+
+
+@pytest.fixture(params=["deleted", "locked"])
+def unwritable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The database was deleted, or somebody else has had the right to write for too long."""
+    monkeypatch.setattr("simulator.transaction._refused", None)
+    if request.param == "deleted":
+        transaction.shut("The database file was deleted.")
+        yield
+        transaction.shut(None)
+    else:
+        monkeypatch.setattr("simulator.transaction.LOCK_WAIT_S", 0.05)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(transaction._lock.acquire, timeout=1).result()
+            yield
+            other.submit(transaction._lock.release).result()
+
+
+def test_a_click_that_cannot_be_written_is_no_bug_in_the_log(
+    client: Client, endpoint: Endpoint, unwritable: None, caplog: pytest.LogCaptureFixture
+):
+    client.raise_request_exception = False
+    answer = client.post(f"/endpoints/{endpoint.pk}/status/", {"status": "paused"})
+    assert answer.status_code == 503
+    assert not [entry for entry in caplog.records if entry.exc_info], "a line tells it"
