@@ -25,7 +25,6 @@ __all__ = [
     "check_secret",
     "new_secret",
     "profile_from",
-    "signature_headers",
     "signer",
     "standard_spelling",
     "verify",
@@ -131,13 +130,6 @@ def _digest(keyed: hmac.HMAC, content: bytes) -> bytes:
     one = keyed.copy()
     one.update(content)
     return one.digest()
-
-
-def signature_headers(
-    profile: Profile, secrets: Sequence[str], *, timestamp: int, event_id: str, body: bytes
-) -> list[tuple[str, str]]:
-    """The signature headers of one attempt, newest secret first; `timestamp` in unix seconds."""
-    return signer(profile, secrets)(timestamp, event_id, body)
 
 
 def _template(content: str) -> bytes:

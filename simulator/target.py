@@ -100,9 +100,6 @@ def _opening(url: str) -> Headers:
 
 
 def host_header(url: str) -> str:
-    """The Host header for a URL: no default port, IPv6 in brackets, names in ASCII."""
+    """The Host header for the URL of an endpoint, which is spelled as it has to be: all but a default port."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host.encode("idna").decode() if not host.isascii() else host
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return host if parts.port in (None, default) else f"{host}:{parts.port}"
+    return parts.netloc.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, ""))

@@ -25,7 +25,7 @@ from simulator import catalog, payload
 from simulator.api import api
 from simulator.failures import FAILURES
 from simulator.receiver import Behaviour
-from simulator.signing import DEFAULT, new_secret, signature_headers
+from simulator.signing import DEFAULT, new_secret, signer
 
 from .receiving import Receiver
 from .serving import DEFAULTS, ROOT, Server
@@ -224,7 +224,7 @@ def cases() -> list[tuple[str, str, dict[str, str], bytes, bool]]:
 
     def signed(*secrets: str, age: int = 0) -> dict[str, str]:
         at = int(time.time()) - age
-        return dict(signature_headers(DEFAULT, secrets, timestamp=at, event_id="evt_1", body=BODY))
+        return dict(signer(DEFAULT, secrets)(timestamp=at, event_id="evt_1", body=BODY))
 
     return [
         ("right", new, signed(new), BODY, True),

@@ -18,7 +18,6 @@ from simulator.signing import (
     as_dict,
     check_secret,
     new_secret,
-    signature_headers,
     signer,
     standard_spelling,
 )
@@ -29,7 +28,7 @@ BODY = b'{"id":"evt_1"}'
 
 
 def headers_of(profile: Profile, secret: str) -> dict[str, str]:
-    return dict(signature_headers(profile, [secret], timestamp=NOW, event_id="evt_1", body=BODY))
+    return dict(signer(profile, [secret])(timestamp=NOW, event_id="evt_1", body=BODY))
 
 
 def test_new_secrets_are_32_random_bytes_behind_whsec() -> None:

@@ -22,7 +22,6 @@ from simulator.signing import (
     check_secret,
     new_secret,
     profile_from,
-    signature_headers,
     signer,
     verify,
 )
@@ -70,11 +69,11 @@ def judge(**changes: Any) -> Verdict:
 
 
 def headers_of(profile: Profile, *keys: str, timestamp: int = NOW, body: bytes = BODY) -> dict[str, str]:
-    return dict(signature_headers(profile, keys, timestamp=timestamp, event_id="evt_1", body=body))
+    return dict(signer(profile, keys)(timestamp=timestamp, event_id="evt_1", body=body))
 
 
 def test_the_documented_vector_comes_out() -> None:
-    assert signature_headers(DEFAULT, [SECRET], timestamp=NOW, event_id="evt_1", body=BODY) == [
+    assert signer(DEFAULT, [SECRET])(timestamp=NOW, event_id="evt_1", body=BODY) == [
         ("x-ultrareach-timestamp", "1738896900"),
         ("x-ultrareach-signature", RIGHT),
     ]
@@ -143,7 +142,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("preset", PUBLISHED)
 def test_the_vendors_own_vector_comes_out(preset: str) -> None:
     secret, timestamp, event_id, body, expected = PUBLISHED[preset]
-    made = signature_headers(PRESETS[preset], [secret], timestamp=timestamp, event_id=event_id, body=body)
+    made = signer(PRESETS[preset], [secret])(timestamp=timestamp, event_id=event_id, body=body)
     assert dict(made) == expected
 
 
@@ -369,7 +368,7 @@ def test_a_dot_in_the_id_cannot_move_the_border_of_what_is_signed(shift: int, bo
     )
     assert (forged.valid, forged.reason) == (False, "malformed_id")
     with pytest.raises(ValueError, match="Not an event id"):
-        signature_headers(profile, [key], timestamp=shift, event_id=f"evt_1.{NOW}", body=body)
+        signer(profile, [key])(timestamp=shift, event_id=f"evt_1.{NOW}", body=body)
 
 
 def test_an_id_that_is_signed_must_be_there() -> None:
@@ -381,9 +380,7 @@ def test_an_id_that_is_signed_must_be_there() -> None:
 
 def test_an_id_with_a_line_break_never_becomes_a_header() -> None:
     with pytest.raises(ValueError, match="Not an event id"):
-        signature_headers(
-            profile_from({"id_header": "x-id"}), [SECRET], timestamp=NOW, event_id="a\r\nb: c", body=b""
-        )
+        signer(profile_from({"id_header": "x-id"}), [SECRET])(timestamp=NOW, event_id="a\r\nb: c", body=b"")
 
 
 def test_without_a_secret_nothing_is_signed() -> None:

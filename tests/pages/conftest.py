@@ -53,9 +53,7 @@ def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
             "duration_ms": 12.4,
             "phases": {"connect": 0.4, "send": 0.1, "wait": 11.9},
         }
-        signed = signing.signature_headers(
-            delivery.endpoint.profile,
-            [delivery.endpoint.current_secret()],
+        signed = signing.signer(delivery.endpoint.profile, [delivery.endpoint.current_secret()])(
             timestamp=signed_at,
             event_id=delivery.event.pk,
             body=bytes(delivery.event.body),

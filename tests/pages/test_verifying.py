@@ -36,9 +36,7 @@ def signed(preset: str, age: int = 0) -> tuple[str, dict[str, str]]:
     """(secret, headers), with the signature of another secret first where a profile can carry two."""
     profile = PROFILES[preset]
     secrets = [signing.new_secret(profile), signing.new_secret(profile)]
-    headers = signing.signature_headers(
-        profile, secrets, timestamp=int(time.time()) - age, event_id="evt_1", body=BODY
-    )
+    headers = signing.signer(profile, secrets)(timestamp=int(time.time()) - age, event_id="evt_1", body=BODY)
     return secrets[1 if profile.separator else 0], dict(headers)
 
 
@@ -84,9 +82,7 @@ def test_the_python_code_reads_a_key_in_either_alphabet_with_padding_or_without(
 ) -> None:
     for size in (30, 31, 32):
         secret = "whsec_" + spelling(alphabet((b"\xfb\xff" * 16)[:size]).decode())
-        headers = signing.signature_headers(
-            signing.PRESETS["standard-webhooks"],
-            [secret],
+        headers = signing.signer(signing.PRESETS["standard-webhooks"], [secret])(
             timestamp=int(time.time()),
             event_id="evt_1",
             body=BODY,
