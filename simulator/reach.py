@@ -42,7 +42,7 @@ async def _alone(probe: Callable[[Transport], Coroutine[Any, Any, Outcome]]) -> 
 
 
 def _told(outcome: Outcome, *, hint: str) -> dict[str, Any]:
-    error = None
+    error, reached = None, outcome.phases
     if outcome.error:
         error = {
             "code": outcome.error,
@@ -52,11 +52,7 @@ def _told(outcome: Outcome, *, hint: str) -> dict[str, Any]:
         }
     return {
         "reachable": error is None,
-        "phases": {phase: _rounded(outcome.phases.get(phase)) for phase in PHASES},
+        "phases": {phase: round(reached[phase], 3) if phase in reached else None for phase in PHASES},
         "remote_address": outcome.remote_address,
         "error": error,
     }
-
-
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 3)

@@ -5,6 +5,7 @@ whose delivery has moved on without it changes nothing.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -164,7 +165,7 @@ def _write(group: Group, scale: float) -> None:
     first = feed.take(len(group.results))[0]
     for place, result in group.unclear:
         claim = result.claim
-        braked = _last_ones(claim.delivery, claim.number) == "internal_error"
+        braked = _all_ended(claim.delivery, "internal_error", INTERNAL_ERRORS_IN_A_ROW - 1, claim.number)
         _draw_up(group, result, place, _zero(), scale, braked=braked)
     change_many(_ERROR, group.errors)
     change_many(_ANSWER, group.answers)
@@ -198,15 +199,13 @@ def _ending(result: Result, ended_at: datetime, scale: float, braked: bool) -> E
     )
 
 
-def _last_ones(delivery: int, number: int) -> str | None:
-    """The error that the last attempts before this one share, if they are enough to brake."""
-    wanted = INTERNAL_ERRORS_IN_A_ROW - 1
+def _all_ended(delivery: int, error: str, count: int, before: int) -> bool:
+    """Whether so many attempts in a row, the last ones before number `before`, ended with this error."""
     found = query(
         "SELECT error FROM simulator_attempt WHERE delivery_id = %s AND number < %s ORDER BY number DESC LIMIT %s",
-        [delivery, number, wanted],
+        [delivery, before, count],
     )
-    errors = {error for (error,) in found}
-    return errors.pop() if len(found) == wanted and len(errors) == 1 else None
+    return found == [(error,)] * count
 
 
 def _answer(result: Result) -> Row:
@@ -276,7 +275,8 @@ def interrupt(
     change_many(_INTERRUPTED_ATTEMPT, ((attempt, ms, words) for _, attempt, ms in cut_off if attempt))
     rows = []
     for (delivery, _, _), seq in zip(cut_off, feed.take(len(cut_off)), strict=True):
-        status, due_at = ("failed", None) if _interrupted_too_often(delivery) else ("pending", written(now))
+        too_often = _all_ended(delivery, "interrupted", INTERRUPTIONS_IN_A_ROW, sys.maxsize)
+        status, due_at = ("failed", None) if too_often else ("pending", written(now))
         rows.append((delivery, seq, status, due_at, written(now)))
     change_many(_INTERRUPTED, rows)
     change_many(_HOLD, ((delivery, written(HELD)) for delivery, _, _ in cut_off))
@@ -298,14 +298,6 @@ def _deleted(endpoint: int) -> bool:
     return bool(
         query("SELECT 1 FROM simulator_endpoint WHERE id = %s AND deleted_at IS NOT NULL", [endpoint])
     )
-
-
-def _interrupted_too_often(delivery: int) -> bool:
-    found: Rows = query(
-        "SELECT status FROM simulator_attempt WHERE delivery_id = %s ORDER BY number DESC LIMIT %s",
-        [delivery, INTERRUPTIONS_IN_A_ROW],
-    )
-    return len(found) == INTERRUPTIONS_IN_A_ROW and {status for (status,) in found} == {"interrupted"}
 
 
 def recover(now: datetime, *, stopping: bool = False) -> None:

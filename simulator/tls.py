@@ -164,10 +164,8 @@ def _tls_failure(error: Exception, host: str, address: str) -> WireFailure:
         return WireFailure(code, "tls", host=host, detail=error.verify_message)
     if isinstance(error, ssl.SSLZeroReturnError):  # a clean end for OpenSSL, so it has no reason
         detail = "the receiver ended the handshake (ALERT_CLOSE_NOTIFY)"
-        return WireFailure("tls_failed", "tls", address=address, detail=detail)
-    if isinstance(error, ssl.SSLError) and error.reason not in _NOT_TLS:
-        return WireFailure("tls_failed", "tls", address=address, detail=_reason(error))
-    if isinstance(error, ssl.SSLError):
-        return WireFailure("tls_failed", "tls", address=address, detail="this port does not speak TLS")
-    detail = "the connection ended during the handshake; perhaps this port does not speak TLS"
+    elif isinstance(error, ssl.SSLError):
+        detail = "this port does not speak TLS" if error.reason in _NOT_TLS else _reason(error)
+    else:
+        detail = "the connection ended during the handshake; perhaps this port does not speak TLS"
     return WireFailure("tls_failed", "tls", address=address, detail=detail)

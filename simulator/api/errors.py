@@ -115,10 +115,6 @@ def unauthorized() -> Problem:
     )
 
 
-def too_large(limit: int) -> Problem:
-    return Problem(413, "PAYLOAD_TOO_LARGE", f"The body is larger than {limit:,} bytes.")
-
-
 def from_json(error: BadJSON) -> Problem:
     """For a body that is not JSON, or that a receiver would read differently."""
     place = f" (line {error.line}, column {error.column})" if error.line else ""

@@ -148,7 +148,7 @@ def _check_body(request: HttpRequest, *, expected: bool) -> None:
         return
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if not declared.isdecimal() or int(declared[:20]) > MAX_BODY or len(request.body) > MAX_BODY:
-        raise errors.too_large(MAX_BODY)
+        raise Problem(413, "PAYLOAD_TOO_LARGE", f"The body is larger than {MAX_BODY:,} bytes.")
     if not request.body:
         return
     params = dict(request.content_params or {})
