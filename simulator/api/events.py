@@ -1,5 +1,6 @@
 """`/events`: what happened, with the bytes that were sent."""
 
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
@@ -107,7 +108,7 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
     made = Delivery.objects.filter(event=OuterRef("pk")).order_by().values("event").annotate(n=Count("pk"))
     weight = Length("body") + DELIVERY * Coalesce(Subquery(made.values("n")), 0)
     rows: QuerySet[Event] = Event.objects.defer("body").annotate(weight=weight)
-    return answer(page(rows, limit, cursor, _with_deliveries, _weight))
+    return answer(page(rows, limit, cursor, _with_deliveries, attrgetter("weight")))
 
 
 @router.get(
@@ -118,11 +119,6 @@ def index(request: HttpRequest, limit: Limit = LIMIT, cursor: Cursor = CURSOR) -
 )
 def show(request: HttpRequest, id: str) -> HttpResponse:
     return answer(_with_deliveries([found(Event.objects.filter(pk=id), "event")])[0])
-
-
-def _weight(event: Event) -> int:
-    weight: int = event.weight  # type: ignore[attr-defined]  # annotated in index
-    return weight
 
 
 def _with_deliveries(events: list[Event]) -> list[Json]:

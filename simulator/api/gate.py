@@ -83,8 +83,7 @@ class Key(HttpAuthBase):
 
 
 def api_key() -> str:
-    key: str = settings.SIM_API_KEY
-    return key
+    return settings.SIM_API_KEY
 
 
 def has_key(request: HttpRequest) -> bool:

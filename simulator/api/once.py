@@ -55,13 +55,8 @@ def _stored(request: HttpRequest, key: str) -> HttpResponse | None:
 
 
 def _kept(request: HttpRequest, key: str, response: HttpResponse) -> HttpResponse:
-    IdempotencyKey.objects.create(
-        key=key,
-        path=request.path,
-        sha256=_sha256(request),
-        status_code=response.status_code,
-        answer=response.content.decode(),
-    )
+    answer, status = response.content.decode(), response.status_code
+    IdempotencyKey.keep(key, request.path, answer, sha256=_sha256(request), status_code=status)
     return response
 
 

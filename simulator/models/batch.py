@@ -12,7 +12,7 @@ from ..ids import PublicId
 from ..rows import query
 from ..transaction import writing
 from .activity import Activity
-from .delivery import BATCH, HELD, Delivery
+from .delivery import BATCH, HELD, Delivery, DeliveryQuerySet
 from .endpoint import PAUSED, Endpoint, audience
 
 # In one statement, so that the number never goes backwards while events are made and sent.
@@ -84,8 +84,7 @@ class Batch(models.Model):
     @property
     def waiting(self) -> int:
         """How many of its deliveries wait for their first attempt or are in it."""
-        waiting: int = self._unfinished().count()
-        return waiting
+        return self._unfinished().count()
 
     @property
     def sent(self) -> int:
@@ -120,5 +119,5 @@ class Batch(models.Model):
             feed.announce()  # even if there was nothing to cancel
             Activity.note(actor, "stopped batch", self.pk, why or f"after {self.made} of {self.count}")
 
-    def _unfinished(self) -> Any:
+    def _unfinished(self) -> DeliveryQuerySet:
         return Delivery.objects.filter(lane=BATCH, due_at__isnull=False, event__batch=self)

@@ -11,7 +11,7 @@ _ANSWER = "SELECT answer FROM simulator_idempotencykey WHERE key = %s AND path =
 _FORGET = "DELETE FROM simulator_idempotencykey WHERE created_at < %s"
 _KEEP = """
 INSERT INTO simulator_idempotencykey (key, path, sha256, status_code, answer, created_at)
-VALUES (%s, %s, '', 200, %s, %s)"""
+VALUES (%s, %s, %s, %s, %s, %s)"""
 
 KEPT = timedelta(hours=24)
 
@@ -36,9 +36,9 @@ class IdempotencyKey(models.Model):
         return found[0][0] if found else None
 
     @classmethod
-    def keep(cls, token: str, path: str, answer: str) -> None:
+    def keep(cls, key: str, path: str, answer: str, *, sha256: str = "", status_code: int = 200) -> None:
         cls.forget_old()
-        change(_KEEP, [token, path, answer, written(timezone.now())])
+        change(_KEEP, [key, path, sha256, status_code, answer, written(timezone.now())])
 
     @classmethod
     def forget_old(cls) -> None:
