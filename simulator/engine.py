@@ -100,11 +100,10 @@ class Engine:
         listeners: Collection[tuple[str, int]] = (),
         concurrency: int | None = None,
         scale: float | None = None,
-        transport: Transport | None = None,
         ledger: Callable[[Path, float], Ledger] = Ledger,
     ):
         self._scale: float = settings.SIM_RETRY_SCALE if scale is None else scale
-        self._transport = transport or Transport(guard=partial(allowed.judge, own_listeners=listeners))
+        self._transport = Transport(guard=partial(allowed.judge, own_listeners=listeners))
         self._new_ledger = ledger
         self._database = ThreadPoolExecutor(1, "engine-database")
         self._courtesy = Courtesy(lambda: self._bell.set())

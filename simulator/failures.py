@@ -209,13 +209,31 @@ DELETED = "The endpoint was deleted during this attempt; your receiver may or ma
 
 
 TLS_REASONS = {
-    "CERTIFICATE_REQUIRED": "the receiver demands a client certificate",
-    "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": "no TLS version in common",
-    "UNRECOGNIZED_NAME": "the receiver does not know the host name of the URL",
-    "NO_APPLICATION_PROTOCOL": "the receiver does not accept HTTP/1.1",
-    "HANDSHAKE_FAILURE": "the receiver rejected the handshake",
+    "CERTIFICATE_REQUIRED": (
+        "the receiver demands a client certificate",
+        "The simulator offers no client certificate: switch that demand off in your receiver for the test.",
+    ),
+    "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": (
+        "no TLS version in common",
+        "The simulator speaks TLS 1.2 and 1.3: enable one of them in your receiver.",
+    ),
+    "UNRECOGNIZED_NAME": (
+        "the receiver does not know the host name of the URL",
+        "Your receiver has no certificate or server block for that host name: add one, or use a name it has.",
+    ),
+    "NO_APPLICATION_PROTOCOL": (
+        "the receiver does not accept HTTP/1.1",
+        "Your receiver speaks only HTTP/2 on this port: let it offer HTTP/1.1, too (in Node allowHTTP1: true).",
+    ),
+    "HANDSHAKE_FAILURE": (
+        "the receiver rejected the handshake",
+        (
+            "No cipher or certificate type in common: give your receiver an RSA or ECDSA certificate and the usual"
+            " ciphers. A demand for a client certificate can end like this, too; the simulator offers none."
+        ),
+    ),
 }
-"""What OpenSSL calls it (a pattern) → in words."""
+"""What OpenSSL calls it (a pattern) → in words, and the cure."""
 
 
 def message(code: str, **facts: object) -> str:
@@ -237,7 +255,7 @@ def in_ascii(location: str) -> str:
 
 
 def _tls_in_words(detail: str) -> str:
-    for reason, words in TLS_REASONS.items():
+    for reason, (words, _) in TLS_REASONS.items():
         if re.search(rf"(?:{reason})$", detail):
             return f"{words} ({detail})"
     return detail

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .failures import FAILURES, LONGEST_QUOTE, UNANSWERED, in_ascii
+from .failures import FAILURES, LONGEST_QUOTE, TLS_REASONS, UNANSWERED, in_ascii
 from .targets import BadTarget, check_url
 
 Headers = Sequence[tuple[str, str]]
@@ -173,7 +173,7 @@ def _status_hint(status: int, headers: Headers, body: bytes, url: str) -> str:
     if status == 400 and _WANTS_TLS.search(body):
         return f"This port speaks TLS: use https in the URL ({_with_scheme(url, 'https')})."
     if status == 400 and b"No required SSL certificate" in body:  # nginx
-        return _TLS_CURES["CERTIFICATE_REQUIRED"]
+        return TLS_REASONS["CERTIFICATE_REQUIRED"][1]
     if status == 401 and not _NAMES_SIGNATURE.search(body) and (login := _login_asked(headers)):
         return (
             f"The receiver demands a login here (WWW-Authenticate: {login}): let webhooks in without one and verify the"
@@ -295,28 +295,8 @@ def _followed(url: str, location: str) -> SplitResult | None:
     return target._replace(fragment="") if target and target.scheme in ("http", "https") else None
 
 
-_TLS_CURES = {
-    "CERTIFICATE_REQUIRED": (
-        "The simulator offers no client certificate: switch that demand off in your receiver for the test."
-    ),
-    "PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL": (
-        "The simulator speaks TLS 1.2 and 1.3: enable one of them in your receiver."
-    ),
-    "UNRECOGNIZED_NAME": (
-        "Your receiver has no certificate or server block for that host name: add one, or use a name it has."
-    ),
-    "NO_APPLICATION_PROTOCOL": (
-        "Your receiver speaks only HTTP/2 on this port: let it offer HTTP/1.1, too (in Node allowHTTP1: true)."
-    ),
-    "HANDSHAKE_FAILURE": (
-        "No cipher or certificate type in common: give your receiver an RSA or ECDSA certificate and the usual"
-        " ciphers. A demand for a client certificate can end like this, too; the simulator offers none."
-    ),
-}
-
-
 def _tls_hint(message: str) -> str:
-    for reason, cure in _TLS_CURES.items():
+    for reason, (_, cure) in TLS_REASONS.items():
         if re.search(reason, message):
             return cure
     if "ALERT_" in message:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from . import catalog, ids, targets
 from .models import Activity, Batch, Delivery, Endpoint, Event
-from .models.endpoint import ENABLED, audience
+from .models.endpoint import audience
 from .models.event_type import known_types, sample_of
 from .payload import envelope
 from .transaction import writing
@@ -130,7 +130,7 @@ def adhoc(url: str, *, actor: str = "api") -> Endpoint:
     if endpoint is None:
         return Endpoint.register(url=url, events=["*"], origin=Endpoint.ADHOC)
     if endpoint.paused:
-        endpoint.change(actor=actor, status=ENABLED)
+        endpoint.resume(actor=actor)
     return endpoint
 
 
