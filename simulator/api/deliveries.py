@@ -1,6 +1,6 @@
 """`/deliveries`: one event to one endpoint, and what was tried."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -10,7 +10,6 @@ from ninja.params.models import Query
 
 from .. import search
 from ..models import Activity, Delivery
-from ..models.delivery import DeliveryQuerySet
 from ..transaction import writing
 from .delivery_schemas import DeliveryOut, DeliveryWithAttempts, Status
 from .errors import found
@@ -61,7 +60,7 @@ def index(
     rows = search.matching(filters).rows()
 
     def find(rows: QuerySet[Delivery], cursor: str | None, count: int) -> list[Delivery]:
-        return search.newest(cast(DeliveryQuerySet, rows), filters, cursor, count)
+        return search.newest(rows, filters, cursor, count)
 
     return answer(page(rows, limit, cursor, _shaped, find=find))
 

@@ -22,6 +22,11 @@ class Silent(Failed):
     """A process did not send the awaited line in time."""
 
 
+def tell(**facts: object) -> None:
+    """What such a process says: one JSON object a line."""
+    print(json.dumps(facts), flush=True)
+
+
 class Child:
     """`python -m module …`. In a session of its own, so that Ctrl-C reaches only us and we end it in order."""
 

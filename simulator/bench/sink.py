@@ -7,7 +7,6 @@ one clock for all processes of a machine. Ends with its input.
 """
 
 import asyncio
-import json
 import re
 import sys
 import threading
@@ -15,17 +14,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from .processes import tell
+
 SLOW_S = 0.05
 MANY = 2000  # connections that may come at once
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _DELIVERY = re.compile(rb"\r\nx-ultrareach-delivery-id: *(\S+)", re.IGNORECASE)
 _REST = b'\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{"received":true}'
 _OK, _FAILED = b"HTTP/1.1 200 OK" + _REST, b"HTTP/1.1 503 Service Unavailable" + _REST
-
-
-def tell(**facts: object) -> None:
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
 
 
 class Tally:

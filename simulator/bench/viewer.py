@@ -18,10 +18,7 @@ from typing import Any
 # Daphne stands on Autobahn, so a websocket client is already there; this is its asyncio side.
 from autobahn.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol
 
-
-def tell(**facts: object) -> None:
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
+from .processes import tell
 
 
 class Viewers:

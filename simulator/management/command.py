@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 
-# Exit code → what the API would call the error; an end by Ctrl-C is none.
-_ERRORS = {2: ("validation_error", "INVALID_PARAMETER"), 3: ("server_error", "ENVIRONMENT")}
+BAD_INPUT, ENVIRONMENT, INTERRUPTED = 2, 3, 130  # exit codes
+# What the API would call the error; an end by Ctrl-C is none.
+_ERRORS = {BAD_INPUT: ("validation_error", "INVALID_PARAMETER"), ENVIRONMENT: ("server_error", "ENVIRONMENT")}
 
 
 class ExplainedCommand(BaseCommand):
@@ -29,7 +30,7 @@ class ExplainedCommand(BaseCommand):
         refuse = parser.error
 
         def error(message: str) -> None:
-            self._tell(message, 2)
+            self._tell(message, BAD_INPUT)
             refuse(message)
 
         parser.error = error  # type: ignore[method-assign]

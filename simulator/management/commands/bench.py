@@ -15,7 +15,7 @@ from simulator.bench.goals import judged, show
 from simulator.bench.measures import Bench
 from simulator.bench.plan import DEFAULT, FULL, QUICK
 from simulator.bench.processes import Failed
-from simulator.management.command import ExplainedCommand
+from simulator.management.command import ENVIRONMENT, INTERRUPTED, ExplainedCommand
 
 EXAMPLE = """\
 Examples:
@@ -26,7 +26,7 @@ Examples:
 Everything stays on this machine; nothing else should keep it busy meanwhile.
 Exit code: 0 measured, 2 bad input, 3 cannot be measured here."""
 
-ENVIRONMENT, INTERRUPTED, TERMINATED = 3, 130, 143
+TERMINATED = 143
 
 
 class Command(ExplainedCommand):

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from simulator.carriers import Alone, Carrier, Json, Refused, Unavailable, carrier
-from simulator.management.command import ExplainedCommand
+from simulator.management.command import BAD_INPUT, ENVIRONMENT, INTERRUPTED, ExplainedCommand
 from simulator.models.delivery import FINISHED
 from simulator.payload import BadJSON, parse_json
 
@@ -22,7 +22,7 @@ Examples:
 Without --to or --endpoint, every endpoint that subscribes gets it.
 Exit code: 0 all delivered, 1 a receiver failed, 2 bad input, 3 folder or database cannot be used."""
 
-DELIVERED, FAILED, BAD_INPUT, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
+DELIVERED, FAILED = 0, 1
 MAX_COUNT = 10_000
 LOOK_S = 0.05
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from simulator import signing
-from simulator.management.command import ExplainedCommand
+from simulator.management.command import BAD_INPUT, ExplainedCommand
 
 EXAMPLE = """\
 Example, with the body exactly as it came, byte for byte:
@@ -20,7 +20,7 @@ Example, with the body exactly as it came, byte for byte:
 
 Exit code: 0 valid, 1 invalid, 2 bad input."""
 
-VALID, INVALID, BAD_INPUT = 0, 1, 2
+VALID, INVALID = 0, 1
 
 
 class Command(ExplainedCommand):
