@@ -223,9 +223,7 @@ def words(error: Mapping[str, Any]) -> str:
     if said is None:
         return f"{error['msg']}."  # a validator's own words
     bounds = (error.get("ctx") or {}).items()
-    return said.format_map(
-        {name: whole(value) if isinstance(value, float) else value for name, value in bounds}
-    )
+    return said.format_map({name: whole(value) for name, value in bounds})
 
 
 def install(api: NinjaAPI) -> None:

@@ -6,6 +6,7 @@ import ninja
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from .. import failures
+from .shapes import whole
 
 # The models that ninja makes for declared answers never validate, they are only described: their validators are made
 # when the OpenAPI document is asked for. They took a tenth of a second of the start.
@@ -28,12 +29,7 @@ def optional(**rules: Any) -> Any:
     return Field(default_factory=lambda: None, **rules)
 
 
-def as_whole(value: object) -> object:
-    """5.0 → 5: JSON knows only numbers, and many languages write a whole one with its point."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(as_whole)]
+Whole = Annotated[int, BeforeValidator(whole)]
 
 
 class Out(BaseModel):

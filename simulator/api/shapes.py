@@ -42,9 +42,9 @@ def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
-def whole(number: float) -> float:
-    """15.0 → 15, as it was probably given."""
-    return int(number) if number == int(number) else number
+def whole(value: Any) -> Any:
+    """5.0 → 5: JSON knows only numbers, and many languages write a whole one with its point."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def endpoint_json(endpoint: Endpoint) -> Json:

@@ -10,15 +10,15 @@ from pydantic_core import PydanticCustomError
 
 from .. import signing
 from .errors import invalid
-from .schemas import CHANGES, In, Out, as_whole, optional, refused
-from .shapes import answer
+from .schemas import CHANGES, In, Out, optional, refused
+from .shapes import answer, whole
 from .webhooks import SECRET, Number, SignatureIn
 
 router = Router(tags=["signatures"])
 
 
 def _timestamp(value: object) -> object:
-    value = as_whole(value)
+    value = whole(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise PydanticCustomError("invalid_type", "Must be a string or a whole number")
     return value
