@@ -21,9 +21,7 @@ from .payload import envelope
 from .rows import as_json, change, query, written
 from .target import Target, Targets
 
-AHEAD = (
-    20_000  # waiting deliveries allowed to a batch with several endpoints, if one is slower than the others
-)
+AHEAD = 20_000  # deliveries of a batch that may wait because one of its endpoints is slower than the others
 DRAW_UP_S = 0.006
 GROUP = 128  # deliveries made in one transaction: a click never waits for more
 

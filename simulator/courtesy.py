@@ -1,11 +1,9 @@
 """What a person waits for goes before bulk. Knows no request and no row; lives on the engine's loop.
 
-A page or a click takes a few ms of this process, but twenty while a batch is being sent. So bulk stands still while
-somebody waits, though for at most nine tenths of the time: nobody's polling may keep a batch from getting on.
-While people are active, bulk also moves in small steps with rests between them, because the next person has to wait
-until a step ends. The rests come on top of the nine tenths; they end by themselves.
-While somebody waits, threads also hand over the GIL sooner: a click passes from one thread to another several times,
-and each time waits for one that computes, such as one that renders a page.
+Bulk stands still while somebody waits, but at most nine tenths of the time: no polling may keep a batch from getting
+on. While people are active it moves in small steps with rests between them, since the next one waits for a step's end.
+While somebody waits, threads also hand over the GIL sooner: a click passes from one to another several times, and each
+time waits for one that computes, such as one that renders a page.
 """
 
 import asyncio

@@ -71,7 +71,5 @@ _LONE_RETURN = re.compile(rb"\r(?=[^\r\n])")
 _HIDING = re.compile(rb"[^\t\x20-\x7e\x80-\xff]|\t *\Z")
 _EMPTY_LINES = re.compile(rb"[\r\n]+")
 _END = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(
-    rb"\n[ \t]"
-)  # without the CR that may precede it: a pattern that begins with a fixed byte is found faster
+_FOLD = re.compile(rb"\n[ \t]")  # a CR may precede it, but what begins with a fixed byte is found faster
 _UNFOLDED_END = re.compile(rb"\r?\n(?![ \t])")

@@ -87,9 +87,8 @@ class Ledger:
         long, it hardly needs the GIL.
         """
         out = frozenset(out)
-        if (
-            abs(ahead := self._clock.jump - self._moved) >= JUMP_S
-        ):  # only once, and before their results are drawn up
+        ahead = self._clock.jump - self._moved
+        if abs(ahead) >= JUMP_S:  # only once, and before their results are drawn up
             claims.shift_standing(out, ahead)
             self._moved += ahead
         group = results.draw_up(given.results, self._scale)

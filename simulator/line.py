@@ -9,7 +9,7 @@ from .claims import LANES_IN_ORDER, Claim
 from .models.delivery import BATCH
 
 AHEAD_S = (
-    0.02  # claim as many as it answers within two group commits or so: a fast receiver never waits for one
+    0.02  # two group commits or so: claim as many as it answers meanwhile, so that it never waits for one
 )
 STALE_S = 0.6  # a claim unsent for so long is given back: the endpoint got slow. Bulk alone may stand still for 0.25
 NEWEST_WEIGHS = 0.3  # share of the newest answer in the pace

@@ -25,9 +25,7 @@ class Outcome:
 
     started_at: float  # epoch seconds
     duration_ms: float = 0.0
-    phases: dict[str, float] = field(
-        default_factory=dict
-    )  # ms of dns connect tls send wait receive, as far as it got
+    phases: dict[str, float] = field(default_factory=dict)  # ms of each that was reached
     remote_address: str | None = None
     status_code: int | None = None
     reason: str = ""

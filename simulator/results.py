@@ -93,9 +93,7 @@ class Group:
     errors: list[Row] = field(default_factory=list)
     won: list[Row] = field(default_factory=list)
     lost: list[Row] = field(default_factory=list)
-    unclear: list[tuple[int, Result]] = field(
-        default_factory=list
-    )  # place and result: what comes of it depends on the attempts before
+    unclear: list[tuple[int, Result]] = field(default_factory=list)  # with places; earlier attempts decide
 
 
 def draw_up(results: Sequence[Result], scale: float) -> Group:

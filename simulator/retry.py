@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 LONGEST_ASKED = 3600.0  # seconds; what a receiver may ask for at most
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
-_DATE = re.compile(
-    r"[A-Z][a-z]{2,8},? [0-9A-Za-z: -]{20,24}"
-)  # the library also reads a date with text after it
+_DATE = re.compile(r"[A-Z][a-z]{2,8},? [0-9A-Za-z: -]{20,24}")  # the library allows text after it
 
 
 class Wait(NamedTuple):
@@ -61,8 +59,7 @@ def next_wait(
 ) -> Wait:
     """The wait after the `failed`-th failed automatic attempt.
 
-    `retry_after` is the combined field value: several headers joined by ", ", which makes it unreadable. It
-    lengthens the timetable, never shortens it, is not scaled, and ends at one hour.
+    `retry_after` lengthens the timetable, never shortens it, is not scaled, and ends at one hour.
     """
     planned = wait_after(failed, delays, scale=scale)
     asked = asked_by(status_code, retry_after, now)

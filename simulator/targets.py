@@ -27,9 +27,9 @@ class BadTarget(ValueError):
 
 
 def check_url(url: str) -> str:
-    """The URL as it will be used (host in ASCII, an address as it is usually written, neither dots nor fragment), or
-    BadTarget with one of the reasons
-    too_long, invalid_format, unsupported_scheme, credentials_in_url, invalid_host, invalid_port, https_required.
+    """The URL as it will be used: host in ASCII, an address as it is usually written, neither dots nor fragment.
+
+    Raises BadTarget.
     """
     parts = _parts(url)
     if "@" in parts.netloc:

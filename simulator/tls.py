@@ -141,9 +141,8 @@ class Records(asyncio.BufferedProtocol):
     def _read_the_rest(self, exc: Exception) -> Exception:
         """Also return the true cause: a receiver that refuses our handshake may reset right after its alert."""
         told = [exc]
-        self._tls._fatal_error = lambda error, *words: told.append(
-            error
-        )  # asyncio's own would report it to a transport that is already closed
+        # asyncio's own would report it to a transport that is already closed.
+        self._tls._fatal_error = lambda error, *words: told.append(error)
         self._connection.read_the_rest(self._tls, exc)
         return told[-1]
 

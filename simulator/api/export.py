@@ -11,9 +11,7 @@ from django.http.response import HttpResponseBase
 from ..models import Delivery
 from .shapes import Json, delivery_answer, delivery_with_attempts, with_attempts
 
-_BY_CURL = frozenset(
-    ("host", "content-length", "connection", "transfer-encoding")
-)  # curl writes these itself
+_BY_CURL = ("host", "content-length", "connection", "transfer-encoding")  # it writes these itself
 _LARGE = 64 * 1024  # of a body; Linux takes 128 KiB in one argument
 
 

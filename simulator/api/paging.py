@@ -24,9 +24,7 @@ def _whole(text: object) -> object:
     number = re.fullmatch("(-?)0*([0-9]+)", text)
     if number is None:
         raise PydanticCustomError("invalid_type", "Must be a whole number")
-    return (
-        number[1] + number[2][:10]
-    )  # ten digits are out of range already, and Python refuses thousands of them
+    return number[1] + number[2][:10]  # out of range already; Python refuses thousands of digits
 
 
 Limit = Annotated[int, BeforeValidator(_whole)]

@@ -22,10 +22,7 @@ CHUNK = 50_000
 SPAN = timedelta(days=6)  # inside SIM_KEEP_DAYS, so nothing of it is pruned
 BODIES = 200  # different ones; each event has its own id in it
 LIST_S = 1.5  # no list is measured for longer than this
-SPREAD, IDS = (
-    2654435761,
-    16**11,
-)  # ids differ in their last letters, as real ones do: Knuth's multiplicative hash
+SPREAD, IDS = 2654435761, 16**11  # Knuth's hash: ids differ in their last letters, as real ones do
 ABSENT, ABSENT_PAIR = "not in any body or header", "~~"
 
 _SAMPLES = "CREATE TEMP TABLE sample (k INTEGER PRIMARY KEY, type TEXT, body TEXT)"
