@@ -8,9 +8,7 @@ from itertools import chain
 from .claims import LANES_IN_ORDER, Claim
 from .models.delivery import BATCH
 
-AHEAD_S = (
-    0.02  # two group commits or so: claim as many as it answers meanwhile, so that it never waits for one
-)
+AHEAD_S = 0.02  # claim as many as it answers in two group commits or so: it never waits for one
 STALE_S = 0.6  # a claim unsent for so long is given back: the endpoint got slow. Bulk alone may stand still for 0.25
 NEWEST_WEIGHS = 0.3  # share of the newest answer in the pace
 AT_REST_S = 0.5  # after so long without an attempt, what is known of its pace is out of date

@@ -118,7 +118,7 @@ _CHOICES = {
     "key": get_args(Key),
 }
 _NULLABLE = {"timestamp_header", "timestamp_prefix", "id_header"}
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
+HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # RFC 9110 §5.6.2
 _PRINTABLE = re.compile(r"[ -~]{0,64}")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 # Headers the sender writes itself, or that would break the request when written twice.
@@ -181,7 +181,7 @@ def _checked(name: str, value: object) -> str | None:
     if name in _CHOICES and value not in _CHOICES[name]:
         raise BadProfile(name, f"Must be one of: {_names(_CHOICES[name])}.")
     if name.endswith("_header"):
-        if not _TOKEN.fullmatch(value):
+        if not HEADER_NAME.fullmatch(value):
             raise BadProfile(
                 name, "Not a header name: 1 to 100 letters, digits or hyphens, such as x-signature."
             )

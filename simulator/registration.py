@@ -6,10 +6,10 @@ from typing import Any
 
 from . import signing
 from .models import Endpoint
+from .profiles import HEADER_NAME
 from .sending import BadInput, check_type, checked_url
 
 MAX_HEADERS = 50
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # RFC 9110 §5.6.2
 _VALUE = re.compile(r"[!-~](?:[\t -~]{0,4094}[!-~])?")  # RFC 9110 §5.5, without obs-text
 # Written for every request: a second one would break or forge it.
 _OURS = frozenset(("host", "content-length", "accept-encoding"))
@@ -94,7 +94,7 @@ def _check_headers(headers: Mapping[str, str], profile: signing.Profile) -> None
     seen: set[str] = set()
     for name, value in headers.items():
         field = f"headers.{name[:100]}"
-        if not _TOKEN.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             raise BadInput(
                 field, "invalid_name", "A header name must be 1 to 100 letters, digits or hyphens."
             )
