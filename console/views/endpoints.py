@@ -251,7 +251,7 @@ def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
         endpoint.remove(actor="console")
         engine.abandon(endpoint.pk)
         return done("deleted", "endpoints")
-    waiting = endpoint.deliveries.filter(status__in=("pending", "sending"))[:1000].count()
+    waiting = endpoint.deliveries.unfinished()[:1000].count()
     template = "endpoints/_delete.html" if request.htmx else "endpoints/delete.html"  # type: ignore[attr-defined]
     context = {"endpoint": endpoint, "waiting": waiting}
     return render(request, template, context) if request.htmx else whole_page(request, template, context)  # type: ignore[attr-defined]

@@ -53,17 +53,22 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """With what a row shows, in one query: no bodies and no settings of endpoints."""
         return self.select_related("event", "endpoint").only(*_SHOWN)
 
+    def unfinished(self) -> "DeliveryQuerySet":
+        """For those of one endpoint. The lanes are all there are: with them, the index `due` is used and its history
+        is not read."""
+        return self.filter(UNFINISHED, lane__in=(CLICK, NORMAL, BATCH))
+
     def hold(self) -> None:
         """Their endpoint was paused: nothing waiting is due until it is resumed."""
-        self.filter(status=PENDING)._restamp(due_at=HELD)
+        self.unfinished().filter(status=PENDING)._restamp(due_at=HELD)
 
     def let_go(self, now: datetime) -> None:
-        self.filter(status=PENDING, due_at=HELD)._restamp(due_at=now)
+        self.unfinished().filter(status=PENDING, due_at=HELD)._restamp(due_at=now)
 
     def cancel_all(self) -> None:
         """No further attempt for any of them; those in flight end and are recorded."""
-        self.filter(status=SENDING).update(cancelling=True)
-        self.filter(status=PENDING)._restamp(
+        self.unfinished().filter(status=SENDING).update(cancelling=True)
+        self.unfinished().filter(status=PENDING)._restamp(
             status=CANCELLED, due_at=None, resume_at=None, finished_at=timezone.now()
         )
 

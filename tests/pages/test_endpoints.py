@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from html import unescape
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from console.views import endpoints
@@ -295,6 +296,25 @@ def test_deleting_asks_first_cancels_what_waits_and_keeps_history(
     assert client.get(f"/deliveries/{delivery.pk}/").status_code == 200
     assert client.get(f"/endpoints/{endpoint.pk}/").status_code == 404
     assert client.get(f"/endpoints/{endpoint.pk}/snippets/").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["delete", "pause", "resume", "remove"])
+def test_what_changes_for_all_that_waits_does_not_read_what_has_ended(
+    client: Client, endpoint: Endpoint, deliver: Callable[..., Delivery], page: str
+) -> None:
+    """With a million of them, everybody else waited a second for the lock."""
+    deliver()
+    if page == "resume":
+        endpoint.pause()
+    with CaptureQueriesContext(connection) as asked:
+        client.get(f"/endpoints/{endpoint.pk}/delete/") if page == "delete" else getattr(endpoint, page)()
+    steps = []
+    for sql in {one["sql"] for one in asked if "simulator_delivery" in one["sql"]}:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            steps += [row[3] for row in cursor.fetchall()]
+    reads = [step for step in steps if "simulator_delivery" in step]
+    assert reads and all("INDEX due (lane=? AND endpoint_id=?" in step for step in reads), steps
 
 
 def test_a_test_event_is_of_a_type_it_subscribes_to(htmx: Client, endpoint: Endpoint) -> None:
