@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from simulator import failures, search, searchable
 from simulator.models import Delivery, Endpoint
-from simulator.models.delivery import HELD, DeliveryQuerySet
+from simulator.models.delivery import DeliveryQuerySet
 from simulator.models.event_type import known_types
 
 Shape = Callable[[DeliveryQuerySet], "QuerySet[Delivery, Any]"]
@@ -68,7 +68,7 @@ class Filter:
 
     def among(self, changed: Sequence[str]) -> DeliveryQuerySet:
         """Those of these few deliveries that match, in no particular order."""
-        found = self._beside_text().filter(pk__in=changed)
+        found = search.matching(self._asked()).filter(pk__in=changed)
         if not self.q:
             return found
         sent_or_came_back = [
@@ -79,18 +79,11 @@ class Filter:
 
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:
         """The newest `count` matching deliveries older than the one `cursor` names; `shape` says what is read of each."""
-        rows, also = shape(self._beside_text()), _shown(self.q) if self.q else []
-        return search.newest(rows, search.Filters(q=self.q or None), cursor, count, also)
+        asked, also = self._asked(), _shown(self.q) if self.q else []
+        return search.newest(shape(search.matching(asked)), asked, cursor, count, also)
 
-    def _beside_text(self) -> DeliveryQuerySet:
-        retrying = self.status == "retrying"
-        asked = search.Filters(
-            status="pending" if retrying else self.status or None,
-            type=self.type or None,
-            endpoint=self.endpoint or None,
-        )
-        found = search.matching(asked)
-        return found.filter(attempt_count__gt=0).exclude(due_at=HELD) if retrying else found
+    def _asked(self) -> search.Filters:
+        return search.Filters(**{name: value or None for name, value in asdict(self).items()})
 
 
 def _shown(text: str) -> list[Q]:

@@ -8,12 +8,14 @@ from typing import Any, Protocol, TypeVar
 
 from django.db.models import Q, QuerySet
 
-from . import failures, ids, searchable
+from . import endings, failures, ids, searchable
+from .endings import Condition
 from .models import Delivery
-from .models.delivery import CANCELLED, FAILED, FINISHED, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
+from .models.delivery import CANCELLED, FAILED, FINISHED, HELD, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
 from .rows import query
 from .sending import BadInput
 
+RETRYING = "retrying"  # pending after an attempt, and not held: only for pages
 STATUSES = (PENDING, SENDING, SUCCEEDED, FAILED, CANCELLED)
 MAX_TEXT = 200
 NEWEST = 1000  # how many deliveries are read for the headers that nearly every request has
@@ -88,34 +90,51 @@ def _moment(name: str, text: str) -> datetime:
 
 def matching(filters: Filters) -> DeliveryQuerySet:
     """The deliveries that match all but the text, in no order."""
-    found: DeliveryQuerySet = Delivery.objects.all()
-    if filters.status:
-        # Only with the second condition are the partial indexes used.
-        found = found.filter(status=filters.status, due_at__isnull=filters.status in FINISHED)
-    if filters.type:
-        found = found.filter(type=filters.type)
+    found = Delivery.objects.filter(*map(_as_q, [*_alike(filters), *_each(filters)]))
     if filters.endpoint:
         found = found.filter(endpoint=ids.decode("ep", filters.endpoint))
-    if filters.code:
-        found = found.filter(_code(filters.code))
-    return _between(found, filters.since, filters.until)
+    if filters.status:  # only with this condition, too, are the partial indexes used
+        found = found.filter(due_at__isnull=filters.status in FINISHED)
+    return found
 
 
-def _code(code: str) -> Q:
+def _as_q(condition: Condition) -> Q:
+    column, comparison, value = condition
+    return Q((f"{column}__{_LOOKUPS[comparison]}", value))
+
+
+_LOOKUPS = {"=": "exact", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+def _alike(filters: Filters) -> list[Condition]:
+    """The filters that deliveries which ended alike all meet, or none of them."""
+    found: list[Condition] = []
+    if filters.status:
+        found.append(("status", "=", PENDING if filters.status == RETRYING else filters.status))
+    if filters.type:
+        found.append(("type", "=", filters.type))
+    return found + _code(filters.code) if filters.code else found
+
+
+def _code(code: str) -> list[Condition]:
     if code.endswith("xx"):
-        return Q(last_status_code__range=(int(code[0]) * 100, int(code[0]) * 100 + 99))
-    return Q(last_status_code=int(code)) if code.isdigit() else Q(last_error=code)
+        low = int(code[0]) * 100
+        return [("last_status_code", ">=", low), ("last_status_code", "<=", low + 99)]
+    return [("last_status_code", "=", int(code)) if code.isdigit() else ("last_error", "=", code)]
 
 
-def _between(found: DeliveryQuerySet, since: datetime | None, until: datetime | None) -> DeliveryQuerySet:
-    if since:
-        found = found.filter(pk__gte=_id_at(since, -_SLACK), created_at__gte=since)
-    if until:
+def _each(filters: Filters) -> list[Condition]:
+    """The others, beside endpoint and text."""
+    found: list[Condition] = []
+    if filters.status == RETRYING:
+        found += [("attempt_count", ">", 0), ("due_at", "<", HELD)]
+    if since := filters.since:
+        found += [("id", ">=", _id_at(since, -_SLACK)), ("created_at", ">=", since)]
+    if until := filters.until:
         # Pages and API show milliseconds: all of the last one belongs to the range.
-        end = min(until, _LAST) + timedelta(milliseconds=1)
-        found = found.filter(created_at__lt=end)
+        found.append(("created_at", "<", min(until, _LAST) + timedelta(milliseconds=1)))
         if not ids.run_ahead():
-            found = found.filter(pk__lt=_id_at(until, _SLACK))
+            found.append(("id", "<", _id_at(until, _SLACK)))
     return found
 
 
@@ -140,9 +159,13 @@ def newest(
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
+    by_kinds = _of_kinds(filters)
+    if filters.q is None and by_kinds:
+        return list(rows.filter(pk__in=_numbers(filters, cursor, count)))
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
-    some: list[Any] = list(rows.values_list("pk", flat=True)[: NEWEST + 1])
+    first = rows.filter(pk__in=_numbers(filters, cursor, NEWEST + 1)) if by_kinds else rows
+    some: list[Any] = list(first.values_list("pk", flat=True)[: NEWEST + 1])
     few = some if len(some) <= FEW else None
     rows = rows if few is None else rows.filter(pk__in=few)
     near, after = some[:NEWEST], None
@@ -162,6 +185,21 @@ def newest(
             here = _merged(rows, [place.all], count)
         found = _newest([*found, *here], count)
     return found
+
+
+def _of_kinds(filters: Filters) -> bool:
+    """Whether to look by kinds: type, endpoint and code have an index each, for one of them alone."""
+    return bool(filters.status) or sum(map(bool, (filters.type, filters.endpoint, filters.code))) > 1
+
+
+def _numbers(filters: Filters, cursor: str | None, count: int) -> list[int]:
+    """The newest `count` by their kinds, whatever the text."""
+    whose: list[Condition] = []
+    if filters.endpoint:
+        whose.append(("endpoint_id", "=", ids.decode("ep", filters.endpoint)))
+    older: list[Condition] = [("id", "<", ids.decode("dlv", cursor))] if cursor else []
+    each, unfinished = [*_each(filters), *older], filters.status not in FINISHED
+    return endings.newest(whose, _alike(filters), each, count, unfinished=unfinished)
 
 
 def _merged(rows: QuerySet[Delivery, R], places: Sequence[Q], count: int) -> list[R]:

@@ -1,0 +1,132 @@
+"""Lists with several filters: right whatever has ended how, and without reading what does not match."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from django.db import connection
+
+from simulator import ids, search
+from simulator.models import Delivery, Endpoint, Event
+from simulator.models.delivery import HELD
+from simulator.search import Filters
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime.now(UTC)
+TYPES = ("lead.qualified", "message.received")
+STATES = [  # status, last_status_code, last_error, attempts, when it is due
+    ("succeeded", 200, None, 1, None),
+    ("succeeded", 204, None, 3, None),
+    ("failed", 500, "status", 6, None),
+    ("failed", 503, "status", 6, None),
+    ("failed", 200, "body_truncated", 6, None),
+    ("failed", None, "refused", 6, None),
+    ("cancelled", None, None, 0, None),
+    ("cancelled", 503, "status", 1, None),
+    ("pending", 503, "status", 1, NOW),
+    ("pending", None, None, 0, NOW),
+    ("pending", 500, "status", 2, HELD),
+    ("sending", None, "refused", 2, NOW),
+]
+
+
+@pytest.fixture
+def endpoints() -> list[Endpoint]:
+    return [Endpoint.register(url=f"http://localhost:{port}/", events=["*"]) for port in (3000, 3001, 3002)]
+
+
+@pytest.fixture
+def make(endpoints: list[Endpoint]) -> Callable[..., list[Delivery]]:
+    """`count` deliveries in each of these states, of each of these types, to each of these endpoints, mixed."""
+    events = {type: Event.objects.create(type=type, body=b"{}") for type in TYPES}
+
+    def make(
+        states: list[tuple[str, int | None, str | None, int, datetime | None]],
+        types: tuple[str, ...],
+        to: list[Endpoint],
+        count: int,
+    ) -> list[Delivery]:
+        rows = product(range(count), states, types, to)
+        made = [
+            Delivery(
+                seq=ids.new(),
+                event=events[type],
+                endpoint=endpoint,
+                type=type,
+                status=status,
+                last_status_code=code,
+                last_error=error,
+                attempt_count=attempts,
+                due_at=due_at,
+                created_at=NOW,
+                trigger="api",
+            )
+            for _, (status, code, error, attempts, due_at), type, endpoint in rows
+        ]
+        return Delivery.objects.bulk_create(made)
+
+    return make
+
+
+CODES = (None, "200", "503", "404", "5xx", "2xx", "status", "refused", "timeout")
+
+
+@pytest.mark.parametrize(
+    "status", [None, "pending", "retrying", "sending", "succeeded", "failed", "cancelled"]
+)
+def test_the_newest_are_those_that_match_every_filter(
+    make: Callable[..., list[Delivery]], endpoints: list[Endpoint], status: str | None
+) -> None:
+    made = make(STATES, TYPES, endpoints[:2], 2)
+    middle = made[len(made) // 2].pk
+    ever = {"since": NOW - timedelta(seconds=50), "until": NOW + timedelta(seconds=50)}
+    for type, endpoint, code in product((None, *TYPES), (None, *endpoints), CODES):
+        to = endpoint and endpoint.pk
+        filters = Filters(status=status, type=type, endpoint=to, code=code)
+        every = [each.pk for each in search.matching(filters).order_by("-pk")]
+        for cursor, most in ((None, 100), (None, 3), (middle, 3)):
+            wanted = [pk for pk in every if cursor is None or pk < cursor][:most]
+            found = search.newest(search.matching(filters), filters, cursor, most)
+            assert [each.pk for each in found] == wanted, (filters, cursor, most)
+        past = Filters(status, type, to, code, until=NOW - timedelta(seconds=1))
+        assert search.newest(search.matching(past), past, None, 5) == []
+        timed = Filters(status, type, to, code, **ever)
+        assert len(search.newest(search.matching(timed), timed, None, 100)) == len(every)
+
+
+MANY = 2000
+HEALTHY, BROKEN = ("succeeded", 200, None, 1, None), ("failed", 500, "status", 6, None)
+
+
+EMPTY = [  # filters that match many each, but nothing together, and the endpoint
+    ({"status": "succeeded"}, 1),
+    ({"status": "failed"}, 0),
+    ({"code": "200"}, 1),
+    ({"code": "5xx"}, 0),
+    ({"code": "status"}, 0),
+    ({"type": TYPES[1]}, 0),
+    ({"status": "pending"}, 0),
+    ({"status": "retrying"}, 1),
+    ({"status": "failed", "code": "200"}, None),
+    ({"status": "failed", "type": TYPES[0]}, None),
+    ({"type": TYPES[1], "code": "200"}, None),
+]
+
+
+def test_what_matches_only_one_of_the_filters_is_not_read(
+    make: Callable[..., list[Delivery]], endpoints: list[Endpoint]
+) -> None:
+    make([HEALTHY], TYPES[:1], endpoints[:1], MANY)
+    make([BROKEN], TYPES[1:], endpoints[1:2], MANY)
+    looks: list[None] = []
+    connection.connection.set_progress_handler(lambda: looks.append(None), 100)  # of SQLite's machine's steps
+    try:
+        for (filters, endpoint), text in product(EMPTY, (None, "words that nothing contains")):
+            asked = Filters(**filters, endpoint=None if endpoint is None else endpoints[endpoint].pk, q=text)
+            looks.clear()
+            assert search.newest(search.matching(asked), asked, None, 50) == []
+            assert len(looks) < MANY / 100, asked  # less than a step per row
+    finally:
+        connection.connection.set_progress_handler(None, 0)
