@@ -134,7 +134,7 @@ TEMPLATES = [
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": ["django.template.context_processors.request"],
-            "builtins": ["django.templatetags.static"],
+            "builtins": ["django.templatetags.static", "console.templatetags.ui"],
         },
     }
 ]
