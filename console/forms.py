@@ -40,12 +40,7 @@ def judged(text: str) -> dict[str, Any]:
     try:
         data = payload.parse_json(text)
     except payload.BadJSON as error:
-        return {
-            "problem": error.message,
-            "path": error.path,
-            "line": error.line,
-            "column": error.column,
-        }
+        return {"problem": error.message, "line": error.line, "column": error.column}
     if not isinstance(data, dict):
         return {"problem": "The data of an event must be an object: { … }.", "line": 1, "column": 1}
     size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
