@@ -1,6 +1,6 @@
 """What the send panel shows: everything filled in so that the first click works, or what was typed into it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.models import Endpoint
@@ -17,21 +17,18 @@ YOURS = "http://localhost:3000/webhook"
 
 def context(typed: Mapping[str, str]) -> dict[str, Any]:
     """`typed` has the form's field names; fields that it leaves out get their defaults."""
-    given, types = choices(), known_types()
-    endpoints = given["endpoints"]
+    given, types = choices(typed.get("endpoint", "")), known_types()
     type = typed.get("type") if typed.get("type") in types else types[0]
-    chosen = typed.get("endpoint") or _likeliest(endpoints)
-    alone = next((one for one in endpoints if one.pk == chosen), None)
     return {
         **given,
+        **recipients(given["chosen"], type, given["endpoints"]),
         "types": types,
         "many_types": len(types) > BESIDE,
         "sample": typed["data"] if "data" in typed else pretty(sample_of(type)),
         "copies": typed.get("copies", "1"),
         "token": new_token(),
-        "yours": "" if _own(endpoints) else YOURS,
+        "yours": "" if _own(given["endpoints"]) else YOURS,
         "batch": batches.at_hand(),
-        **(_everyone(type) if chosen == EVERYONE else _alone(alone, chosen, type)),
     }
 
 
@@ -45,24 +42,21 @@ def _likeliest(endpoints: Sequence[Endpoint]) -> str:
     return best[0].pk if best else EVERYONE
 
 
-def choices() -> dict[str, Any]:
-    """`edition` is read before the query, so that no change is lost between page and socket."""
+def choices(chosen: str = "") -> dict[str, Any]:
+    """The endpoints; the likeliest is chosen unless another was. A deleted one stays chosen: no other may get what was
+    meant for it. `edition` is read before the query, so that no change is lost between page and socket.
+    """
     now = edition()
-    return {"edition": str(now), "endpoints": list(Endpoint.objects.listed().named().order_by("pk"))}
+    endpoints = list(Endpoint.objects.listed().named().order_by("pk"))
+    valid = [*(each.pk for each in endpoints), EVERYONE]
+    chosen = chosen or _likeliest(endpoints)
+    return {"edition": str(now), "endpoints": endpoints, "chosen": chosen, "gone": chosen not in valid}
 
 
-def recipients(chosen: str, type: str) -> dict[str, Any]:
-    """Who gets it, and who does not and why."""
+def recipients(chosen: str, type: str, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """Who gets it, and who does not and why; a chosen one is looked up in `endpoints`."""
     if chosen == EVERYONE:
-        return _everyone(type)
-    return _alone(Endpoint.objects.listed().filter(pk=chosen).first(), chosen, type)
-
-
-def _everyone(type: str) -> dict[str, Any]:
-    getting, skipped = audience(type)
-    return {"getting": getting, "skipped": skipped, "type": type, "chosen": EVERYONE}
-
-
-def _alone(endpoint: Endpoint | None, chosen: str, type: str) -> dict[str, Any]:
-    getting = [endpoint] if endpoint else []
-    return {"getting": getting, "skipped": [], "type": type, "chosen": chosen, "gone": endpoint is None}
+        getting, skipped = audience(type)
+    else:
+        getting, skipped = [each for each in endpoints if each.pk == chosen], []
+    return {"getting": getting, "skipped": skipped, "type": type, "chosen": chosen}

@@ -89,22 +89,21 @@ def format(request: HttpRequest) -> HttpResponse:
 @require_safe
 def who(request: HttpRequest) -> HttpResponse:
     """Who gets it, and who does not and why."""
-    shown = panel.recipients(request.GET.get("endpoint", ""), request.GET.get("type", ""))
+    chosen = request.GET.get("endpoint", "")
+    one = Endpoint.objects.listed().filter(pk=chosen)
+    shown = panel.recipients(chosen, request.GET.get("type", ""), one)
     return render(request, "send/_audience.html", shown)
 
 
 @require_safe
 def endpoints(request: HttpRequest) -> HttpResponse:
-    """The endpoints to choose from now, for sending and (`filter`) for the list. A deleted one stays chosen: no other
-    may get what was meant for it.
+    """The endpoints to choose from now, for sending and (`filter`) for the list.
 
     `waits` is a batch that the page shows as held; once it no longer is, the answer triggers `batch:goes-on` there.
     """
-    chosen, choices = request.GET.get("endpoint", ""), panel.choices()
-    gone = chosen != panel.EVERYONE and chosen not in [each.pk for each in choices["endpoints"]]
-    context = {**choices, "chosen": chosen, "gone": gone, "oob": True}
+    context = {**panel.choices(request.GET.get("endpoint", "")), "oob": True}
     context["filter"] = asked = Filter.of({"endpoint": request.GET.get("filter", "")})
-    context["unlisted"] = asked.unlisted(choices["endpoints"])
+    context["unlisted"] = asked.unlisted(context["endpoints"])
     response = render(request, "send/_endpoints.html", context)
     batch = Batch.objects.filter(pk=request.GET.get("waits", "")).first()
     if batch and not batch.held_by():
@@ -140,17 +139,15 @@ def receiver(request: HttpRequest) -> HttpResponse:
             return console(request, said, 400)
         return render(request, "send/_receiver.html", {"token": forms.new_token(), **said}, status=400)
     endpoint = form.save()
+    if not request.htmx:  # type: ignore[attr-defined]
+        return done("registered", "endpoint", endpoint.pk)
     context = {
         "endpoint": endpoint,
         "secret": endpoint.current_secret(),
         "snippets": verifying.snippets(endpoint.profile),
-        **panel.choices(),
-        "chosen": endpoint.pk,
+        **panel.choices(endpoint.pk),
         "token": forms.new_token(),
-        "yours": "",
     }
-    if not request.htmx:  # type: ignore[attr-defined]
-        return done("registered", "endpoint", endpoint.pk)
     response = render(request, "send/_registered.html", context)
     response["HX-Retarget"], response["HX-Reswap"] = "#detail", "innerHTML"
     return response

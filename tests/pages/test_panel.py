@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from console import firstrun, panel
 from simulator.models import CustomType, Delivery, Endpoint, Event
@@ -39,6 +41,16 @@ def test_a_receiver_of_ones_own_is_chosen_before_the_built_in_ones_and_the_newes
         own = Endpoint.register(url=f"http://localhost:{port}/", events=["*"])
         assert panel.context({})["chosen"] == own.pk
     assert panel.context({"endpoint": built_in.pk})["chosen"] == built_in.pk
+
+
+def test_no_endpoint_costs_a_query_of_its_own(db: None) -> None:
+    asked = []
+    for port in (3001, 3002, 3003):
+        Endpoint.register(url=f"http://localhost:{port}/", events=[], origin=Endpoint.BUILTIN)
+        with CaptureQueriesContext(connection) as queries:
+            panel.context({})
+        asked.append(len(queries))
+    assert len(set(asked)) == 1, asked
 
 
 def test_without_an_endpoint_it_is_for_everyone_who_subscribes(db: None) -> None:
