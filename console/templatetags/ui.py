@@ -63,10 +63,8 @@ def ms(value: float | None) -> str:
 
 
 @register.filter
-def seconds(value: float | None) -> str:
+def seconds(value: float) -> str:
     """2 → "2 s", 12.41 → "12.4 s", 184 → "3 min 4 s", 60 → "1 min"."""
-    if value is None:
-        return ""
     if value < 60:
         return f"{value:.1f}".removesuffix(".0") + " s"
     if value < 3600:
@@ -77,10 +75,8 @@ def seconds(value: float | None) -> str:
 
 
 @register.filter
-def size(count: int | None) -> str:
+def size(count: int) -> str:
     """Bytes in words: 412 → "412 bytes", 262144 → "256 KiB"."""
-    if count is None:
-        return ""
     if count < 1024:
         return "1 byte" if count == 1 else f"{count} bytes"
     for unit, factor in (("KiB", 1024), ("MiB", 1024**2), ("GiB", 1024**3)):
@@ -101,18 +97,14 @@ def parted(code: str) -> SafeString:
     return format_html_join(mark_safe("_<wbr>"), "{}", ((word,) for word in code.split("_")))
 
 
-def iso(moment: datetime | None) -> str:
+def iso(moment: datetime) -> str:
     """With milliseconds and Z, as the API writes it; the browser turns it into local time."""
-    if moment is None:
-        return ""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @register.simple_tag
-def clock(moment: datetime | None, classes: str = "") -> SafeString:
+def clock(moment: datetime, classes: str = "") -> SafeString:
     """A time of day; the absolute moment on hover. Local in the browser (static/js/clock.js)."""
-    if moment is None:
-        return SafeString("")
     exact = iso(moment)
     day, time = exact[:10], exact[11:19]
     return mark_safe(  # rendered in every row, and nothing in it comes from outside
@@ -121,18 +113,14 @@ def clock(moment: datetime | None, classes: str = "") -> SafeString:
 
 
 @register.simple_tag
-def countdown(moment: datetime | None) -> SafeString:
+def countdown(moment: datetime) -> SafeString:
     """ "in 3.4 s", ticking in the browser from `datetime`."""
-    if moment is None:
-        return SafeString("")
     left = max(0.0, (moment - timezone.now()).total_seconds())
     return format_html('<time data-due datetime="{}">in {}</time>', iso(moment), seconds(left))
 
 
 @register.simple_tag
-def elapsed(moment: datetime | None) -> SafeString:
+def elapsed(moment: datetime) -> SafeString:
     """How long something has been under way, ticking in the browser."""
-    if moment is None:
-        return SafeString("")
     gone = max(0.0, (timezone.now() - moment).total_seconds())
     return format_html('<time data-since datetime="{}">{}</time>', iso(moment), seconds(gone))
