@@ -65,7 +65,7 @@ def may(delivery: Delivery) -> dict[str, bool]:
 
 def _about(attempt: Attempt, delivery: Delivery) -> dict[str, Any]:
     body = bytes(attempt.response_body or b"")
-    headers = [(name, value) for name, value in attempt.response_headers or []]
+    headers = attempt.response_headers or []
     return {
         "outcome": words.outcome(attempt),
         "state": words.STATES[attempt.status],

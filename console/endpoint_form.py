@@ -72,7 +72,7 @@ class EndpointForm(forms.Form):
         if len(self.types) > BESIDE:  # they scroll: what is chosen must be seen
             self.types.sort(key=lambda type: type not in shown["events"])
         self.presets = list(signing.PRESETS)
-        self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in self.types)]  # type: ignore[attr-defined]
+        self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in self.types)]
         # A built-in one gets only what is sent to it directly, and may stay so.
         self.fields["events"].required = endpoint is None or bool(endpoint.events)
 

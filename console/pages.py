@@ -5,21 +5,11 @@ from django.urls import path
 from .views import deliveries, endpoints, page, sending
 
 urlpatterns = [
-    path("", deliveries.index, {"template": "console/index.html"}, name="console"),
-    path("deliveries/rows/", deliveries.index, {"template": "deliveries/_list.html"}, name="delivery-rows"),
+    path("", deliveries.index, name="console"),
+    path("deliveries/rows/", deliveries.only_list, name="delivery-rows"),
     path("deliveries/rows/some/", deliveries.some, name="delivery-rows-some"),
-    path(
-        "deliveries/<str:delivery_id>/",
-        deliveries.show,
-        {"template": "deliveries/show.html"},
-        name="delivery",
-    ),
-    path(
-        "deliveries/<str:delivery_id>/detail/",
-        deliveries.show,
-        {"template": "deliveries/_detail.html"},
-        name="delivery-detail",
-    ),
+    path("deliveries/<str:delivery_id>/", deliveries.show, name="delivery"),
+    path("deliveries/<str:delivery_id>/detail/", deliveries.only_detail, name="delivery-detail"),
     path("deliveries/<str:delivery_id>/edit/", deliveries.edit, name="delivery-edit"),
     path("deliveries/<str:delivery_id>/curl/", deliveries.curl, name="delivery-curl"),
     path("deliveries/<str:delivery_id>/signed/", deliveries.signed, name="delivery-signed"),

@@ -27,7 +27,7 @@ class Watchdog:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        selector: Any = loop._selector  # type: ignore[attr-defined]
+        selector: Any = loop._selector
         self._select, selector.select = selector.select, self._selected
         self._loop_thread = threading.get_ident()
         self._busy_since: float | None = time.monotonic()

@@ -1,6 +1,6 @@
 """What templates need to show things: icons, sizes, durations, moments. Knows no model."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from zipfile import ZipFile
@@ -9,6 +9,8 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+
+from simulator.api.shapes import iso
 
 register = template.Library()
 
@@ -95,11 +97,6 @@ def grouped(number: int) -> str:
 def parted(code: str) -> SafeString:
     """A failure's code, which may go on in the next line behind each of its words."""
     return format_html_join(mark_safe("_<wbr>"), "{}", ((word,) for word in code.split("_")))
-
-
-def iso(moment: datetime) -> str:
-    """With milliseconds and Z, as the API writes it; the browser turns it into local time."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @register.simple_tag

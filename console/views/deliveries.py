@@ -40,13 +40,15 @@ def loads_delivery(view: View) -> View:
 
 
 @require_safe
-def index(request: HttpRequest, template: str) -> HttpResponse:
-    """The console, or only its list: one view on two URLs."""
-    if template == "console/index.html":
-        return console(request)
-    context = _list(request)
-    cursor = request.GET.get("cursor")
-    return render(request, "deliveries/_rows.html" if cursor else template, context)
+def index(request: HttpRequest) -> HttpResponse:
+    return console(request)
+
+
+@require_safe
+def only_list(request: HttpRequest) -> HttpResponse:
+    """The list alone; with a `cursor` only the rows older than that."""
+    template = "deliveries/_rows.html" if request.GET.get("cursor") else "deliveries/_list.html"
+    return render(request, template, _list(request))
 
 
 def console(request: HttpRequest, said: Mapping[str, object] = {}, status: int = 200) -> HttpResponse:
@@ -93,12 +95,15 @@ def _number(request: HttpRequest) -> int:
 
 @require_safe
 @loads_delivery
-def show(request: HttpRequest, delivery: Delivery, template: str) -> HttpResponse:
-    """A delivery's page, or only its detail."""
-    context = detail.context(delivery, _number(request))
-    if template == "deliveries/_detail.html":
-        return render(request, template, context)
-    return whole_page(request, template, context)
+def show(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    return whole_page(request, "deliveries/show.html", detail.context(delivery, _number(request)))
+
+
+@require_safe
+@loads_delivery
+def only_detail(request: HttpRequest, delivery: Delivery) -> HttpResponse:
+    """The detail alone."""
+    return render(request, "deliveries/_detail.html", detail.context(delivery, _number(request)))
 
 
 @require_POST
@@ -148,7 +153,7 @@ def edit(request: HttpRequest, delivery: Delivery) -> HttpResponse:
 
 
 def _detail(request: HttpRequest, delivery: Delivery) -> HttpResponse:
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return redirect("delivery", delivery.pk)
     fresh = detail.find(delivery.pk)
     assert fresh is not None
@@ -208,9 +213,7 @@ def _bytes(delivery: Delivery, part: str, attempt: Attempt | None) -> tuple[byte
         return bytes(delivery.event.body), ()
     if part != "response" or attempt is None:
         raise Http404("There is no such body.")
-    return bytes(attempt.response_body or b""), [
-        (name, value) for name, value in attempt.response_headers or []
-    ]
+    return bytes(attempt.response_body or b""), attempt.response_headers or []
 
 
 def _attempt(delivery: Delivery, number: int) -> Attempt | None:

@@ -180,7 +180,7 @@ def status(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 
 
 def _show_card(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return redirect("endpoint", endpoint.pk)
     return render(request, "endpoints/_card.html", {"card": _fresh_card(endpoint)})
 
@@ -198,7 +198,7 @@ def test(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """One sample event of the first type it subscribes to; the answer leads to its delivery."""
     type = next((one for one in endpoint.events if one != "*"), "lead.qualified")
     delivery = send_test(endpoint.pk, Content(type, sample_of(type)), actor="console")
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return redirect("delivery", delivery.pk)
     return render(request, "endpoints/_tested.html", {"delivery": delivery, "card": _fresh_card(endpoint)})
 
@@ -211,7 +211,7 @@ def check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
         Activity.note("console", "checked endpoint", endpoint.pk)
     found = reach(endpoint.url, timeout=endpoint.timeout, tls_verify=endpoint.tls_verify)
     phases = [(name, took) for name, took in found["phases"].items() if took is not None]
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return _show(request, endpoint, found=found, phases=phases)
     return render(request, "endpoints/_checked.html", {"found": found, "phases": phases})
 
@@ -238,7 +238,7 @@ def rotate(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 
 
 def _secret(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    if request.htmx:  # type: ignore[attr-defined]
+    if request.htmx:
         return render(request, "endpoints/_secret.html", context)
     return whole_page(request, "endpoints/secret.html", context | {"card": None})  # no card here to renew
 
@@ -252,6 +252,7 @@ def delete(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
         engine.abandon(endpoint.pk)
         return done("deleted", "endpoints")
     waiting = endpoint.deliveries.unfinished()[:1000].count()
-    template = "endpoints/_delete.html" if request.htmx else "endpoints/delete.html"  # type: ignore[attr-defined]
     context = {"endpoint": endpoint, "waiting": waiting}
-    return render(request, template, context) if request.htmx else whole_page(request, template, context)  # type: ignore[attr-defined]
+    if request.htmx:
+        return render(request, "endpoints/_delete.html", context)
+    return whole_page(request, "endpoints/delete.html", context)

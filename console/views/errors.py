@@ -42,7 +42,7 @@ def wrong_method(
 
 def form_too_old(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The answer to a form with a missing or stale token."""
-    reload = "Reload it" if request.htmx else "Go back, reload it"  # type: ignore[attr-defined]
+    reload = "Reload it" if request.htmx else "Go back, reload it"
     text = f"This page was open too long. {reload} and try again."
     if not request.COOKIES:
         text += " If that does not help, allow cookies for this address: your browser sent none."

@@ -31,7 +31,7 @@ def whole_page(
 
 def notice(request: HttpRequest, text: str, *, status: int = 200, kind: str = "problem") -> HttpResponse:
     """A sentence for the person, shown in addition to the page instead of replacing a part of it."""
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return whole_page(request, "problem.html", {"title": "That did not work", "text": text}, status)
     response = render(request, "_notice.html", {"text": text, "kind": kind}, status=status)
     response["HX-Retarget"], response["HX-Reswap"] = "#notices", "beforeend"

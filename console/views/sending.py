@@ -32,11 +32,11 @@ def send(request: HttpRequest) -> HttpResponse:
     if made is None:
         return _outcome(request, {"form": form}, 400)
     if isinstance(made, Batch):
-        if not request.htmx:  # type: ignore[attr-defined]
+        if not request.htmx:
             return redirect("console")
         context = {"token": forms.new_token(), "started": made, "batch": batches.at_hand()}
         return render(request, "send/_started.html", context)
-    if not request.htmx and made:  # type: ignore[attr-defined]
+    if not request.htmx and made:
         return redirect("delivery", made[0].pk)
     if len(made) > 1 or any(delivery.held for delivery in made):  # then the outcome names them
         prefetch_related_objects(made, "endpoint")
@@ -45,7 +45,7 @@ def send(request: HttpRequest) -> HttpResponse:
 
 def _outcome(request: HttpRequest, said: dict[str, Any], status: int = 200) -> HttpResponse:
     """The outcome under the button of the present page; without a script, in a new page that keeps what was typed."""
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return console(request, said, status)
     return render(request, "send/_outcome.html", {"token": forms.new_token(), **said}, status=status)
 
@@ -59,7 +59,7 @@ def stop(request: HttpRequest, batch_id: str) -> HttpResponse:
             batch.stop(actor="console")
     if batch is None:
         return notice(request, "There is no such batch.", status=404)
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return redirect("console")
     return render(request, "send/_batch.html", {"batch": batches.standing(batch)})
 
@@ -135,11 +135,11 @@ def receiver(request: HttpRequest) -> HttpResponse:
     form = forms.ReceiverForm(request.POST)
     if not form.is_valid():
         said = {"receiver": form, "yours": request.POST.get("url", "")}
-        if not request.htmx:  # type: ignore[attr-defined]
+        if not request.htmx:
             return console(request, said, 400)
         return render(request, "send/_receiver.html", {"token": forms.new_token(), **said}, status=400)
     endpoint = form.save()
-    if not request.htmx:  # type: ignore[attr-defined]
+    if not request.htmx:
         return done("registered", "endpoint", endpoint.pk)
     context = {
         "endpoint": endpoint,
