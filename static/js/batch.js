@@ -1,12 +1,8 @@
 // The batch line: updated in place, so that the Stop button stays under the finger and keeps the focus.
+import { parse } from "./rows.js";
+
 const place = document.getElementById("batch");
 const copies = document.getElementById("copies");
-
-function parse(html) {
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  return holder.content.firstElementChild;
-}
 
 function count(line, fresh) {
   line.className = fresh.className;
