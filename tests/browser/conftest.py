@@ -4,15 +4,18 @@ Knows nothing of our pages; says what kind of server they come from.
 """
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, Route, WebSocket, async_playwright
 
+from tests.receiving import Receiver
 from tests.serving import Server
 
 HERE = Path(__file__).parent
@@ -134,6 +137,28 @@ async def new_tab(browser: Browser, complaints: Complaints) -> AsyncIterator[Cal
 async def browser_page(new_tab: Callable[[], Awaitable[Page]]) -> Page:
     """A fresh page on nothing yet."""
     return await new_tab()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def scriptless(browser: Browser) -> AsyncIterator[Page]:
+    """A page of somebody who has switched scripts off."""
+    context = await browser.new_context(java_script_enabled=False)
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest.fixture
+def screens(tmp_path: Path) -> Path:
+    """Where screenshots go: ARTIFACTS keeps them."""
+    folder = Path(os.environ.get("ARTIFACTS", tmp_path)) / "screens"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
+    """One that gets everything, at the receiver."""
+    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
 
 
 async def held(page: Page, address: str) -> tuple[asyncio.Event, asyncio.Event]:

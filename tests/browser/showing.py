@@ -7,10 +7,15 @@ from playwright.async_api import Locator, Page, expect
 from tests.serving import Server
 
 
-def fire(server: Server, endpoint: dict[str, Any], count: int = 1, **body: Any) -> list[str]:
-    """Send that many events from outside; the ids of their deliveries, oldest first."""
+def sent(server: Server, endpoint: dict[str, Any], **body: Any) -> str:
+    """Send an event from outside; the id of its delivery."""
     path = f"/webhooks/{endpoint['id']}/test"
-    return [server.api("POST", path, {"type": "lead.qualified", **body}).json["id"] for _ in range(count)]
+    return server.api("POST", path, {"type": "lead.qualified", **body}).json["id"]
+
+
+def fire(server: Server, endpoint: dict[str, Any], count: int) -> list[str]:
+    """Send that many; the ids of their deliveries, oldest first."""
+    return [sent(server, endpoint) for _ in range(count)]
 
 
 def newest_first(server: Server, endpoint: dict[str, Any] | None = None) -> list[str]:
@@ -36,4 +41,12 @@ def row(page: Page, delivery: str) -> Locator:
 async def opened(page: Page, url: str) -> Page:
     await page.goto(url)
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    return page
+
+
+async def settled(page: Page, url: str) -> Page:
+    """Opened, and answered what it asks by itself."""
+    await opened(page, url)
+    await expect(page.locator("#endpoint-reach .reach")).to_be_visible()
+    await expect(page.locator("#validity .valid")).to_be_visible()
     return page

@@ -1,33 +1,18 @@
 """A burst from the page: the line counts on, the list stays alive, Stop stops, another tab and a reload show it too."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.serving import Server
 
 from .conftest import Complaints
+from .showing import opened, rows
 
 LONG_S = 30  # for 2,000 events on a busy machine
-
-
-@pytest.fixture
-def screens(tmp_path: Path) -> Path:
-    """Where screenshots go: ARTIFACTS keeps them."""
-    folder = Path(os.environ.get("ARTIFACTS", tmp_path)) / "screens"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    return page
 
 
 def line(page: Page) -> Locator:
@@ -36,10 +21,6 @@ def line(page: Page) -> Locator:
 
 def stop(page: Page) -> Locator:
     return page.get_by_role("button", name="Stop")
-
-
-def rows(page: Page) -> Locator:
-    return page.locator(".rows [data-delivery-id]")
 
 
 async def places(page: Page) -> list[object]:

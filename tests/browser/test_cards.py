@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.receiving import Receiver
 from tests.serving import Server
 
-from .showing import fire, opened
+from .showing import opened, sent
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_that_a_410_paused_it_is_seen_and_it_can_be_resumed_there(
     await card.get_by_role("button", name="Reveal").click()
     await expect(card.locator(".said .secret")).to_be_visible()
     await card.get_by_role("button", name="Pause").focus()
-    fire(server, endpoint)
+    sent(server, endpoint)
     await expect(card).to_have_attribute("data-status", "paused")
     await expect(card.locator(".badge").first).to_have_text("paused")
     await expect(card.get_by_role("button", name="Resume")).to_be_focused()

@@ -11,12 +11,7 @@ from tests.serving import Server
 from tests.waiting import wait_until
 
 from .conftest import Complaints
-from .showing import fire, newest_first, opened, row, rows
-
-
-@pytest.fixture
-def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
-    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
+from .showing import fire, newest_first, opened, row, rows, sent
 
 
 def pill(page: Page) -> Locator:
@@ -27,7 +22,7 @@ async def test_the_list_follows_the_newest_until_a_row_is_chosen_and_then_holds_
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     page = await opened(browser_page, server.url)
-    [first] = fire(server, endpoint)
+    first = sent(server, endpoint)
     await row(page, first).locator("a").click()
     await expect(page.locator(".detail")).to_have_attribute("data-open", first)
     place = await row(page, first).bounding_box()
@@ -42,7 +37,7 @@ async def test_the_list_follows_the_newest_until_a_row_is_chosen_and_then_holds_
     await expect(pill(page)).to_be_hidden()
     ids = [await each.get_attribute("data-delivery-id") for each in await rows(page).all()]
     assert ids == [*reversed(later), first]
-    [newest] = fire(server, endpoint)
+    newest = sent(server, endpoint)
     await expect(row(page, newest)).to_have_attribute("data-status", "succeeded")
 
 
@@ -50,15 +45,15 @@ async def test_escape_closes_the_detail_and_follows_the_newest_again(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     page = await opened(browser_page, server.url)
-    [first] = fire(server, endpoint)
+    first = sent(server, endpoint)
     await row(page, first).locator("a").click()
     await expect(page.locator(".detail")).to_be_visible()
-    [second] = fire(server, endpoint)
+    second = sent(server, endpoint)
     await expect(pill(page)).to_contain_text("1 new")
     await page.keyboard.press("Escape")
     await expect(page.locator(".detail")).to_have_count(0)
     await expect(row(page, second)).to_be_visible()
-    [third] = fire(server, endpoint)
+    third = sent(server, endpoint)
     await expect(row(page, third)).to_be_visible()
 
 
@@ -67,7 +62,7 @@ async def test_a_row_that_changes_keeps_its_element_and_its_focus(
 ) -> None:
     receiver.answer(500)
     page = await opened(browser_page, server.url)
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await expect(row(page, delivery)).to_have_attribute("data-state", "retrying")
     await row(page, delivery).locator("a").focus()
     await row(page, delivery).evaluate("row => row.mine = true")
@@ -82,12 +77,12 @@ async def test_pause_buffers_and_resume_catches_up(
     page = await opened(browser_page, server.url)
     await page.keyboard.press("p")
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "paused")
-    sent = fire(server, endpoint, 4)
+    made = fire(server, endpoint, 4)
     await expect(page.get_by_role("button", name="Resume")).to_be_visible()
     await expect(rows(page)).to_have_count(0)
     await page.get_by_role("button", name="Resume").click()
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    for delivery in sent:
+    for delivery in made:
         await expect(row(page, delivery)).to_have_attribute("data-status", "succeeded")
 
 
@@ -114,7 +109,7 @@ async def test_filters_stand_in_the_url_and_hold_for_what_comes_later(
     server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
 ) -> None:
     page = await opened(browser_page, server.url)
-    [good] = fire(server, endpoint)
+    good = sent(server, endpoint)
     await expect(row(page, good)).to_have_attribute("data-status", "succeeded")
     await page.get_by_label("Filter by status").select_option("failed")
     await expect(rows(page)).to_have_count(0)
@@ -123,7 +118,7 @@ async def test_filters_stand_in_the_url_and_hold_for_what_comes_later(
 
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": []}})
     receiver.answer(500)
-    [bad] = fire(server, endpoint)
+    bad = sent(server, endpoint)
     await expect(row(page, bad)).to_have_attribute("data-status", "failed")
     await page.reload()
     await expect(rows(page)).to_have_count(1)
@@ -149,7 +144,7 @@ async def test_a_double_click_sends_once(
     await page.mouse.down(click_count=2)  # a person's second click: the first one is long answered
     await page.mouse.up(click_count=2)
     await button.dblclick()  # a machine's: both before any answer
-    [last] = fire(server, endpoint)  # whatever the double clicks made has arrived before this one
+    last = sent(server, endpoint)  # whatever the double clicks made has arrived before this one
     await expect(row(page, last)).to_have_attribute("data-status", "succeeded")
     assert len(receiver.requests) == 3
 
@@ -174,7 +169,7 @@ async def test_a_key_held_down_does_what_it_does_once(
     await rows(page).first.get_by_role("link").click()
     await expect(page.locator(".detail")).to_be_visible()
     await held_down("r")
-    [last] = fire(server, endpoint)
+    last = sent(server, endpoint)
     wait_until(
         lambda: server.api("GET", f"/deliveries/{last}").json["status"] == "succeeded", what="the last one"
     )
@@ -253,7 +248,7 @@ async def test_one_press_resumes_what_is_held_and_a_second_one_does_no_more(
     server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, live: str
 ) -> None:
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"})
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
     if live == "paused":
         await page.keyboard.press("p")
@@ -275,7 +270,7 @@ async def test_the_curl_command_is_copied(
 ) -> None:
     await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = await opened(browser_page, server.url)
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await row(page, delivery).locator("a").click()
     await page.get_by_role("button", name="Copy as curl").click()
     await expect(page.get_by_role("button", name="Copy as curl")).to_have_class("copied")
@@ -290,7 +285,7 @@ async def test_what_a_receiver_sends_is_shown_and_never_runs(
     receiver.answer(evil)  # as it is: no HTTP at all
     page = await opened(browser_page, server.url)
     data = {"text": "<img src=x onerror=\"document.title='owned'\"><div hx-get='/x' hx-trigger='load'>"}
-    [delivery] = fire(server, endpoint, data=data)
+    delivery = sent(server, endpoint, data=data)
     await expect(row(page, delivery)).to_have_attribute("data-state", "retrying")
     await row(page, delivery).locator("a").click()
     await page.get_by_role("tab", name="Response").click()
@@ -321,7 +316,7 @@ async def test_a_thousand_events_leave_no_gap_and_no_more_than_500_rows(
 ) -> None:
     page = await opened(browser_page, server.url)
     fire(server, endpoint, 620)
-    [last] = fire(server, endpoint)
+    last = sent(server, endpoint)
     await expect(row(page, last)).to_have_attribute("data-status", "succeeded", timeout=20_000)
     await expect(page.locator('.rows [data-status="pending"], .rows [data-status="sending"]')).to_have_count(
         0
@@ -352,7 +347,7 @@ async def test_a_held_list_tells_the_truth_after_more_changes_than_it_was_told(
 ) -> None:
     receiver.answer(500)
     page = await opened(browser_page, server.url)
-    [first] = fire(server, endpoint)
+    first = sent(server, endpoint)
     await expect(row(page, first)).to_have_attribute("data-state", "retrying")
     await row(page, first).locator("a").click()
     await page.get_by_role("button", name="Pause").click()
@@ -369,7 +364,7 @@ async def test_what_is_open_and_filtered_stands_in_the_address_and_survives_a_re
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     page = await opened(browser_page, server.url)
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await row(page, delivery).locator("a").click()
     await expect(page.locator(".detail")).to_have_attribute("data-open", delivery)
     await page.get_by_label("Filter by event type").select_option("lead.qualified")
@@ -403,7 +398,7 @@ async def test_a_filter_chosen_while_the_server_is_down_holds_as_soon_as_it_is_b
     for said in ("WebSocket", "ERR_CONNECTION_REFUSED", "console: htmx:", "exception: undefined"):
         complaints.allow(said)
     page = await opened(browser_page, server.url)
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await expect(row(page, delivery)).to_have_attribute("data-status", "succeeded")
     server.stop()
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")

@@ -9,7 +9,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints, held
-from .showing import fire, opened
+from .showing import opened, sent
 
 MARKED = '{"a":"\u200b\u202e",\r\n"b":"' + "x" * 20_000 + '"}'
 
@@ -66,7 +66,7 @@ async def test_that_it_was_copied_is_seen_although_the_detail_is_drawn_anew_mean
     await browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     receiver.answer(500, 502, 503)  # each verdict is another one
     new = {"url": receiver.url, "events": ["*"], "retry": {"delays": [3600]}}
-    [delivery] = fire(server, server.api("POST", "/webhooks", new).json)
+    delivery = sent(server, server.api("POST", "/webhooks", new).json)
     await browser_page.clock.install()
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
     attempts = page.locator(".lane .what.failed")

@@ -2,18 +2,11 @@
 
 from typing import Any
 
-import pytest
 from playwright.async_api import Page, expect
 
-from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
-
-
-@pytest.fixture
-def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
-    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
 
 
 async def is_said_once(page: Page, sentence: str, address: str) -> None:

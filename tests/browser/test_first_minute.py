@@ -1,36 +1,23 @@
 """The main journey, in Chromium: a fresh start, a click that delivers, a click that retries, a tab that misses nothing."""
 
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.serving import Server
 
 from .conftest import Complaints
+from .showing import opened, rows
 
 SLOW = 20_000  # ms: the Flaky receiver succeeds after 2 + 4 s
 NewTab = Callable[[], Awaitable[Page]]
-
-
-@pytest.fixture
-def screens(tmp_path: Path) -> Path:
-    """Where screenshots go: ARTIFACTS keeps them."""
-    folder = Path(os.environ.get("ARTIFACTS", tmp_path)) / "screens"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 async def send(page: Page, endpoint: str = "") -> None:
     if endpoint:
         await page.get_by_label("Endpoint", exact=True).select_option(label=endpoint)
     await page.get_by_role("button", name="Send test event").click()
-
-
-def rows(page: Page) -> Locator:
-    return page.locator(".rows [data-delivery-id]")
 
 
 async def test_the_first_click_delivers_and_the_second_shows_two_failures_and_then_success(
@@ -84,8 +71,7 @@ async def test_what_was_sent_and_what_came_back_stand_in_the_detail(
 async def test_a_second_tab_shows_the_same_without_a_reload(server: Server, new_tab: NewTab) -> None:
     first, second = await new_tab(), await new_tab()
     await first.goto(server.url)
-    await second.goto(server.url)
-    await expect(second.locator("[data-live]")).to_have_attribute("data-live", "live")
+    await opened(second, server.url)
     await send(first, "Flaky receiver")
     await expect(rows(second).first).to_have_attribute("data-state", "retrying")
     await rows(second).first.locator("a").click()

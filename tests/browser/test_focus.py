@@ -9,6 +9,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
+from .showing import opened, sent
 
 FOCUSED = "document.activeElement.id || document.activeElement.dataset.name || document.activeElement.tagName"
 
@@ -18,18 +19,6 @@ def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
     receiver.answer(500)
     new = {"url": receiver.url, "events": ["*"], "retry": {"delays": [3600, 3600]}}
     return server.api("POST", "/webhooks", new).json
-
-
-def sent(server: Server, endpoint: dict[str, Any], **content: Any) -> str:
-    order = {"type": "lead.qualified", "endpoints": [endpoint["id"]], **content}
-    [delivery] = server.api("POST", "/events", order).json["deliveries"]
-    return str(delivery["id"])
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    return page
 
 
 async def pressed(page: Page, name: str, at: str = "**/act/**") -> None:

@@ -2,32 +2,13 @@
 
 from typing import Any
 
-import pytest
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
-
-
-@pytest.fixture
-def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
-    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
-
-
-def fire(server: Server, endpoint: dict[str, Any], type: str = "lead.qualified") -> str:
-    return server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": type}).json["id"]
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    return page
-
-
-def row(page: Page, delivery: str) -> Locator:
-    return page.locator(f'.rows [data-delivery-id="{delivery}"]')
+from .showing import opened, row, sent
 
 
 async def shows(page: Page, server: Server, address: str, delivery: str | None) -> None:
@@ -44,7 +25,7 @@ async def shows(page: Page, server: Server, address: str, delivery: str | None) 
 async def test_back_and_forward_go_through_what_was_opened_and_filtered(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    first, second = fire(server, endpoint), fire(server, endpoint)
+    first, second = sent(server, endpoint), sent(server, endpoint)
     page = await opened(browser_page, server.url)
     await page.get_by_label("Data").fill('{"draft": true}')
     for delivery in (first, second):
@@ -104,7 +85,7 @@ async def test_the_attempt_that_is_read_stands_in_the_address(
 ) -> None:
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": [0.1]}})
     receiver.answer(500, 200)
-    delivery = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     for address in (f"/?open={delivery}", f"/deliveries/{delivery}/"):
         page = await opened(browser_page, server.url + address)
         with_attempt = f"{address}{'&' if '?' in address else '?'}attempt=1"
@@ -120,7 +101,7 @@ async def test_the_attempt_that_is_read_stands_in_the_address(
 async def test_back_leads_from_what_was_sent_again_to_what_it_was_made_of(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    delivery = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     page = await opened(browser_page, f"{server.url}/deliveries/{delivery}/")
     await page.get_by_role("button", name="Resend", exact=True).click()
     await expect(page.locator("[data-open]")).not_to_have_attribute("data-open", delivery)
@@ -133,7 +114,7 @@ async def test_back_leads_from_what_was_sent_again_to_what_it_was_made_of(
 async def test_an_answer_that_comes_after_back_opens_nothing(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    first, second = fire(server, endpoint), fire(server, endpoint)
+    first, second = sent(server, endpoint), sent(server, endpoint)
     page = await opened(browser_page, server.url)
     await row(page, first).locator("a").click()
     await shows(page, server, f"/?open={first}", first)
@@ -159,7 +140,7 @@ async def test_a_delivery_that_is_gone_leaves_the_address_with_what_is_shown(
     server: Server, endpoint: dict[str, Any], browser_page: Page, complaints: Complaints
 ) -> None:
     complaints.allow("status of 404")
-    delivery = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     page = await opened(browser_page, f"{server.url}/?open=dlv_gone")
     await row(page, delivery).locator("a").click()
     await shows(page, server, f"/?open={delivery}", delivery)
@@ -172,7 +153,7 @@ async def test_registering_a_receiver_closes_what_was_open_and_the_next_event_is
     server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
 ) -> None:
     page = await opened(browser_page, server.url)
-    delivery = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await row(page, delivery).locator("a").click()
     await shows(page, server, f"/?open={delivery}", delivery)
     await page.get_by_label("Your receiver's URL").fill(receiver.url + "/mine")
@@ -191,7 +172,7 @@ async def test_on_a_narrow_screen_back_and_escape_lead_from_a_delivery_to_the_li
 ) -> None:
     await browser_page.set_viewport_size({"width": 390, "height": 800})
     page = await opened(browser_page, server.url)
-    delivery = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     for leave in (page.go_back, lambda: page.keyboard.press("Escape")):
         await page.get_by_role("button", name="Deliveries").click()
         await row(page, delivery).locator("a").click()

@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests.serving import Server
@@ -16,13 +14,6 @@ from .conftest import Complaints
 LARGE = json.dumps({"text": '"ü' * 150_000}, ensure_ascii=False)
 TOO_LARGE = json.dumps({"text": "x" * 1_300_000})
 SAID = "at most 1 MiB"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def scriptless(browser: Browser) -> AsyncIterator[Page]:
-    context = await browser.new_context(java_script_enabled=False)
-    yield await context.new_page()
-    await context.close()
 
 
 def bodies(server: Server) -> list[str]:

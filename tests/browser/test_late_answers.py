@@ -11,6 +11,7 @@ from tests.serving import Server
 from tests.waiting import until
 
 from .conftest import Complaints, held
+from .showing import row, sent, settled
 
 BATCH_NOW = """fetch('/').then(answer => answer.text()).then(text =>
   new DOMParser().parseFromString(text, 'text/html').getElementById('batch').textContent.trim())"""
@@ -24,23 +25,8 @@ def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
     return made
 
 
-def sent(server: Server, endpoint: dict[str, Any]) -> str:
-    return str(server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"])
-
-
-def row(page: Page, delivery: str) -> Locator:
-    return page.locator(f'.rows [data-delivery-id="{delivery}"] a')
-
-
 def detail(page: Page) -> Locator:
     return page.locator("#detail [data-open]")
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    await expect(page.locator("#validity .valid")).to_be_visible()
-    return page
 
 
 async def let_in(page: Page, let_go: asyncio.Event, address: str) -> None:
@@ -55,7 +41,7 @@ async def test_what_was_opened_since_a_click_stays_open(
     server: Server, endpoint: dict[str, Any], browser_page: Page, name: str
 ) -> None:
     second, first = sent(server, endpoint), sent(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={first}")
+    page = await settled(browser_page, f"{server.url}/?open={first}")
     await expect(page.locator(".lane a")).to_have_count(2)
     await expect(detail(page)).to_have_attribute("data-status", "pending")
     given, let_go = await held(page, "**/act/**")
@@ -72,7 +58,7 @@ async def test_what_is_under_way_is_seen_and_pressed_again_is_not_sent_again(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     delivery = sent(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    page = await settled(browser_page, f"{server.url}/?open={delivery}")
     given, let_go = await held(page, "**/resend/")
     button = page.get_by_role("button", name="Resend", exact=True)
     await button.focus()
@@ -98,7 +84,7 @@ async def test_the_attempt_that_was_chosen_last_is_shown(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
     delivery = sent(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    page = await settled(browser_page, f"{server.url}/?open={delivery}")
     await expect(page.locator(".lane a")).to_have_count(2)
     await expect(detail(page)).to_have_attribute("data-status", "pending")
     given, let_go = await held(page, "**/detail/?attempt=1")
@@ -117,7 +103,7 @@ async def test_an_endpoint_that_is_resumed_late_takes_nobody_back_to_its_deliver
     other = sent(server, endpoint)
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"status": "paused"})
     delivery = sent(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    page = await settled(browser_page, f"{server.url}/?open={delivery}")
     await page.keyboard.press("p")  # or the socket takes the button away
     given, let_go = await held(page, "**/status/")
     await page.get_by_role("button", name="Resume endpoint").click()
@@ -140,7 +126,7 @@ async def test_a_double_click_and_control_enter_twice_send_once_wherever_it_is(
 ) -> None:
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": []}})
     delivery = sent(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={delivery}")
+    page = await settled(browser_page, f"{server.url}/?open={delivery}")
     await page.get_by_label("Endpoint", exact=True).select_option(label="Mine")
     resend = page.get_by_role("button", name="Resend", exact=True)
     await resend.click()
@@ -181,7 +167,7 @@ async def test_a_double_click_and_control_enter_twice_send_once_wherever_it_is(
 async def test_a_sample_that_comes_late_takes_no_data_away(
     server: Server, browser_page: Page, meanwhile: str
 ) -> None:
-    page, mine = await opened(browser_page, server.url), '{"mine": true}'
+    page, mine = await settled(browser_page, server.url), '{"mine": true}'
     data = page.get_by_label("Data")
     await data.fill(mine)
     given, let_go = await held(page, "**/send/sample/**")
@@ -204,7 +190,7 @@ async def test_a_sample_that_comes_late_takes_no_data_away(
 async def test_a_dot_says_nothing_about_an_endpoint_that_is_chosen_no_more(
     server: Server, browser_page: Page
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     dot = page.locator("#endpoint-reach")
     await expect(dot.locator(".reach")).to_be_visible()
     given, let_go = await held(page, "**/send/reach/")
@@ -222,7 +208,7 @@ async def test_a_dot_says_nothing_about_an_endpoint_that_is_chosen_no_more(
 async def test_what_is_said_of_an_endpoint_is_not_said_of_the_one_chosen_next(
     server: Server, endpoint: dict[str, Any], browser_page: Page, line: str, address: str
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     said, choice = page.locator(line), page.get_by_label("Endpoint", exact=True)
     await choice.select_option(label="Flaky receiver")
     await expect(page.locator("#audience")).to_contain_text("fail_first")
@@ -246,7 +232,7 @@ async def test_what_is_said_of_an_endpoint_is_not_said_of_the_one_chosen_next(
 async def test_who_comes_back_to_the_console_finds_a_form_that_fits_together(
     server: Server, browser_page: Page
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await page.get_by_text("property.matched").first.click()
     await page.get_by_label("Endpoint", exact=True).select_option(label="Flaky receiver")
     await expect(page.locator("#audience")).to_contain_text("fail_first")
@@ -261,7 +247,7 @@ async def test_who_comes_back_to_the_console_finds_a_form_that_fits_together(
 
 
 async def test_stop_takes_the_focus_from_nobody_and_is_said_once(server: Server, browser_page: Page) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await page.get_by_label("Copies").fill("100000")
     await page.get_by_role("button", name="Send test event").click()
     await expect(page.locator("#batch")).to_contain_text("of 100,000 sent")
@@ -286,7 +272,7 @@ async def test_what_is_waited_for_is_seen_to_come(
 ) -> None:
     """What stands there until then pales, but not when the page by itself asks for it anew."""
     second, first = sent(server, endpoint), sent(server, endpoint)
-    page = await opened(browser_page, f"{server.url}/?open={first}")
+    page = await settled(browser_page, f"{server.url}/?open={first}")
     for address, place, ask in (
         ("**/detail/", page.locator("#detail > *"), row(page, second).click),
         ("**/rows/**", page.locator("#list"), lambda: page.get_by_label("Filter by text").fill("lead")),
@@ -312,7 +298,7 @@ async def test_who_gets_it_is_not_said_until_somebody_has_answered(
 ) -> None:
     for said in ("WebSocket", "ERR_CONNECTION_REFUSED", "console: htmx:", "exception: undefined"):
         complaints.allow(said)
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     server.stop()
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")
     async with page.expect_event("requestfailed", lambda request: "/audience/" in request.url):

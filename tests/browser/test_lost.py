@@ -8,7 +8,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
-from .showing import fire, opened, row
+from .showing import fire, opened, row, sent
 
 COUNTING = re.compile(r"^\d+\.\d s$")
 AT_LEAST = re.compile(r"^at least \d+(\.\d)? s$")
@@ -20,7 +20,7 @@ async def test_how_long_an_attempt_takes_is_counted_while_somebody_knows(
     complaints.allow("WebSocket")
     receiver.delay = 60
     new = {"url": receiver.url, "events": ["*"], "timeout": 90}
-    [delivery] = fire(server, server.api("POST", "/webhooks", new).json)
+    delivery = sent(server, server.api("POST", "/webhooks", new).json)
     await receiver.received(1)
     await browser_page.clock.install()
     page = await opened(browser_page, f"{server.url}/deliveries/{delivery}/")

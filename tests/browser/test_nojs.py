@@ -1,22 +1,12 @@
 """Without a script a page shows all there is to read, and no button that would do nothing."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.receiving import Receiver
 from tests.serving import Server
 
-from .showing import fire, opened
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def scriptless(browser: Browser) -> AsyncIterator[Page]:
-    context = await browser.new_context(java_script_enabled=False)
-    yield await context.new_page()
-    await context.close()
+from .showing import opened, sent
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -53,7 +43,7 @@ async def test_a_delivery_is_whole_and_dark_on_white_on_paper(
     page = browser_page
     await page.add_init_script("localStorage.setItem('theme', 'dark')")
     endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
-    [delivery] = fire(server, endpoint, type="property.matched")
+    delivery = sent(server, endpoint, type="property.matched")
     receiver.wait_for(1)
     await opened(page, f"{server.url}/deliveries/{delivery}/")
     await expect(page.locator("#panel-response pre")).to_be_hidden()

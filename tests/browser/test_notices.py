@@ -5,16 +5,9 @@ from playwright.async_api import Page, Route, expect
 from tests.serving import Server
 
 from .conftest import Complaints
+from .showing import settled
 
 SILENCE = "The simulator does not answer. Is it still running?"
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    await expect(page.locator("#endpoint-reach .reach")).to_be_visible()
-    await expect(page.locator("#validity .valid")).to_be_visible()
-    return page
 
 
 async def test_what_the_page_asks_by_itself_fails_in_silence_and_a_click_is_told_once(
@@ -24,7 +17,7 @@ async def test_what_the_page_asks_by_itself_fails_in_silence_and_a_click_is_told
     complaints.allow("ERR_CONNECTION_REFUSED")
     complaints.allow("console: htmx:")  # htmx tells the console of every failure
     complaints.allow("exception: undefined")  # and rejects a promise of its own
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     server.stop()
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")
     notices = page.locator("#notices .notice")
@@ -43,7 +36,7 @@ async def test_a_notice_fades_unless_somebody_is_at_it_and_leaves_the_focus_in_t
     server: Server, browser_page: Page
 ) -> None:
     await browser_page.clock.install()
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     for text in ("One", "Another"):
         await page.evaluate("text => document.dispatchEvent(new CustomEvent('notice', {detail: text}))", text)
     await page.locator(".notice", has_text="Another").get_by_role("button", name="Dismiss").focus()
@@ -57,7 +50,7 @@ async def test_a_notice_fades_unless_somebody_is_at_it_and_leaves_the_focus_in_t
 async def test_notices_stand_close_together_and_a_click_between_them_reaches_the_page(
     server: Server, browser_page: Page
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     for text in ("One", "Another"):
         await page.evaluate("text => document.dispatchEvent(new CustomEvent('notice', {detail: text}))", text)
     first, second = [await line.bounding_box() for line in await page.locator(".notice").all()]
@@ -80,7 +73,7 @@ async def test_what_goes_wrong_in_a_dialog_is_said_in_front_of_it(
         else:
             await route.fulfill(status=413, content_type="text/plain", body="The body is too large.")
 
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await page.route("**/edit/", refuse)
     await page.get_by_role("button", name="Send test event").click()
     await page.get_by_role("button", name="Edit and resend").click()

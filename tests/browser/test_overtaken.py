@@ -11,15 +11,9 @@ from tests.serving import Server
 from tests.waiting import wait_until
 
 from .conftest import Complaints, held
-from .showing import newest_first, opened, row, rows
+from .showing import newest_first, opened, row, rows, sent
 
 MANY = 520  # changes: more than are told one by one
-
-
-@pytest.fixture
-def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
-    made: dict[str, Any] = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
-    return made
 
 
 @pytest.fixture
@@ -31,10 +25,6 @@ def failing(server: Server, receiver: Receiver, endpoint: dict[str, Any]) -> str
     has(server, delivery, "pending", 1)
     receiver.answer(200)
     return delivery
-
-
-def sent(server: Server, endpoint: dict[str, Any]) -> str:
-    return str(server.api("POST", f"/webhooks/{endpoint['id']}/test", {"type": "lead.qualified"}).json["id"])
 
 
 def has(server: Server, delivery: str, status: str, attempts: int) -> None:

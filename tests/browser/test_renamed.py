@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, Route, expect
 from tests.receiving import Receiver
 from tests.serving import Server
 
-from .showing import fire, opened, row, rows
+from .showing import fire, opened, row, rows, sent
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def test_rows_filter_and_detail_follow_and_what_is_read_stays_where_it_is(
     await row(page, first).locator("a").click()
     await expect(page.locator("#detail h2 .to")).to_have_text("Old")
     await row(page, second).locator("a").focus()
-    behind_the_pill = fire(server, endpoint)[0]
+    behind_the_pill = sent(server, endpoint)
     await expect(page.get_by_role("button", name="1 new")).to_be_visible()
     rename(server, endpoint, description="New")
     await expect(names(page)).to_have_text(["New", "New"])
@@ -76,7 +76,7 @@ async def test_the_choice_in_the_filter_keeps_its_value_its_focus_and_its_effect
 async def test_an_edit_in_another_tab_or_while_the_page_is_loaded_is_not_missed(
     server: Server, endpoint: dict[str, Any], browser_page: Page, new_tab: Any
 ) -> None:
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
     other = await new_tab()
     await other.goto(f"{server.url}/endpoints/{endpoint['id']}/edit/")
@@ -99,7 +99,7 @@ async def test_an_edit_in_another_tab_or_while_the_page_is_loaded_is_not_missed(
 async def test_a_text_that_is_searched_for_is_searched_in_the_new_name(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    sent = fire(server, endpoint, 2)
+    made = fire(server, endpoint, 2)
     page = await opened(browser_page, f"{server.url}/?q=Old")
     await expect(rows(page)).to_have_count(2)
     rename(server, endpoint, description="New")
@@ -107,7 +107,7 @@ async def test_a_text_that_is_searched_for_is_searched_in_the_new_name(
     await expect(page.locator(".empty")).to_contain_text("Nothing matches this filter")
     rename(server, endpoint, description="Old again")
     await expect(names(page)).to_have_text(["Old again", "Old again"])
-    await row(page, sent[0]).locator("a").click()
+    await row(page, made[0]).locator("a").click()
     await expect(page.locator("#detail h2 .to")).to_have_text("Old again")
     rename(server, endpoint, description="New")
     await expect(names(page)).to_have_text(["New", "New"])  # nothing goes away from whoever reads

@@ -12,6 +12,7 @@ from tests.serving import Server
 from tests.waiting import until, wait_until
 
 from .conftest import Complaints
+from .showing import opened
 
 # What every live region comes to hold, one after the other, as a reader would speak it.
 LISTEN = """() => {
@@ -28,8 +29,7 @@ HEARD = """words => new Promise((heard) => {
 
 
 async def listening(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
+    await opened(page, url)
     await page.evaluate(LISTEN)
     return page
 

@@ -10,13 +10,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 
 from .conftest import Complaints
-
-
-async def opened(page: Page, url: str) -> Page:
-    await page.goto(url)
-    await expect(page.locator("[data-live]")).to_have_attribute("data-live", "live")
-    await expect(page.locator("#validity .valid")).to_be_visible()
-    return page
+from .showing import settled
 
 
 @pytest.fixture
@@ -29,7 +23,7 @@ def cut_off(complaints: Complaints) -> None:
 async def test_an_event_that_did_not_leave_takes_the_last_sent_away(
     server: Server, browser_page: Page, cut_off: None
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     send = page.get_by_role("button", name="Send test event")
     await send.click()
     await expect(page.locator("#outcome .sent")).to_be_visible()
@@ -45,7 +39,7 @@ async def test_an_event_that_did_not_leave_takes_the_last_sent_away(
 async def test_who_gets_it_is_asked_again_whenever_an_endpoint_changes_elsewhere(
     server: Server, browser_page: Page, receiver: Receiver
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     said, choice = page.locator("#audience"), page.get_by_label("Endpoint", exact=True)
     await choice.select_option("everyone")
     await expect(said).to_contain_text("Nobody subscribes")
@@ -77,7 +71,7 @@ async def test_after_a_start_in_another_data_folder_its_endpoints_are_offered(
 ) -> None:
     complaints.allow("WebSocket")
     complaints.allow("ERR_CONNECTION_REFUSED")
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     server.stop()
     server.env["SIM_DATA_DIR"] = str(tmp_path / "another")
     server.start()
@@ -91,7 +85,7 @@ async def test_after_a_start_in_another_data_folder_its_endpoints_are_offered(
 async def test_a_renewal_that_comes_late_takes_no_choice_back(
     server: Server, browser_page: Page, receiver: Receiver
 ) -> None:
-    page, release = await opened(browser_page, server.url), asyncio.Event()
+    page, release = await settled(browser_page, server.url), asyncio.Event()
 
     async def late(route: Route) -> None:
         await release.wait()
@@ -116,7 +110,7 @@ async def test_a_change_between_page_and_socket_is_noticed_and_none_asks_for_not
 ) -> None:
     asked: list[str] = []
     browser_page.on("request", lambda request: asked.append(request.url.removeprefix(server.url)))
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await expect(page.locator("#endpoint-reach .reach")).to_be_visible()
     assert [address for address in asked if "/send/endpoints/" in address or "audience" in address] == []
 
@@ -134,7 +128,7 @@ async def test_an_edit_takes_the_last_verdict_away_and_none_comes_for_what_was_n
     server: Server, browser_page: Page, complaints: Complaints, cut_off: None
 ) -> None:
     complaints.allow("status of 400")
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await page.get_by_label("Data").fill("{")
     await page.get_by_role("button", name="Send test event").click()
     await expect(page.locator("#outcome .invalid")).to_be_visible()
@@ -159,7 +153,7 @@ async def test_enter_works_twice_on_send_and_on_add(
     server: Server, browser_page: Page, complaints: Complaints
 ) -> None:
     complaints.allow("status of 400")
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await page.route("**/send/", after_a_frame)
     await page.route("**/send/receiver/", after_a_frame)
     send = page.get_by_role("button", name="Send test event")
@@ -182,7 +176,7 @@ async def test_enter_works_twice_on_send_and_on_add(
 async def test_after_add_the_focus_is_on_what_it_answers_and_enter_registers_nothing_more(
     server: Server, browser_page: Page, width: int
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     await page.set_viewport_size({"width": width, "height": 800})
     await page.route("**/send/receiver/", after_a_frame)
     before = len(server.api("GET", "/webhooks").json["data"])
@@ -226,7 +220,7 @@ async def test_a_card_shows_at_once_what_its_buttons_have_changed(server: Server
 async def test_that_an_event_waits_is_said_until_its_endpoint_is_resumed(
     server: Server, browser_page: Page
 ) -> None:
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     chosen = await page.get_by_label("Endpoint", exact=True).input_value()
     server.api("PATCH", f"/webhooks/{chosen}", {"status": "paused"})
     await expect(page.locator("#audience")).to_contain_text("it waits until you resume")
@@ -246,7 +240,7 @@ async def test_of_many_event_types_one_is_chosen_by_its_letters_and_has_its_own_
 ) -> None:
     for number in range(20):
         server.api("POST", "/event-types", {"type": f"team.{number}", "example": {"number": number}})
-    page = await opened(browser_page, server.url)
+    page = await settled(browser_page, server.url)
     choice, data = page.get_by_label("Event type", exact=True), page.get_by_label("Data")
     await expect(choice).to_have_value("lead.qualified")
     await choice.focus()

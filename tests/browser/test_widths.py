@@ -10,12 +10,7 @@ from tests.receiving import Receiver
 from tests.serving import Server
 from tests.waiting import wait_until
 
-from .showing import fire, opened, row
-
-
-@pytest.fixture
-def endpoint(server: Server, receiver: Receiver) -> dict[str, Any]:
-    return server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"], "description": "Mine"}).json
+from .showing import opened, row, sent
 
 
 async def at_each_width(page: Page, url: str) -> AsyncIterator[int]:
@@ -29,7 +24,7 @@ async def at_each_width(page: Page, url: str) -> AsyncIterator[int]:
 async def test_a_body_in_hex_is_read_without_scrolling_sideways(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     async for width in at_each_width(page := browser_page, f"{server.url}/?open={delivery}"):
         await page.get_by_role("tab", name="Request").click()
         await page.locator("#panel-request").get_by_role("button", name="hex").click()
@@ -41,7 +36,7 @@ async def test_a_body_in_hex_is_read_without_scrolling_sideways(
 async def test_every_phase_of_an_attempt_has_its_bar(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     async for width in at_each_width(page := browser_page, f"{server.url}/?open={delivery}"):
         phases = page.locator(".waterfall .phase")
         await expect(phases.last).to_be_visible()
@@ -66,7 +61,7 @@ async def test_a_long_description_breaks_no_pane(
 async def test_where_the_detail_stands_beside_the_list_the_switch_names_the_list(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await browser_page.set_viewport_size({"width": 1000, "height": 800})
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
     pressed = page.locator("[data-show][aria-pressed=true]")
@@ -141,7 +136,7 @@ async def test_each_of_many_attempts_can_be_chosen(
 ) -> None:
     receiver.answer(500)
     server.api("PATCH", f"/webhooks/{endpoint['id']}", {"retry": {"delays": [0] * 24}})
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "failed")
     await browser_page.set_viewport_size({"width": width, "height": 800})
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
@@ -167,7 +162,7 @@ async def test_a_timeline_can_be_read(
     server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page, width: int
 ) -> None:
     receiver.answer(b"")
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["last_attempt"])
     await browser_page.set_viewport_size({"width": width, "height": 800})
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
@@ -182,7 +177,7 @@ async def test_a_timeline_can_be_read(
 async def test_on_a_phone_a_link_to_what_is_filtered_shows_the_list(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     await browser_page.set_viewport_size({"width": 390, "height": 800})
     page = await opened(browser_page, f"{server.url}/?endpoint={endpoint['id']}")
     await expect(row(page, delivery)).to_be_visible()
@@ -231,7 +226,7 @@ async def test_on_a_phone_everything_is_large_enough_for_a_finger(
 async def test_on_a_phone_so_is_everything_in_a_delivery(
     server: Server, endpoint: dict[str, Any], browser_page: Page
 ) -> None:
-    [delivery] = fire(server, endpoint)
+    delivery = sent(server, endpoint)
     wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded")
     await browser_page.set_viewport_size({"width": 390, "height": 800})
     page = await opened(browser_page, f"{server.url}/?open={delivery}")
