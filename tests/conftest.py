@@ -146,3 +146,9 @@ def make_server(
 def server(make_server: Callable[..., Server]) -> Server:
     """`up`, ready, in a temporary data folder; see tests/serving.py."""
     return make_server()
+
+
+@pytest.fixture
+def idle(make_server: Callable[..., Server]) -> Server:
+    """A server that was not started yet."""
+    return make_server(start=False)

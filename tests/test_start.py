@@ -4,18 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from .serving import Server
-
-
-@pytest.fixture
-def idle(make_server: Callable[..., Server]) -> Server:
-    """A server that was not started yet."""
-    return make_server(start=False)
 
 
 def processor_seconds(server: Server) -> float:

@@ -12,11 +12,6 @@ from .serving import Server
 from .waiting import wait_until
 
 
-@pytest.fixture
-def running(make_server: Callable[..., Server]) -> Server:
-    return make_server()
-
-
 def slow_delivery(server: Server, receiver: Receiver, delay: float) -> str:
     """Send to a receiver that takes `delay` seconds; returns the delivery's id once the request is there."""
     receiver.answer(Answer(delay=delay))
@@ -27,34 +22,34 @@ def slow_delivery(server: Server, receiver: Receiver, delay: float) -> str:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_e08_what_answers_in_time_is_recorded_before_it_ends(running: Server, receiver: Receiver, how: int):
-    delivery = slow_delivery(running, receiver, 1.5)
-    code, took = running.stop(how)
+def test_e08_what_answers_in_time_is_recorded_before_it_ends(server: Server, receiver: Receiver, how: int):
+    delivery = slow_delivery(server, receiver, 1.5)
+    code, took = server.stop(how)
     assert (code, took < 6) == (0, True)
-    running.start()
-    found = running.api("GET", f"/deliveries/{delivery}").json
+    server.start()
+    found = server.api("GET", f"/deliveries/{delivery}").json
     assert found["status"] == "succeeded"
     assert [attempt["status"] for attempt in found["attempts"]] == ["succeeded"]
 
 
-def test_e08_what_takes_longer_is_interrupted_and_sent_again(running: Server, receiver: Receiver):
-    delivery = slow_delivery(running, receiver, 9)
-    code, took = running.stop()
+def test_e08_what_takes_longer_is_interrupted_and_sent_again(server: Server, receiver: Receiver):
+    delivery = slow_delivery(server, receiver, 9)
+    code, took = server.stop()
     assert (code, took < 6) == (0, True)
     receiver.answer(200)
-    running.start()
+    server.start()
     receiver.wait_for(2)
-    wait_until(lambda: running.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded", 5)
-    found = running.api("GET", f"/deliveries/{delivery}").json
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery}").json["status"] == "succeeded", 5)
+    found = server.api("GET", f"/deliveries/{delivery}").json
     assert [attempt["status"] for attempt in found["attempts"]] == ["interrupted", "succeeded"]
 
 
-def test_while_it_drains_it_is_not_ready(running: Server, receiver: Receiver):
-    slow_delivery(running, receiver, 1.5)
-    running.process.send_signal(signal.SIGTERM)
-    told = wait_until(lambda: (r := running.get("/readyz")).status == 503 and r.json["troubles"], 1)
+def test_while_it_drains_it_is_not_ready(server: Server, receiver: Receiver):
+    slow_delivery(server, receiver, 1.5)
+    server.process.send_signal(signal.SIGTERM)
+    told = wait_until(lambda: (r := server.get("/readyz")).status == 503 and r.json["troubles"], 1)
     assert told == ["The delivery engine is stopping."]
-    assert running.wait() == 0
+    assert server.wait() == 0
 
 
 def test_one_that_still_starts_ends_as_well_and_nothing_is_half_done(make_server: Callable[..., Server]):
@@ -67,20 +62,20 @@ def test_one_that_still_starts_ends_as_well_and_nothing_is_half_done(make_server
     assert server.get("/readyz").status == 200
 
 
-def test_an_idle_one_ends_at_once(running: Server):
-    code, took = running.stop()
+def test_an_idle_one_ends_at_once(server: Server):
+    code, took = server.stop()
     assert (code, took < 1) == (0, True)
 
 
-def test_it_ends_with_half_sent_requests_and_open_sockets_around(running: Server):
-    headers = {"Authorization": f"Bearer {running.key}"}
+def test_it_ends_with_half_sent_requests_and_open_sockets_around(server: Server):
+    headers = {"Authorization": f"Bearer {server.key}"}
     with (
-        socket.create_connection(("127.0.0.1", running.port)) as half,
-        running.socket("/ws/v1/stream", additional_headers=headers),
+        socket.create_connection(("127.0.0.1", server.port)) as half,
+        server.socket("/ws/v1/stream", additional_headers=headers),
     ):
         half.sendall(b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n\r\n")
-        assert running.get("/healthz").status == 200
-        code, took = running.stop()
+        assert server.get("/healthz").status == 200
+        code, took = server.stop()
         assert (code, took < 2) == (0, True)
 
 

@@ -26,23 +26,12 @@ ADDRESS = re.compile(
 )
 
 
-@pytest.fixture
-def idle(make_server: Callable[..., Server]) -> Server:
-    """A server that was not started yet."""
-    return make_server(start=False)
-
-
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A first start that tests only look at."""
     started = Server(tmp_path_factory.mktemp("fresh")).start()
     yield started
     started.finish()
-
-
-@pytest.fixture
-def running(make_server: Callable[..., Server]) -> Server:
-    return make_server()
 
 
 def refused(server: Server, *options: str) -> tuple[int, str]:
@@ -76,21 +65,21 @@ def test_for_scripts_it_prints_the_same_as_json(idle: Server):
     assert set(json.loads(line)) == {"console", "api_key", "data", "sqlite"}
 
 
-def test_a_database_of_an_older_version_is_said_to_be_updated_before_it_is(running: Server):
-    running.stop()
-    older = [*running.command, "migrate", "simulator", "0005", "--verbosity", "0"]
-    subprocess.run(older, cwd=ROOT, env=running.env, check=True)
-    printed = len(running.output)
-    with contextlib.closing(sqlite3.connect(database(running), isolation_level=None)) as other:
+def test_a_database_of_an_older_version_is_said_to_be_updated_before_it_is(server: Server):
+    server.stop()
+    older = [*server.command, "migrate", "simulator", "0005", "--verbosity", "0"]
+    subprocess.run(older, cwd=ROOT, env=server.env, check=True)
+    printed = len(server.output)
+    with contextlib.closing(sqlite3.connect(database(server), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        running.start("--json", ready=False)
-        told = wait_until(lambda: running.errors.endswith("\n") and running.errors, 10, "the line")
+        server.start("--json", ready=False)
+        told = wait_until(lambda: server.errors.endswith("\n") and server.errors, 10, "the line")
         assert told == "Updating the database, which may take a minute…\n"
-        assert running.output[printed:] == ""
-    line = wait_until(lambda: running.output.endswith("\n") and running.output[printed:], 10, "the address")
+        assert server.output[printed:] == ""
+    line = wait_until(lambda: server.output.endswith("\n") and server.output[printed:], 10, "the address")
     assert set(json.loads(line)) == {"console", "api_key", "data", "sqlite"}
-    running.restart()
-    assert running.errors == told
+    server.restart()
+    assert server.errors == told
 
 
 def test_a_key_of_ones_own_is_used(make_server: Callable[..., Server]):
@@ -124,18 +113,18 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused(idle: Server):
     assert f"port {port}" in line and "--port" in line
 
 
-def test_a_port_that_is_taken_is_refused_before_the_database_is_made_or_updated(running: Server):
-    running.stop()
-    older = [*running.command, "migrate", "simulator", "0005", "--verbosity", "0"]
-    subprocess.run(older, cwd=ROOT, env=running.env, check=True)
-    before = database(running).read_bytes()
+def test_a_port_that_is_taken_is_refused_before_the_database_is_made_or_updated(server: Server):
+    server.stop()
+    older = [*server.command, "migrate", "simulator", "0005", "--verbosity", "0"]
+    subprocess.run(older, cwd=ROOT, env=server.env, check=True)
+    before = database(server).read_bytes()
     with taken() as port:
-        code, line = refused(running, "--port", str(port))
+        code, line = refused(server, "--port", str(port))
         assert code == 3 and f"port {port}" in line
-        assert database(running).read_bytes() == before
-        database(running).unlink()
-        assert refused(running, "--port", str(port)) == (code, line)
-    assert not database(running).exists()
+        assert database(server).read_bytes() == before
+        database(server).unlink()
+        assert refused(server, "--port", str(port)) == (code, line)
+    assert not database(server).exists()
 
 
 def test_help_has_an_example(idle: Server):
@@ -276,17 +265,17 @@ def test_an_event_for_everybody_goes_to_no_built_in_endpoint(fresh: Server):
     assert [skipped["reason"] for skipped in accepted["skipped"]] == ["not_subscribed", "not_subscribed"]
 
 
-def test_the_built_in_endpoints_follow_the_port(running: Server):
-    before = endpoints(running)
-    running.stop()
-    running.start("--port", "0")
-    after = endpoints(running)
+def test_the_built_in_endpoints_follow_the_port(server: Server):
+    before = endpoints(server)
+    server.stop()
+    server.start("--port", "0")
+    after = endpoints(server)
     assert {name: found["id"] for name, found in after.items()} == {
         name: found["id"] for name, found in before.items()
     }
-    assert all(found["url"].startswith(f"{running.url}/receiver/") for found in after.values())
-    delivery = running.api("POST", f"/webhooks/{after['Built-in receiver']['id']}/test", {}).json
-    wait_until(lambda: running.api("GET", f"/deliveries/{delivery['id']}").json["status"] == "succeeded", 5)
+    assert all(found["url"].startswith(f"{server.url}/receiver/") for found in after.values())
+    delivery = server.api("POST", f"/webhooks/{after['Built-in receiver']['id']}/test", {}).json
+    wait_until(lambda: server.api("GET", f"/deliveries/{delivery['id']}").json["status"] == "succeeded", 5)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -303,16 +292,16 @@ def test_l09_it_delivers_to_its_own_receiver_and_to_nothing_else_of_itself(idle:
         assert last["error"] == code
 
 
-def test_a_deleted_built_in_endpoint_does_not_come_back(running: Server):
-    for found in endpoints(running).values():
-        assert running.api("DELETE", f"/webhooks/{found['id']}").status == 204
-    running.restart()
-    assert endpoints(running) == {}
+def test_a_deleted_built_in_endpoint_does_not_come_back(server: Server):
+    for found in endpoints(server).values():
+        assert server.api("DELETE", f"/webhooks/{found['id']}").status == 204
+    server.restart()
+    assert endpoints(server) == {}
 
 
-def test_starts_and_stops_are_in_the_activity(running: Server):
-    running.restart()
-    entries = [entry["action"] for entry in running.api("GET", "/activity").json["data"]]
+def test_starts_and_stops_are_in_the_activity(server: Server):
+    server.restart()
+    entries = [entry["action"] for entry in server.api("GET", "/activity").json["data"]]
     assert [action for action in entries if action in ("started", "stopped")] == [
         "started",
         "stopped",
@@ -333,13 +322,13 @@ def test_l18_only_the_owner_can_read_what_it_keeps(fresh: Server):
 
 
 def test_e09_a_second_one_on_the_same_folder_names_the_first(
-    make_server: Callable[..., Server], running: Server
+    make_server: Callable[..., Server], server: Server
 ):
-    second = make_server(start=False, SIM_DATA_DIR=str(running.data_dir))
+    second = make_server(start=False, SIM_DATA_DIR=str(server.data_dir))
     code, line = refused(second)
     assert code == 3
-    assert running.url in line
-    assert running.get("/readyz").status == 200
+    assert server.url in line
+    assert server.get("/readyz").status == 200
 
 
 def test_e09_a_send_that_runs_the_engine_meanwhile_is_not_called_the_simulator_alone(idle: Server):
@@ -351,10 +340,10 @@ def test_e09_a_send_that_runs_the_engine_meanwhile_is_not_called_the_simulator_a
     assert code == 3 and "is a send that still follows its deliveries" in line
 
 
-def test_e09_a_killed_one_leaves_no_lock_behind(running: Server):
-    running.kill()
-    running.start()
-    assert running.get("/readyz").status == 200
+def test_e09_a_killed_one_leaves_no_lock_behind(server: Server):
+    server.kill()
+    server.start()
+    assert server.get("/readyz").status == 200
 
 
 # --- a database that cannot be used
@@ -394,22 +383,22 @@ def make_newer(path: Path) -> None:
     ],
 )
 def test_e17_a_database_that_cannot_be_used_is_named_with_its_cure(
-    running: Server, spoil: Callable, cure: str
+    server: Server, spoil: Callable, cure: str
 ):
-    running.stop()
-    spoil(database(running))
-    before = hashlib.sha256(database(running).read_bytes()).hexdigest()
+    server.stop()
+    spoil(database(server))
+    before = hashlib.sha256(database(server).read_bytes()).hexdigest()
 
     def seconds() -> float:
         began = time.monotonic()
-        code, line = refused(running)
+        code, line = refused(server)
         took = time.monotonic() - began
         assert code == 3
-        assert str(database(running)) in line and cure in line
+        assert str(database(server)) in line and cure in line
         return took
 
     assert any(seconds() <= 2 for _ in range(3))  # a neighbour's moment spoils one, a defect all
-    assert hashlib.sha256(database(running).read_bytes()).hexdigest() == before
+    assert hashlib.sha256(database(server).read_bytes()).hexdigest() == before
 
 
 def test_a_data_folder_that_cannot_be_made_is_named(make_server: Callable[..., Server], tmp_path: Path):

@@ -12,6 +12,7 @@ from simulator import catalog, feed, ids, payload, signing
 from simulator.models import Attempt, Delivery, Endpoint, Event
 
 NOW = datetime.now(UTC)
+Make = Callable[..., Delivery]
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def endpoint(db: None) -> Endpoint:
 
 
 @pytest.fixture
-def deliver(endpoint: Endpoint) -> Callable[..., Delivery]:
+def deliver(endpoint: Endpoint) -> Make:
     """A pending delivery to `endpoint`, or to another one."""
 
     def make(type: str = "lead.qualified", to: Endpoint | None = None, body: bytes | None = None) -> Delivery:
@@ -35,7 +36,7 @@ def deliver(endpoint: Endpoint) -> Callable[..., Delivery]:
 
 
 @pytest.fixture
-def attempted(deliver: Callable[..., Delivery]) -> Callable[..., Delivery]:
+def attempted(deliver: Make) -> Make:
     """A delivery whose one attempt ended: fields of the attempt, and the delivery's status after it."""
 
     def make(

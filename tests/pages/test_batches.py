@@ -1,6 +1,5 @@
 """A batch on the page: copies in the send panel, a line that says how far it is, and Stop."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -12,13 +11,8 @@ from simulator import feed
 from simulator.models import Activity, Batch, Delivery, Endpoint, Event
 from simulator.models.delivery import BATCH
 
-Make = Callable[..., Delivery]
-
-
-def form(to: Endpoint | str, copies: object, **fields: str) -> dict[str, str]:
-    pk = to if isinstance(to, str) else to.pk
-    known = {"token": "t1", "endpoint": pk, "type": "lead.qualified", "data": '{"score":90}'}
-    return known | {"copies": str(copies)} | fields
+from .conftest import Make
+from .test_sending import form
 
 
 @pytest.fixture
@@ -41,7 +35,7 @@ def attempt(delivery: Delivery, status: str = "succeeded") -> None:
 
 
 def test_more_than_one_copy_is_a_batch_to_the_chosen_endpoint(htmx: Client, endpoint: Endpoint) -> None:
-    html = htmx.post("/send/", form(endpoint, 2000)).content.decode()
+    html = htmx.post("/send/", form(endpoint, copies="2000")).content.decode()
     batch = Batch.objects.get()
     assert (batch.type, batch.count, batch.endpoints) == ("lead.qualified", 2000, [endpoint.pk])
     assert "Started: 2,000 × lead.qualified" in html and "0 of 2,000 sent" in html
@@ -50,38 +44,36 @@ def test_more_than_one_copy_is_a_batch_to_the_chosen_endpoint(htmx: Client, endp
 
 @pytest.mark.parametrize("copies", ["1", "", " 1 "])
 def test_one_copy_sends_what_was_typed(htmx: Client, endpoint: Endpoint, copies: str) -> None:
-    htmx.post("/send/", form(endpoint, copies))
+    htmx.post("/send/", form(endpoint, copies=copies))
     assert b'"score":90' in bytes(Event.objects.get().body)
     assert not Batch.objects.exists()
 
 
 def test_a_form_without_the_field_sends_one(htmx: Client, endpoint: Endpoint) -> None:
-    fields = form(endpoint, 1)
-    del fields["copies"]
-    assert htmx.post("/send/", fields).status_code == 200
+    assert htmx.post("/send/", form(endpoint)).status_code == 200
     assert Event.objects.count() == 1
 
 
 @pytest.mark.parametrize("copies", ["0", "-1", "100001", "1.5", "1e3", "20,000", "many", "9" * 5000])
 def test_a_bad_number_of_copies_is_said_at_its_field(htmx: Client, endpoint: Endpoint, copies: str) -> None:
-    answer = htmx.post("/send/", form(endpoint, copies))
+    answer = htmx.post("/send/", form(endpoint, copies=copies))
     html = answer.content.decode()
     assert answer.status_code == 400 and not Event.objects.exists() and not Batch.objects.exists()
     assert 'id="copies-error" data-field="copies"' in html and "whole number, 1 to 100,000" in html
 
 
 def test_the_largest_batch_is_accepted(htmx: Client, endpoint: Endpoint) -> None:
-    htmx.post("/send/", form(endpoint, 100_000))
+    htmx.post("/send/", form(endpoint, copies="100000"))
     assert Batch.objects.get().count == 100_000
 
 
 def test_data_that_is_not_sent_is_not_judged(htmx: Client, endpoint: Endpoint) -> None:
-    assert htmx.post("/send/", form(endpoint, 2, data="{")).status_code == 200
+    assert htmx.post("/send/", form(endpoint, copies="2", data="{")).status_code == 200
     assert Batch.objects.exists()
 
 
 def test_the_same_form_twice_starts_one_batch(htmx: Client, endpoint: Endpoint) -> None:
-    first, second = (htmx.post("/send/", form(endpoint, 50)).content.decode() for _ in range(2))
+    first, second = (htmx.post("/send/", form(endpoint, copies="50")).content.decode() for _ in range(2))
     assert Batch.objects.count() == 1
     assert Batch.objects.get().pk in first and Batch.objects.get().pk in second
 
@@ -90,16 +82,16 @@ def test_a_batch_to_nobody_is_not_started_and_one_to_a_paused_endpoint_waits(
     htmx: Client, endpoint: Endpoint
 ) -> None:
     endpoint.pause()
-    assert "nothing was sent" in htmx.post("/send/", form("everyone", 5)).content.decode()
+    assert "nothing was sent" in htmx.post("/send/", form("everyone", copies="5")).content.decode()
     assert not Batch.objects.exists()
-    html = htmx.post("/send/", form(endpoint, 5, token="t2")).content.decode()
+    html = htmx.post("/send/", form(endpoint, copies="5", token="t2")).content.decode()
     assert "0 of 5 sent" in html and Batch.objects.get().status == "running"
 
 
 def test_a_batch_that_nothing_leaves_of_says_whom_it_waits_for(htmx: Client, endpoint: Endpoint) -> None:
     why = "it waits, because <b><bdi>Mine</bdi></b> is paused"
     endpoint.pause()
-    said = htmx.post("/send/", form(endpoint, 5)).content.decode()
+    said = htmx.post("/send/", form(endpoint, copies="5")).content.decode()
     outcome, line = said.split('id="batch"')
     assert "Started: 5 × lead.qualified" in outcome and f"Not sent yet: {why}" in outcome
     assert "0 of 5 sent" in line and why in line

@@ -1,7 +1,5 @@
 """The list and the delivery, as pages: one query for a list, one template for a row, buttons that say why not."""
 
-from collections.abc import Callable
-
 import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
@@ -10,7 +8,7 @@ from console import bodies, rows
 from console.forms import MAX_BODY
 from simulator.models import Activity, Delivery, Endpoint
 
-Make = Callable[..., Delivery]
+from .conftest import Make
 
 
 def test_the_page_contains_byte_for_byte_what_the_rows_address_returns(

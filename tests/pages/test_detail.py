@@ -1,7 +1,5 @@
 """The detail says what was sent, what came back, what happens next, and what to change."""
 
-from collections.abc import Callable
-
 import pytest
 from django.test import Client
 
@@ -9,7 +7,7 @@ from console import detail
 from simulator.api import shapes
 from simulator.models import Delivery, Endpoint
 
-Make = Callable[..., Delivery]
+from .conftest import Make
 
 
 def shown(delivery: Delivery, number: int = 0) -> str:

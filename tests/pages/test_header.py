@@ -1,15 +1,13 @@
 """The header counts what is under way; the banners say what one must know first."""
 
-from collections.abc import Callable
-
 import pytest
 from django.test import Client, override_settings
 
 from console import header
-from simulator.models import Delivery, Endpoint
+from simulator.models import Endpoint
 from simulator.rows import query
 
-Make = Callable[..., Delivery]
+from .conftest import Make
 
 
 def test_what_is_under_way_is_counted_by_how_it_stands(attempted: Make, deliver: Make) -> None:

@@ -1,7 +1,6 @@
 """Every address of the pages answers, none with a traceback, nothing inline, and no link leads nowhere."""
 
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
@@ -11,7 +10,7 @@ from django.test import Client
 from console.pages import urlpatterns
 from simulator.models import Delivery, Endpoint
 
-Attempted = Callable[..., Delivery]
+from .conftest import Make
 
 
 def addresses(delivery: Delivery) -> list[str]:
@@ -30,12 +29,12 @@ def addresses(delivery: Delivery) -> list[str]:
     return found
 
 
-def test_every_address_answers_get_or_says_that_it_wants_post(client: Client, attempted: Attempted) -> None:
+def test_every_address_answers_get_or_says_that_it_wants_post(client: Client, attempted: Make) -> None:
     for address in addresses(attempted()):
         assert client.get(address).status_code in (200, 405), address
 
 
-def test_what_only_takes_forms_says_so_to_who_opens_it(client: Client, attempted: Attempted) -> None:
+def test_what_only_takes_forms_says_so_to_who_opens_it(client: Client, attempted: Make) -> None:
     wants_post = [address for address in addresses(attempted()) if client.get(address).status_code == 405]
     assert len(wants_post) > 5
     for address in wants_post:
@@ -44,14 +43,14 @@ def test_what_only_takes_forms_says_so_to_who_opens_it(client: Client, attempted
         assert "it only takes forms" in answer.content.decode(), address
 
 
-def test_every_page_has_one_heading_of_the_first_level(client: Client, attempted: Attempted) -> None:
+def test_every_page_has_one_heading_of_the_first_level(client: Client, attempted: Make) -> None:
     answers = {address: client.get(address).content.decode() for address in addresses(attempted())}
     pages = {address: html for address, html in answers.items() if html.startswith("<!doctype")}
     assert len(pages) > 10
     assert {address: html.count("<h1") for address, html in pages.items()} == dict.fromkeys(pages, 1)
 
 
-def test_what_shows_a_form_takes_no_other_method(client: Client, attempted: Attempted) -> None:
+def test_what_shows_a_form_takes_no_other_method(client: Client, attempted: Make) -> None:
     delivery = attempted()
     for address in (
         "/endpoints/new/",
@@ -78,7 +77,7 @@ def inline_parts(html: str) -> list[str]:
     return found
 
 
-def test_no_page_has_anything_inline(client: Client, attempted: Attempted) -> None:
+def test_no_page_has_anything_inline(client: Client, attempted: Make) -> None:
     delivery = attempted("pending", status_code=500, error="status", response_body=b"<p style='x' onclick=y>")
     answers = {address: client.get(address) for address in addresses(delivery)}
     pages = {at: one for at, one in answers.items() if one.headers["Content-Type"].startswith("text/html")}
@@ -86,7 +85,7 @@ def test_no_page_has_anything_inline(client: Client, attempted: Attempted) -> No
     assert {at: found for at, one in pages.items() if (found := inline_parts(one.content.decode()))} == {}
 
 
-def test_every_link_and_form_of_every_page_leads_somewhere(client: Client, attempted: Attempted) -> None:
+def test_every_link_and_form_of_every_page_leads_somewhere(client: Client, attempted: Make) -> None:
     delivery = attempted("pending", status_code=500, error="status", response_body=b"no")
     targets: set[str] = set()
     for address in addresses(delivery):
@@ -104,7 +103,7 @@ def is_whole(html: str) -> bool:
 
 
 def test_whatever_a_form_is_filled_with_its_answer_without_a_script_is_a_whole_page(
-    client: Client, attempted: Attempted
+    client: Client, attempted: Make
 ) -> None:
     delivery = attempted("pending", status_code=500, error="status")
     pages = [client.get(address).content.decode() for address in addresses(delivery)]
@@ -142,7 +141,7 @@ def test_a_changing_address_without_its_token_is_refused(endpoint: Endpoint) -> 
         assert answer.status_code == 403 and is_whole(answer.content.decode())
 
 
-def test_no_page_shows_a_secret_unasked(client: Client, attempted: Attempted) -> None:
+def test_no_page_shows_a_secret_unasked(client: Client, attempted: Make) -> None:
     delivery = attempted()
     secret = delivery.endpoint.current_secret()
     shown = {address: client.get(address) for address in addresses(delivery)}
@@ -150,7 +149,7 @@ def test_no_page_shows_a_secret_unasked(client: Client, attempted: Attempted) ->
     assert [at for at, answer in shown.items() if secret in answer.content.decode()] == []
 
 
-def test_a_get_changes_nothing(client: Client, attempted: Attempted) -> None:
+def test_a_get_changes_nothing(client: Client, attempted: Make) -> None:
     delivery = attempted("failed", status_code=500, error="status")
     for address in addresses(delivery):
         client.get(address)

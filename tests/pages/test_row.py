@@ -1,11 +1,9 @@
 """A row says at a glance how it stands: state, answer, and one dot an attempt."""
 
-from collections.abc import Callable
-
 from console import row
 from simulator.models import Delivery
 
-Make = Callable[..., Delivery]
+from .conftest import Make
 
 
 def html(delivery: Delivery) -> str:

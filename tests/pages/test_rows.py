@@ -9,7 +9,7 @@ from console import rows
 from console.filters import Filter
 from simulator.models import Delivery
 
-Make = Callable[..., Delivery]
+from .conftest import Make
 
 
 def html(delivery: Delivery) -> str:

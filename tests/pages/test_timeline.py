@@ -1,6 +1,5 @@
 """All attempts, gaps and coming retries lie on one axis, in order, and within it."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
 
@@ -11,9 +10,7 @@ from hypothesis import strategies as st
 from console import timeline
 from simulator.models import Attempt, Delivery, Endpoint
 
-from .conftest import NOW
-
-Make = Callable[..., Delivery]
+from .conftest import NOW, Make
 
 
 def drawn(delivery: Delivery, scale: float = 1.0) -> timeline.Timeline:

@@ -1,7 +1,5 @@
 """Verdicts are sentences about the receiver, and each says what happens next."""
 
-from collections.abc import Callable
-
 import pytest
 from django.test import override_settings
 
@@ -9,7 +7,7 @@ from console import words
 from console.templatetags.ui import ms
 from simulator.models import Delivery
 
-Make = Callable[..., Delivery]
+from .conftest import Make
 
 
 def verdict(delivery: Delivery) -> str:
