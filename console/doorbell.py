@@ -37,10 +37,6 @@ class Doorbell:
         self._quiet: asyncio.TimerHandle | None = None  # runs for INTERVAL_S after each ring
         self._again = False  # another ring came during that time
 
-    @property
-    def readers(self) -> int:
-        return len(self._bells)
-
     @asynccontextmanager
     async def subscription(self) -> AsyncIterator[Bell]:
         """A bell that rings for every change from now on."""
@@ -97,7 +93,7 @@ _doorbell = Doorbell()
 
 def readers() -> int:
     """How many are watching now."""
-    return _doorbell.readers
+    return len(_doorbell._bells)
 
 
 subscription = _doorbell.subscription

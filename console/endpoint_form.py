@@ -66,7 +66,7 @@ class EndpointForm(forms.Form):
     def __init__(self, data: Any = None, *, endpoint: Endpoint | None = None) -> None:
         self.endpoint = endpoint
         self.conflicts: list[tuple[str, str, str]] = []
-        shown = _shown(endpoint or _fresh())
+        shown = _shown(endpoint or Endpoint(url="", events=[ALL]))
         super().__init__(data, initial={**shown, "token": new_token(), "base": json.dumps(shown)})
         self.types = known_types()
         if len(self.types) > BESIDE:  # they scroll: what is chosen must be seen
@@ -200,10 +200,6 @@ def _text(value: Any) -> str:
         return "on" if value else "off"
     text = ", ".join(value) if isinstance(value, list) else str(value)
     return text.replace("\r\n", "\n").strip()
-
-
-def _fresh() -> Endpoint:
-    return Endpoint(url="", events=[ALL])
 
 
 def _shown(endpoint: Endpoint) -> dict[str, Any]:

@@ -65,7 +65,6 @@ class Changes:
 
     seq: int
     text: str
-    any: bool
 
 
 class ConsoleConsumer(AsyncWebsocketConsumer):
@@ -204,7 +203,7 @@ class Look:
     def since(self, filter: Filter | None, seq: int) -> Changes:
         """Read and rendered once for all tabs with the same filter and seq."""
         if filter is None or seq == self.latest:
-            return Changes(self.latest, _NOTHING, False)
+            return Changes(self.latest, _NOTHING)
         found = self.changes.get((filter, seq))
         if found is None:
             found = self.changes[filter, seq] = _read_changes(filter, seq)
@@ -251,9 +250,8 @@ def _frame(wish: Wish, told: dict[str, Any]) -> tuple[int, str] | tuple[()] | No
     news = {name: None if told.get(name) == html else html for name, html in parts.items()}
     opened = _opened(wish, told)
     told.update(parts, troubles=look.troubles)
-    if not (
-        changes.any or opened["detail"] or opened["large"] or any(html is not None for html in news.values())
-    ):
+    nothing = changes.text == _NOTHING and not (opened["detail"] or opened["large"])
+    if nothing and all(html is None for html in news.values()):
         return None if look.rings == _rung else ()
     head = _text({"round": wish.round, "seq": changes.seq, **opened, **news})
     return changes.seq, f"{head[:-1]},{changes.text}}}"
@@ -282,9 +280,9 @@ def _read_changes(filter: Filter, since: int) -> Changes:
     changed = list(Delivery.objects.since(since).values_list("pk", "seq")[: TOO_MANY + 1])
     if not changed:
         latest = feed.latest()  # if lower than `since`, the page was made from another data folder
-        return Changes(latest, _RELOAD, True) if latest < since else Changes(since, _NOTHING, False)
+        return Changes(latest, _RELOAD) if latest < since else Changes(since, _NOTHING)
     if len(changed) > TOO_MANY:
-        return Changes(feed.latest(), _RELOAD, True)
+        return Changes(feed.latest(), _RELOAD)
     changed = changed[:ROWS_IN_FRAME]
     matching = {found.pk: found for found in rows.among(filter, [pk for pk, _ in changed])}
     fragments: list[dict[str, str]] = []
@@ -300,4 +298,4 @@ def _read_changes(filter: Filter, since: int) -> Changes:
         else:
             gone.append(pk)
         last = seq
-    return Changes(last, f'"rows":{_text(fragments)},"gone":{_text(gone)},"reload":false', True)
+    return Changes(last, f'"rows":{_text(fragments)},"gone":{_text(gone)},"reload":false')

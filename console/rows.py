@@ -20,6 +20,10 @@ from .filters import Filter
 PAGE = 60
 MOST_NAMED = 200
 _KEPT = 4000  # rendered rows, about 1 KiB each
+_drawn: OrderedDict[tuple[str, int, int], str] = (
+    OrderedDict()
+)  # the last ones, by id, seq and endpoint's revision
+_lock = threading.Lock()  # views and sockets render in different threads
 _COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
 _COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
 # Few endpoints have many rows: they are read once, not joined to every row.
@@ -60,7 +64,7 @@ def _named(deliveries: DeliveryQuerySet) -> "QuerySet[Delivery, Any]":
 def _joined(named: Sequence[Any]) -> SafeString:
     endpoints = Endpoint.objects.filter(pk__in={each.endpoint for each in named})
     revisions = dict(endpoints.values_list("pk", "revision"))
-    html = {each.pk: _cache.get((each.pk, each.seq, revisions[each.endpoint])) for each in named}
+    html = {each.pk: _drawn.get((each.pk, each.seq, revisions[each.endpoint])) for each in named}
     missing = [pk for pk, drawn_before in html.items() if drawn_before is None]
     if missing:
         html |= {each.pk: drawn(each) for each in _shown(Delivery.objects.filter(pk__in=missing))}
@@ -81,28 +85,11 @@ def _shown(deliveries: DeliveryQuerySet) -> list[Delivery]:
 def drawn(delivery: Delivery) -> str:
     """The row's HTML, rendered once for all tabs and requests."""
     key = (delivery.pk, delivery.seq, delivery.endpoint.revision)
-    html = _cache.get(key)
+    html = _drawn.get(key)
     if html is None:
         html = row.html(delivery)
-        _cache.put(key, html)
+        with _lock:
+            _drawn[key] = html
+            if len(_drawn) > _KEPT:
+                _drawn.popitem(last=False)
     return html
-
-
-class _Cache:
-    """The last rendered rows. Views and sockets render in different threads."""
-
-    def __init__(self) -> None:
-        self._rows: OrderedDict[tuple[str, int, int], str] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, int, int]) -> str | None:
-        return self._rows.get(key)
-
-    def put(self, key: tuple[str, int, int], html: str) -> None:
-        with self._lock:
-            self._rows[key] = html
-            if len(self._rows) > _KEPT:
-                self._rows.popitem(last=False)
-
-
-_cache = _Cache()

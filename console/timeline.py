@@ -1,7 +1,7 @@
 """Where attempts, gaps and coming retries lie on one axis, in percent. Pure geometry; draws nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from simulator.models import Attempt, Delivery
@@ -36,15 +36,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    lanes: list[Lane] = field(default_factory=list)
-    ticks: list[tuple[float, str]] = field(default_factory=list)
+    lanes: list[Lane]
+    ticks: list[tuple[float, str]]
 
 
 def timeline(delivery: Delivery, attempts: Sequence[Attempt], *, scale: float, now: datetime) -> Timeline:
     """`attempts` oldest first; `scale` is that of the retry delays."""
     to_come = coming(delivery, scale=scale, now=now)
     if not attempts and not to_come:
-        return Timeline()
+        return Timeline([], [])
     start = attempts[0].started_at if attempts else to_come[0]
     ends = [_end(attempt, now) for attempt in attempts]
     span = max((max([*ends, *to_come]) - start).total_seconds(), 0.001)
@@ -82,7 +82,6 @@ def coming(delivery: Delivery, *, scale: float, now: datetime) -> list[datetime]
     if delivery.status == "sending" and not delivery.cancelling:
         if delivery.manual:
             found = [delivery.resume_at] if delivery.resume_at else []
-            delays = delays if found else []
         else:
             found = [now + timedelta(seconds=delays.pop(0))] if delays else []
     elif delivery.next_attempt_at:
