@@ -42,7 +42,7 @@ def _likeliest(endpoints: Sequence[Endpoint]) -> str:
     return best[0].pk if best else EVERYONE
 
 
-def choices(chosen: str = "") -> dict[str, Any]:
+def choices(chosen: str) -> dict[str, Any]:
     """The endpoints; the likeliest is chosen unless another was. A deleted one stays chosen: no other may get what was
     meant for it. `edition` is read before the query, so that no change is lost between page and socket.
     """

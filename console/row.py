@@ -28,7 +28,7 @@ def html(delivery: Delivery) -> SafeString:
         f'<a href="/deliveries/{delivery.pk}/">{icon(name)}<span class="type">{escape(delivery.type)}</span>'
         f'<span class="result">{_result(delivery, state, word)}</span>'
         f'<span class="to"><bdi>{escape(words.place(delivery.endpoint))}</bdi></span>'
-        f'<span class="when">{_progress(delivery)}<span class="unseen">{word}</span>{clock(delivery.created_at, "at")}</span></a></li>'
+        f'<span class="when">{_progress(delivery)}<span class="unseen">{word}</span>{clock(delivery.created_at)}</span></a></li>'
     )
 
 

@@ -55,7 +55,7 @@ def result(delivery: Delivery) -> str:
     return str(delivery.last_status_code or "")
 
 
-def phrase(status_code: int | None, reason: str | None = None) -> str:
+def phrase(status_code: int | None, reason: str | None) -> str:
     """ "404 Not Found"; the receiver's own phrase wins."""
     if status_code is None:
         return ""

@@ -43,13 +43,11 @@ def sprite() -> SafeString:
 
 @register.simple_tag
 @cache
-def icon(name: str, classes: str = "") -> SafeString:
+def icon(name: str) -> SafeString:
     """One of ICONS, decorative: there is always a word beside it."""
     if name not in ICONS:
         raise template.TemplateSyntaxError(f"No icon {name!r}: add it to ICONS.")
-    return format_html(
-        '<svg class="icon {}" aria-hidden="true"><use href="#i-{}"></use></svg>', classes, name
-    )
+    return format_html('<svg class="icon" aria-hidden="true"><use href="#i-{}"></use></svg>', name)
 
 
 @register.filter
@@ -100,12 +98,12 @@ def parted(code: str) -> SafeString:
 
 
 @register.simple_tag
-def clock(moment: datetime, classes: str = "") -> SafeString:
+def clock(moment: datetime) -> SafeString:
     """A time of day; the absolute moment on hover. Local in the browser (static/js/clock.js)."""
     exact = iso(moment)
     day, time = exact[:10], exact[11:19]
     return mark_safe(  # rendered in every row, and nothing in it comes from outside
-        f'<time class="{classes}" datetime="{exact}" data-clock title="{day} {time} UTC">{time}</time>'
+        f'<time datetime="{exact}" data-clock title="{day} {time} UTC">{time}</time>'
     )
 
 

@@ -29,11 +29,11 @@ def whole_page(
     return render(request, template, {**header.context(), **context}, status=status)
 
 
-def notice(request: HttpRequest, text: str, *, status: int = 200, kind: str = "problem") -> HttpResponse:
-    """A sentence for the person, shown in addition to the page instead of replacing a part of it."""
+def notice(request: HttpRequest, text: str, *, status: int) -> HttpResponse:
+    """What went wrong, in a sentence that is shown in addition to the page instead of replacing a part of it."""
     if not request.htmx:
         return whole_page(request, "problem.html", {"title": "That did not work", "text": text}, status)
-    response = render(request, "_notice.html", {"text": text, "kind": kind}, status=status)
+    response = render(request, "_notice.html", {"text": text, "kind": "problem"}, status=status)
     response["HX-Retarget"], response["HX-Reswap"] = "#notices", "beforeend"
     return response
 

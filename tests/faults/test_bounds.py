@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 
 from simulator.outcome import Outcome
@@ -22,13 +21,10 @@ from simulator.wire import Transport
 
 from ..waiting import until
 from .behaviours import MIB
+from .ending import post
 from .receiver import FaultReceiver
 
 Record = Callable[[str, object], None]
-
-
-def post(url: str, content: bytes = b"{}") -> httpx.Request:
-    return httpx.Request("POST", url, content=content)
 
 
 async def measured(url: str, timeout: float = 2.0, size: int = 10, **env: str) -> dict[str, Any]:
@@ -98,9 +94,9 @@ async def test_r36_a_proxy_of_the_shell_is_not_asked(faulty: FaultReceiver) -> N
         assert (len(faulty.requests), proxy.connections) == (2, 0)
 
 
-async def latencies(transport: Transport, url: str, n: int = 60) -> list[float]:
+async def latencies(transport: Transport, url: str) -> list[float]:
     taken = []
-    for _ in range(n):
+    for _ in range(60):
         outcome = await transport.exchange(post(url), owner="healthy", timeout=5)
         assert outcome.error is None, outcome
         taken.append(outcome.duration_ms)
