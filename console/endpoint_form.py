@@ -22,19 +22,6 @@ from .forms import EXPIRED, new_token, said_of
 from .panel import BESIDE
 
 ALL = "*"
-LABELS = {
-    "url": "URL",
-    "description": "Description",
-    "events": "Events",
-    "timeout": "Timeout",
-    "retry": "Retry delays",
-    "max_in_flight": "Max. in flight",
-    "headers": "Headers",
-    "signature": "Signature",
-    "extras": "Extra headers",
-    "tls_verify": "Check the TLS certificate",
-}
-
 LONG_RETRY = "Retry delays: Must have at most 50 entries, and 1,000 characters."
 LONG_HEADERS = "Headers: Must have at most 50 lines, and 100,000 characters."
 UNOFFERED = "Choose one of the offered signatures."
@@ -45,7 +32,7 @@ class EndpointForm(forms.Form):
 
     token = forms.CharField(max_length=100, error_messages=said_of(EXPIRED.format("the button below")))
     base = forms.CharField(required=False)  # what the form showed at first, to tell whose change is whose
-    url = forms.CharField(error_messages={"required": "Enter the URL of the receiver."})
+    url = forms.CharField(label="URL", error_messages={"required": "Enter the URL of the receiver."})
     description = forms.CharField(required=False)
     events = forms.MultipleChoiceField(
         error_messages={
@@ -54,25 +41,27 @@ class EndpointForm(forms.Form):
         }
     )
     timeout = forms.CharField(required=False)
-    retry = forms.CharField(required=False, max_length=1000, error_messages={"max_length": LONG_RETRY})
-    max_in_flight = forms.CharField(required=False)
+    retry = forms.CharField(
+        label="Retry delays", required=False, max_length=1000, error_messages={"max_length": LONG_RETRY}
+    )
+    max_in_flight = forms.CharField(label="Max. in flight", required=False)
     headers = forms.CharField(
         required=False, max_length=100_000, strip=False, error_messages={"max_length": LONG_HEADERS}
     )
     signature = forms.CharField(error_messages={"required": UNOFFERED})
-    extras = forms.BooleanField(required=False)
-    tls_verify = forms.BooleanField(required=False)
+    extras = forms.BooleanField(label="Extra headers", required=False)
+    tls_verify = forms.BooleanField(label="Check the TLS certificate", required=False)
 
     def __init__(self, data: Any = None, *, endpoint: Endpoint | None = None) -> None:
         self.endpoint = endpoint
         self.conflicts: list[tuple[str, str, str]] = []
         shown = _shown(endpoint or Endpoint(url="", events=[ALL]))
         super().__init__(data, initial={**shown, "token": new_token(), "base": json.dumps(shown)})
-        self.types = known_types()
-        if len(self.types) > BESIDE:  # they scroll: what is chosen must be seen
-            self.types.sort(key=lambda type: type not in shown["events"])
+        types = known_types()
+        if len(types) > BESIDE:  # they scroll: what is chosen must be seen
+            types.sort(key=lambda type: type not in shown["events"])
         self.presets = list(signing.PRESETS)
-        self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in self.types)]
+        self.fields["events"].choices = [(ALL, "Every event"), *((type, type) for type in types)]
         # A built-in one gets only what is sent to it directly, and may stay so.
         self.fields["events"].required = endpoint is None or bool(endpoint.events)
 
@@ -112,7 +101,7 @@ class EndpointForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if ALL in cleaned.get("events", ()):
             cleaned["events"] = [ALL]
-        given = {name: cleaned[name] for name in LABELS if name in cleaned}
+        given = {name: value for name, value in cleaned.items() if name not in ("token", "base")}
         if cleaned.get("signature") not in signing.PRESETS:
             given.pop("signature", None)
         if not given.get("events"):
@@ -136,7 +125,7 @@ class EndpointForm(forms.Form):
             del given[name]
             wrong = error.errors()[0]
             which = f", {wrong['input']}" if len(wrong["loc"]) > 2 else ""  # which delay
-            self.add_error(name, f"{LABELS[name]}{which}: {words(wrong)}")
+            self.add_error(name, f"{self[name].label}{which}: {words(wrong)}")
 
     def register(self) -> tuple[Endpoint, bool]:
         """The endpoint, and whether this form made it now; its second submission finds what the first one made."""
@@ -175,7 +164,7 @@ class EndpointForm(forms.Form):
             typed = self.data.getlist(name) if name == "events" else self.data.get(name, "")
             typed = bool(typed) if isinstance(now, bool) else typed
             if now != base.get(name) and _text(now) != _text(typed):
-                self.conflicts.append((LABELS[name], _text(now), _text(typed)))
+                self.conflicts.append((self[name].label, _text(now), _text(typed)))
         self.data = self.data.copy()
         self.data["base"] = json.dumps(stored)  # saving once more is then a decision
 
