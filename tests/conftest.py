@@ -13,11 +13,8 @@ import trustme
 from django.conf import settings
 
 from .faults.receiver import FaultReceiver
-from .receiving import Answer, Received, Receiver
-from .serving import DEFAULTS, ForkedServer, Reply, Server, migrated
-from .waiting import until, wait_until
-
-__all__ = ["Answer", "Received", "Receiver", "Reply", "Server", "until", "wait_until"]
+from .receiving import Receiver
+from .serving import DEFAULTS, ForkedServer, Server, migrated
 
 # Before Django reads its settings, which is why pyproject.toml does not name them to pytest-django.
 assert not settings.configured, "unset DJANGO_SETTINGS_MODULE: the tests would use the real data folder"

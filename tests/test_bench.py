@@ -249,7 +249,7 @@ def test_the_sink_tells_a_timed_request_by_its_delivery_at_once(tmp_path: Path):
 
 
 @pytest.mark.parametrize("module", ["sink", "bare"])
-def test_a_helper_process_ends_with_its_parent(module: str, tmp_path: Path):
+def test_a_helper_process_ends_with_its_parent(module: str):
     helper = subprocess.Popen(
         [sys.executable, "-m", f"simulator.bench.{module}"],
         cwd=ROOT,

@@ -58,7 +58,7 @@ async def test_a_handshake_does_not_wait_behind_an_idle_connection(
     assert [outcome.error for outcome in outcomes] == [None, None]
 
 
-async def test_r28_https_to_a_port_of_plain_http(faulty: FaultReceiver, tls: Transport) -> None:
+async def test_r28_https_to_a_port_of_plain_http(tls: Transport) -> None:
     async def nginx(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")

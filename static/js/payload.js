@@ -24,7 +24,7 @@ function forget() {
   document.querySelector("#outcome [data-field=data]")?.remove();
 }
 
-export function judge() {
+function judge() {
   forget();
   quickly();
   clearTimeout(timer);

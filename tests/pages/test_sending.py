@@ -1,7 +1,5 @@
 """The send panel: who gets it, one event a form, and what cannot be sent said at its field."""
 
-from collections.abc import Callable
-
 import pytest
 from django.test import Client
 
@@ -226,9 +224,7 @@ def test_the_list_is_offered_the_endpoints_as_they_are_now_and_keeps_its_choice(
     assert f"{chosen} (deleted)</option>" in htmx.get(address).content.decode()
 
 
-def test_a_paused_endpoint_is_announced(
-    htmx: Client, endpoint: Endpoint, deliver: Callable[..., Delivery]
-) -> None:
+def test_a_paused_endpoint_is_announced(htmx: Client, endpoint: Endpoint) -> None:
     endpoint.pause()
     said = htmx.get(f"/send/audience/?endpoint={endpoint.pk}&type=lead.qualified").content.decode()
     assert "it waits until you resume" in said
