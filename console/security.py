@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from simulator import ids
+from simulator.api.errors import Problem, error_json
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -166,15 +167,5 @@ def raw_answer(status: int, path: str) -> bytes:
 
 
 def _envelope(status: int) -> bytes:
-    error = {
-        "type": "server_error"
-        if status >= 500
-        else "authentication_error"
-        if status == 403
-        else "validation_error",
-        "code": CODES[status],
-        "message": WORDS[status],
-        "details": {},
-        "request_id": ids.encode("req", ids.new()),
-    }
-    return json.dumps({"error": error}).encode()
+    problem = Problem(status, CODES[status], WORDS[status])
+    return json.dumps({"error": error_json(problem, ids.encode("req", ids.new()))}).encode()
