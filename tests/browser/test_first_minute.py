@@ -86,8 +86,7 @@ async def test_a_second_tab_shows_the_same_without_a_reload(server: Server, new_
 async def test_after_a_kill_the_page_comes_back_and_has_missed_nothing(
     server: Server, browser_page: Page, complaints: Complaints
 ) -> None:
-    complaints.allow("WebSocket")
-    complaints.allow("ERR_CONNECTION_")  # reset at the kill, refused until the start
+    complaints.allow("WebSocket", "ERR_CONNECTION_")  # reset at the kill, refused until the start
     page = browser_page
     await page.goto(server.url)
     slow = server.api(

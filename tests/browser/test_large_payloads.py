@@ -57,8 +57,7 @@ async def test_so_it_is_without_a_script(server: Server, scriptless: Page) -> No
 async def test_what_is_too_large_is_said_at_the_field_and_again_when_it_is_sent(
     server: Server, browser_page: Page, complaints: Complaints
 ) -> None:
-    complaints.allow("status of 413")
-    complaints.allow("Response Status Error Code 413")
+    complaints.allow("status of 413", "Response Status Error Code 413")
     page = browser_page
     await page.goto(server.url)
     data = page.get_by_label("Data")

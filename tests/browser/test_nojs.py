@@ -1,5 +1,7 @@
 """Without a script a page shows all there is to read, and no button that would do nothing."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -11,13 +13,11 @@ from .showing import opened, sent
 
 @pytest.mark.parametrize("width", [1280, 390])
 async def test_request_response_and_signature_are_read_without_a_script(
-    server: Server, receiver: Receiver, scriptless: Page, width: int
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, scriptless: Page, width: int
 ) -> None:
     page = scriptless
     await page.set_viewport_size({"width": width, "height": 800})
-    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json["id"]
-    path = f"/webhooks/{endpoint}/test"
-    delivery = server.api("POST", path, {"type": "lead.qualified"}).json["id"]
+    delivery = sent(server, endpoint)
     receiver.wait_for(1)
     for address in (f"/deliveries/{delivery}/", f"/?open={delivery}"):
         await page.goto(server.url + address)
@@ -38,11 +38,10 @@ async def test_request_response_and_signature_are_read_without_a_script(
 
 
 async def test_a_delivery_is_whole_and_dark_on_white_on_paper(
-    server: Server, receiver: Receiver, browser_page: Page
+    server: Server, endpoint: dict[str, Any], receiver: Receiver, browser_page: Page
 ) -> None:
     page = browser_page
     await page.add_init_script("localStorage.setItem('theme', 'dark')")
-    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json
     delivery = sent(server, endpoint, type="property.matched")
     receiver.wait_for(1)
     await opened(page, f"{server.url}/deliveries/{delivery}/")
@@ -57,14 +56,13 @@ async def test_a_delivery_is_whole_and_dark_on_white_on_paper(
 
 
 async def test_an_endpoint_is_deleted_without_a_script_and_asked_about_first(
-    server: Server, receiver: Receiver, scriptless: Page
+    server: Server, endpoint: dict[str, Any], scriptless: Page
 ) -> None:
-    endpoint = server.api("POST", "/webhooks", {"url": receiver.url, "events": ["*"]}).json["id"]
-    await scriptless.goto(f"{server.url}/endpoints/{endpoint}/")
+    await scriptless.goto(f"{server.url}/endpoints/{endpoint['id']}/")
     await scriptless.get_by_role("button", name="Delete").click()
     await expect(scriptless.get_by_role("heading", name="Delete")).to_be_visible()
-    assert server.api("GET", f"/webhooks/{endpoint}").status == 200
+    assert server.api("GET", f"/webhooks/{endpoint['id']}").status == 200
     await scriptless.get_by_role("button", name="Delete endpoint").click()
     await expect(scriptless).to_have_url(f"{server.url}/endpoints/?deleted")
     await expect(scriptless.locator(".notice")).to_have_text("The endpoint is deleted.")
-    assert server.api("GET", f"/webhooks/{endpoint}").status == 404
+    assert server.api("GET", f"/webhooks/{endpoint['id']}").status == 404

@@ -13,10 +13,8 @@ SILENCE = "The simulator does not answer. Is it still running?"
 async def test_what_the_page_asks_by_itself_fails_in_silence_and_a_click_is_told_once(
     server: Server, browser_page: Page, complaints: Complaints
 ) -> None:
-    complaints.allow("WebSocket")
-    complaints.allow("ERR_CONNECTION_REFUSED")
-    complaints.allow("console: htmx:")  # htmx tells the console of every failure
-    complaints.allow("exception: undefined")  # and rejects a promise of its own
+    # htmx tells the console of every failure, and rejects a promise of its own.
+    complaints.allow("WebSocket", "ERR_CONNECTION_REFUSED", "console: htmx:", "exception: undefined")
     page = await settled(browser_page, server.url)
     server.stop()
     await expect(page.locator("[data-live]")).to_have_attribute("data-live", "reconnecting")
@@ -64,8 +62,7 @@ async def test_notices_stand_close_together_and_a_click_between_them_reaches_the
 async def test_what_goes_wrong_in_a_dialog_is_said_in_front_of_it(
     server: Server, browser_page: Page, complaints: Complaints
 ) -> None:
-    complaints.allow("status of 413")
-    complaints.allow("Response Status Error Code 413")
+    complaints.allow("status of 413", "Response Status Error Code 413")
 
     async def refuse(route: Route) -> None:
         if route.request.method == "GET":

@@ -234,9 +234,7 @@ async def test_a_banner_is_said_when_it_changes_and_not_whenever_something_is_op
 async def test_that_it_reconnects_is_said_once_however_often_it_tries(
     server: Server, browser_page: Page, complaints: Complaints
 ) -> None:
-    complaints.allow("WebSocket")
-    complaints.allow("ERR_CONNECTION_REFUSED")
-    complaints.allow("console: htmx:")
+    complaints.allow("WebSocket", "ERR_CONNECTION_REFUSED", "console: htmx:")
     page = await listening(browser_page, server.url)
     await page.evaluate("""() => {
       const badge = document.querySelector("[data-live]");

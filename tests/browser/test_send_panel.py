@@ -16,8 +16,7 @@ from .showing import settled
 @pytest.fixture
 def cut_off(complaints: Complaints) -> None:
     """The browser and htmx tell of each request that fails; htmx rejects a promise of its own, too."""
-    for said in ("ERR_FAILED", "console: htmx:", "exception: undefined"):
-        complaints.allow(said)
+    complaints.allow("ERR_FAILED", "console: htmx:", "exception: undefined")
 
 
 async def test_an_event_that_did_not_leave_takes_the_last_sent_away(
@@ -69,8 +68,7 @@ async def test_who_gets_it_is_asked_again_whenever_an_endpoint_changes_elsewhere
 async def test_after_a_start_in_another_data_folder_its_endpoints_are_offered(
     server: Server, browser_page: Page, complaints: Complaints, tmp_path: Path
 ) -> None:
-    complaints.allow("WebSocket")
-    complaints.allow("ERR_CONNECTION_REFUSED")
+    complaints.allow("WebSocket", "ERR_CONNECTION_REFUSED")
     page = await settled(browser_page, server.url)
     server.stop()
     server.env["SIM_DATA_DIR"] = str(tmp_path / "another")
