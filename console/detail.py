@@ -37,7 +37,6 @@ def context(delivery: Delivery, number: int = 0) -> dict[str, Any]:
     now = timezone.now()
     return {
         "delivery": delivery,
-        "event": delivery.event,
         "endpoint": delivery.endpoint,
         "place": words.place(delivery.endpoint),
         "verdict": words.verdict(delivery, attempts),

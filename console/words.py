@@ -34,7 +34,7 @@ def state(delivery: Delivery) -> str:
 
 def place(endpoint: Endpoint) -> str:
     """What an endpoint is called in a list: its description, else host and path."""
-    return endpoint.description or endpoint.url.partition("://")[2] or endpoint.url
+    return endpoint.description or endpoint.url.partition("://")[2]
 
 
 def attempts_left(delivery: Delivery) -> int:
