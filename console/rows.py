@@ -20,9 +20,7 @@ from .filters import Filter
 PAGE = 60
 MOST_NAMED = 200
 _KEPT = 4000  # rendered rows, about 1 KiB each
-_drawn: OrderedDict[tuple[str, int, int], str] = (
-    OrderedDict()
-)  # the last ones, by id, seq and endpoint's revision
+_drawn: OrderedDict[tuple[str, int, int], str] = OrderedDict()  # by id, seq and endpoint's revision
 _lock = threading.Lock()  # views and sockets render in different threads
 _COLUMNS = ("pk", "seq", "status", "type", "due_at", "manual", "cancelling", "attempt_count", "failed_count")
 _COLUMNS += ("last_status_code", "last_error", "last_duration_ms", "created_at", "endpoint")
