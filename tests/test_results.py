@@ -130,6 +130,18 @@ def test_what_retry_after_asked_for_and_what_of_it_counts_is_written_down(endpoi
     assert (attempt.retry_after_asked, attempt.retry_after_used) == (7200, 3600)
 
 
+def test_neither_a_click_nor_a_failure_leaves_a_trace_in_what_comes_after_it(endpoint: Endpoint) -> None:
+    delivery = accept(endpoint)
+    record((claim()[0], refused()))
+    delivery.retry()
+    record((claim()[0], refused()))
+    Delivery.objects.update(due_at=datetime.now(UTC))
+    record((claim()[0], answer()))
+    assert [a.trigger for a in Attempt.objects.order_by("number")] == ["automatic", "manual", "automatic"]
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.last_error, delivery.failed_count) == ("succeeded", None, 1)
+
+
 def test_the_last_failure_ends_the_delivery_at_that_moment(endpoint: Endpoint) -> None:
     delivery = accept(endpoint)
     Delivery.objects.update(failed_count=5)
@@ -139,15 +151,17 @@ def test_the_last_failure_ends_the_delivery_at_that_moment(endpoint: Endpoint) -
     assert abs(delivery.finished_at - (datetime.now(UTC) - timedelta(seconds=20))) < BRIEFLY
 
 
+@pytest.mark.parametrize("outcome", [answer(), refused()], ids=["a success", "a failure"])
 def test_of_a_group_a_late_result_changes_nothing_and_the_others_count(
-    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture, outcome: Outcome
 ) -> None:
     slow, quick = accept(endpoint), accept(endpoint)
     late, fine = claim(2)
     step(results.interrupt_claims, [late], datetime.now(UTC))
-    record((late, answer()), (fine, answer()))
+    record((late, outcome), (fine, answer()))
     assert {d.pk: d.status for d in Delivery.objects.all()} == {slow.pk: "pending", quick.pk: "succeeded"}
-    assert Attempt.objects.get(delivery=slow).status == "interrupted"
+    attempt = Attempt.objects.get(delivery=slow)
+    assert (attempt.status, attempt.error, attempt.status_code) == ("interrupted", "interrupted", None)
     assert "1 late results changed nothing" in caplog.text
 
 
@@ -168,10 +182,11 @@ def test_a_result_written_twice_counts_once(endpoint: Endpoint) -> None:
 def test_one_result_that_cannot_be_written_is_our_own_error_and_harms_no_other(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture, poison: dict[str, Any]
 ) -> None:
-    odd, fine = accept(endpoint), accept(endpoint)
+    odd, _ = accept(endpoint), accept(endpoint)
     one, other = claim(2)
     record((one, answer(**poison)), (other, answer()))
-    assert {d.pk: d.last_error for d in Delivery.objects.all()} == {odd.pk: "internal_error", fine.pk: None}
+    for model, error in ((Delivery, "last_error"), (Attempt, "error")):
+        assert list(model.objects.order_by("id").values_list(error, flat=True)) == ["internal_error", None]
     assert "could not be written" in Attempt.objects.get(delivery=odd).error_message
     assert "could not be written" in caplog.text
 
@@ -192,6 +207,21 @@ def test_a_database_that_cannot_be_written_is_nobodys_fault_and_the_group_can_be
     assert (delivery.status, delivery.last_error) == ("succeeded", None)
 
 
+def test_a_database_that_fails_only_for_a_moment_leaves_no_error_of_ours(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(endpoint)
+    [one] = claim()
+    with monkeypatch.context() as once, pytest.raises(OperationalError, match="locked"):
+        once.setattr(feed, "take", lambda _: (once.undo(), _raise(OperationalError("database is locked"))))
+        results.record([Result(one, answer())], 1.0)
+    assert Attempt.objects.get().status == "sending", "the engine keeps the result and tries again"
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
 def test_an_attempt_that_was_cut_off_is_due_again_with_its_budget_untouched(endpoint: Endpoint) -> None:
     delivery = accept(endpoint)
     [one] = claim()
@@ -204,6 +234,19 @@ def test_an_attempt_that_was_cut_off_is_due_again_with_its_budget_untouched(endp
     assert 800 <= attempt.duration_ms < 1800
     assert (delivery.status, delivery.due_at, delivery.failed_count) == ("pending", now, 0)
     assert [(again.number, again.trigger) for again in claim()] == [(2, "recovery")]
+
+
+def test_ten_interruptions_with_an_answer_between_them_brake_nothing(endpoint: Endpoint) -> None:
+    delivery = accept(endpoint)
+    for attempt in range(1, 21):
+        [one] = claim()
+        if attempt == 10:
+            record((one, refused()))
+            Delivery.objects.update(due_at=datetime.now(UTC))
+        else:
+            step(results.interrupt_claims, [one], datetime.now(UTC))
+        delivery.refresh_from_db()
+        assert delivery.status == ("pending" if attempt < 20 else "failed"), attempt
 
 
 def test_only_what_has_outlived_its_lease_is_reclaimed_and_a_restart_recovers_all(endpoint: Endpoint) -> None:
@@ -259,14 +302,19 @@ def test_a_pause_while_an_attempt_is_in_flight_holds_its_retry(
     assert (delivery.status, delivery.due_at) == becomes
 
 
-@pytest.mark.parametrize(("outcome", "status"), [(answer(500), "cancelled"), (answer(200), "succeeded")])
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(answer(500), "cancelled"), (answer(200), "succeeded"), (None, "cancelled")]
+)
 def test_a_cancel_while_an_attempt_is_in_flight_makes_it_the_last(
-    endpoint: Endpoint, outcome: Outcome, status: str
+    endpoint: Endpoint, outcome: Outcome | None, status: str
 ) -> None:
     delivery = accept(endpoint)
     [one] = claim()
     delivery.cancel()
-    record((one, outcome))
+    if outcome:
+        record((one, outcome))
+    else:
+        step(results.interrupt_claims, [one], datetime.now(UTC))
     delivery.refresh_from_db()
     assert (delivery.status, delivery.due_at, delivery.cancelling) == (status, None, False)
     assert delivery.finished_at is not None and not claims.unfinished()
@@ -289,6 +337,12 @@ def test_every_result_of_a_group_gets_a_seq_of_its_own(endpoint: Endpoint) -> No
     taken, before = claim(3), feed.latest()
     record(*[(one, out) for one, out in zip(taken, (answer(), refused(), answer()), strict=True)])
     assert [changed.seq - before for changed in Delivery.objects.since(before)] == [1, 2, 3]
+
+
+def test_a_turn_in_which_nothing_ended_records_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    before = feed.latest()
+    record()
+    assert (feed.latest(), caplog.records) == (before, [])
 
 
 def test_a_fault_that_hits_every_write_is_met_twice_and_no_more(
