@@ -96,6 +96,7 @@ def test_when_everything_is_taken_there_is_still_room_for_a_click() -> None:
     accept(to, 5)
     accept(to, 5, trigger="test")
     assert [one.lane for one in claim(room(0, clicks=3))] == [CLICK] * 3
+    assert [one.lane for one in claim(room(0, clicks=3))] == [CLICK] * 2, "and for nothing else"
 
 
 def test_the_room_is_shared_fairly_between_endpoints_and_what_one_leaves_the_others_use() -> None:
@@ -240,6 +241,20 @@ def test_a_claim_whose_delivery_went_on_cannot_be_given_back() -> None:
         claims.release(taken, soon())
     delivery.refresh_from_db()
     assert (delivery.status, delivery.attempt_count) == ("sending", 2)
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(None, 2), (1, 2), (600, 600)])
+def test_e12_after_the_clock_was_set_back_nothing_waits_longer_than_its_delay_or_what_was_asked_for(
+    asked: float | None, wait: float
+) -> None:
+    [delivery], now = accept(endpoint()), datetime.now(UTC)
+    claim()
+    Attempt.objects.update(status="failed", retry_after_used=asked)
+    Delivery.objects.update(status="pending", failed_count=1, due_at=now + timedelta(hours=2))
+    with writing():
+        claims.pull_in(now, 1.0)
+    delivery.refresh_from_db()
+    assert delivery.due_at == now + timedelta(seconds=wait)
 
 
 def test_of_endpoints_with_nothing_due_none_is_read() -> None:

@@ -13,8 +13,10 @@ from django.utils import timezone
 from simulator import feed, ledger
 from simulator.claims import Claim, Room
 from simulator.ledger import Ledger, Turn, Waiting
-from simulator.models import Batch, Delivery, Endpoint, Event
+from simulator.models import Attempt, Batch, Delivery, Endpoint, Event
 from simulator.models.delivery import insert
+from simulator.outcome import LateAnswer, Outcome
+from simulator.results import Result
 from simulator.transaction import refused, writing
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,7 +44,7 @@ def accept() -> Delivery:
 
 def test_a_turn_that_finds_nothing_due_opens_no_transaction(book, monkeypatch):
     monkeypatch.setattr(ledger, "writing", locked)
-    assert turn(book) == Turn([], None)
+    assert turn(book) == turn(book, bulk=1) == Turn([], None)
     accept()
     with pytest.raises(OperationalError):
         turn(book)
@@ -87,6 +89,25 @@ def test_clicks_that_come_while_a_turn_is_prepared_are_taken_off_its_room(book):
     assert len(click(book, to, 30)) == 10, "ten more are kept for clicks"
     more = book.turn(Waiting(), Room(40, 100, {}), 0, {*taken, *clicked})().claims
     assert len(more) == 40 - 10, "the last ten are not among those out yet"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda book, given: book.turn(given, Room(0, 0, {}), 0)(),
+        Ledger.start_again,
+        lambda book, given: book.close(given, []),
+    ],
+    ids=["a turn", "after a bug", "at the end"],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_what_came_back_is_recorded_whatever_comes_next(book, step, late):
+    accept()
+    [one] = book.turn(Waiting(), Room(1, 1, {}), 0)().claims
+    result = Result(one, Outcome(0.0, status_code=200))
+    step(book, Waiting(late=[(one, LateAnswer(200, 15_800))]) if late else Waiting(results=[result]))
+    attempt = Attempt.objects.get()
+    assert (attempt.late_status_code if late else attempt.status_code) == 200
 
 
 def click(book: Ledger, to: Endpoint, count: int) -> list[Claim]:
