@@ -18,6 +18,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 
 from simulator.models import Activity
+from simulator.rows import query
 from simulator.transaction import Queue, Shut, checkpoint, refused, shut, writing
 from simulator.transaction import _lock as turns
 
@@ -182,6 +183,14 @@ def test_both_queues_together_take_no_longer_than_one(monkeypatch: pytest.Monkey
         turns.release()
         assert isinstance(told.result(10), OperationalError)
         assert time.monotonic() - began < 0.95
+
+
+def test_who_had_little_time_once_has_as_much_as_ever_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as ending:
+        ending.setattr("simulator.transaction._ending", True)
+        with writing():
+            assert query("PRAGMA busy_timeout")[0][0] <= 300
+    assert query("PRAGMA busy_timeout") == [(5000,)]
 
 
 def test_that_nothing_can_be_written_is_known_until_something_was(impatient: None) -> None:
