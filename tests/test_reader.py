@@ -73,6 +73,14 @@ def test_a_good_answer_is_whole_with_its_last_byte(name: str) -> None:
     assert read([said[:-1]]).stage != DONE
 
 
+def test_nothing_of_interim_answers_and_trailers_is_in_the_answer() -> None:
+    early = EARLY.replace(b"Link", b"Content-Length: 0\r\nLink")
+    answer = read([early, CHUNKED]).answer
+    assert (answer.reason, answer.declared) == (b"OK", None)
+    assert answer.headers == [(b"Transfer-Encoding", b"chunked")]
+    assert read([early, OK + b"\r\nto the end"]).ends_with_its_connection
+
+
 @pytest.mark.parametrize("name", GOOD)
 @given(data=st.data())
 def test_a_good_answer_is_the_same_in_any_pieces(name: str, data: st.DataObject) -> None:
