@@ -21,6 +21,16 @@ def raw_deflate(data: bytes) -> bytes:
     return squeeze.compress(data) + squeeze.flush()
 
 
+def stored(data: bytes) -> bytes:
+    """Raw deflate whose first two bytes add up as those of a zlib header do."""
+
+    def block(part: bytes, last: bool) -> bytes:
+        size = len(part).to_bytes(2, "little")
+        return bytes([last, *size, *(255 - byte for byte in size)]) + part
+
+    return block(data[:31], False) + block(data[31:], True)
+
+
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
@@ -28,6 +38,7 @@ def raw_deflate(data: bytes) -> bytes:
         ("X-GZIP", gzipped(TEXT)),
         ("deflate", zlib.compress(TEXT)),
         ("deflate", raw_deflate(TEXT)),
+        ("deflate", stored(TEXT)),
         ("gzip, deflate", zlib.compress(gzipped(TEXT))),
         ("identity", TEXT),
         ("", TEXT),

@@ -30,7 +30,7 @@ def test_a_complete_2xx_is_no_error(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(404, b"Not Found"), (500, b""), (199, b"Odd"), (999, b"Odd")]
+    ("status", "reason"), [(400, b"Bad"), (404, b"Not Found"), (500, b""), (199, b"Odd"), (999, b"Odd")]
 )
 def test_any_other_status_is_named_with_its_reason(status: int, reason: bytes) -> None:
     outcome = recorded(answered(status, reason))
@@ -43,6 +43,7 @@ def test_a_reason_of_any_length_leaves_the_sentence_one_that_can_be_read() -> No
     assert len(outcome.reason) == 90_000 and len(outcome.message) < 2200
 
 
+@pytest.mark.parametrize("status", [300, 302, 399])
 @pytest.mark.parametrize(
     ("headers", "place"),
     [
@@ -54,8 +55,8 @@ def test_a_reason_of_any_length_leaves_the_sentence_one_that_can_be_read() -> No
         ([(b"Location", b" ")], "an empty Location"),
     ],
 )
-def test_a_redirect_says_where_it_leads(headers: Pairs, place: str) -> None:
-    outcome = recorded(answered(302, b"Found", headers))
+def test_a_redirect_says_where_it_leads(headers: Pairs, place: str, status: int) -> None:
+    outcome = recorded(answered(status, b"Found", headers))
     assert outcome.error == "redirect" and place in outcome.message
 
 
@@ -80,10 +81,11 @@ def test_of_what_is_no_http_its_first_bytes_are_kept() -> None:
     assert (outcome.body, outcome.size, outcome.error) == (b"SSH-2.0", 7, "not_http")
 
 
-def test_the_headers_come_as_spelled_and_those_beyond_the_limit_are_counted() -> None:
-    pairs = [(b"X-Odd", b"\xff")] * (HEADERS_KEPT + 3)
+@pytest.mark.parametrize("dropped", [0, 3])
+def test_the_headers_come_as_spelled_and_those_beyond_the_limit_are_counted(dropped: int) -> None:
+    pairs = [(b"X-Odd", b"\xff")] * (HEADERS_KEPT + dropped)
     outcome = recorded(answered(200, b"OK", pairs))
-    assert outcome.headers == [("X-Odd", "\xff")] * HEADERS_KEPT and outcome.headers_dropped == 3
+    assert (outcome.headers, outcome.headers_dropped) == ([("X-Odd", "\xff")] * HEADERS_KEPT, dropped)
 
 
 @pytest.mark.parametrize(
