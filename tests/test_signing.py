@@ -306,6 +306,21 @@ def test_whatever_arrives_gets_a_verdict_with_its_reason(changes: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    ("preset", "changes", "header"),
+    [
+        ("ultrareach", {"signature": ""}, "x-ultrareach-signature"),
+        ("ultrareach", {"timestamp": ""}, "x-ultrareach-timestamp"),
+        ("stripe", {"timestamp": ""}, "Stripe-Signature"),
+        ("standard-webhooks", {"event_id": "", "signature": f"v1,{'A' * 43}="}, "webhook-id"),
+    ],
+)
+def test_of_what_is_missing_it_is_said_where_it_arrives(
+    preset: str, changes: dict[str, str], header: str
+) -> None:
+    assert f"arrives in the header {header}." in judge(profile=PRESETS[preset], **changes).message
+
+
+@pytest.mark.parametrize(
     "around",
     ["{}", " {} ", "v1=00,{}", "v0=abc,{}", "{},v1=" + "0" * 64, "v1=" + "0" * 64 + ", {}", ",{},"],
 )
