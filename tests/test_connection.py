@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import select
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator
 
@@ -126,6 +127,25 @@ async def test_who_closes_as_soon_as_it_is_connected_has_not_answered(at_once: b
         answer = await connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1, at_once=at_once)
         connection.abort()
     assert (answer.status, answer.error) in [(None, "closed_before_response"), (None, "reset")]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_who_has_reset_it_before_the_request_is_written_is_not_written_to(
+    untold: list[dict[str, object]], at_once: bool
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as ours,
+    ):
+        theirs, _ = listener.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()
+        ours.setblocking(False)
+        connection = Connection(ours, "127.0.0.1:1", Turns(), encrypted=False)
+        await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
+        await until(lambda: connection.closed, 2, "the reset to be seen")
+        answer = await connection.start(b"POST / HTTP/1.1\r\n\r\n", timeout=1, deadline=1, at_once=at_once)
+    assert (answer.status, answer.error) == (None, "reset")
 
 
 async def test_r32_an_end_that_lies_unread_in_the_kernel_is_seen_before_a_byte_is_sent(
