@@ -319,6 +319,27 @@ async def test_r33_a_receiver_that_says_2xx_before_it_reads_gets_the_whole_reque
     assert faulty.connections == (1 if keeps else 2)
 
 
+@pytest.mark.parametrize("status", [200, 413])
+async def test_r33_who_answers_and_stops_reading_is_not_waited_for_nor_sent_to_again(
+    transport: Transport, status: int
+) -> None:
+    came: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d Known\r\nContent-Length: 0\r\n\r\n" % status)
+        await writer.drain()
+        came.append(status)
+        if status == 413:
+            await asyncio.Event().wait()
+
+    async with listening(talk) as port:
+        request = post(f"http://127.0.0.1:{port}/", b"x" * 16 * MIB)
+        async with asyncio.timeout(5):
+            outcomes = [await transport.exchange(request, owner="one", timeout=60) for _ in range(2)]
+    assert [o.status_code for o in outcomes] == [status] * 2 and len(came) == 2
+
+
 async def test_r23_no_redirect_is_followed(faulty: FaultReceiver, transport: Transport) -> None:
     async with FaultReceiver() as target:
         receiver_url = faulty.url("/redir-self")
