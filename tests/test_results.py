@@ -12,7 +12,7 @@ from django.db import OperationalError
 from simulator import claims, feed, results
 from simulator.claims import Claim, Claims, Room
 from simulator.models import Activity, Attempt, Delivery, Endpoint, Event
-from simulator.models.delivery import HELD
+from simulator.models.delivery import CLICK, HELD, NORMAL
 from simulator.outcome import LateAnswer, Outcome
 from simulator.results import Result
 from simulator.rows import change
@@ -132,12 +132,19 @@ def test_what_retry_after_asked_for_and_what_of_it_counts_is_written_down(endpoi
 
 def test_neither_a_click_nor_a_failure_leaves_a_trace_in_what_comes_after_it(endpoint: Endpoint) -> None:
     delivery = accept(endpoint)
-    record((claim()[0], refused()))
+    [first] = claim()
+    record((first, refused()))
     delivery.retry()
-    record((claim()[0], refused()))
+    [second] = claim()
+    record((second, refused()))
     Delivery.objects.update(due_at=datetime.now(UTC))
-    record((claim()[0], answer()))
-    assert [a.trigger for a in Attempt.objects.order_by("number")] == ["automatic", "manual", "automatic"]
+    [third] = claim()
+    record((third, answer()))
+    assert [(one.trigger, one.lane) for one in (first, second, third)] == [
+        ("automatic", NORMAL),
+        ("manual", CLICK),
+        ("automatic", NORMAL),
+    ]
     delivery.refresh_from_db()
     assert (delivery.status, delivery.last_error, delivery.failed_count) == ("succeeded", None, 1)
 
