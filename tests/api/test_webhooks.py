@@ -273,6 +273,12 @@ def test_a_deleted_endpoint_is_gone_but_its_history_stays(api: Server, endpoint:
     ):
         body = {} if method == "PATCH" else None
         refused(api.api(method, f"/webhooks/{endpoint['id']}{path}", body), 404)
+    assert endpoint["id"] not in {each["id"] for each in made(api.api("GET", "/webhooks?limit=200"))["data"]}
+    sent = made(api.api("POST", "/events", {"type": "lead.qualified"}))
+    named = [each["endpoint"]["id"] for each in sent["deliveries"]] + [
+        each["endpoint"] for each in sent["skipped"]
+    ]
+    assert endpoint["id"] not in named
     history = made(api.api("GET", f"/deliveries?endpoint={endpoint['id']}"))["data"]
     assert [(each["id"], each["status"]) for each in history] == [(held["id"], "cancelled")]
     assert history[0]["endpoint"] == {"id": endpoint["id"], "url": endpoint["url"]}
