@@ -150,6 +150,17 @@ async def test_a_look_up_that_got_no_thread_takes_no_slot_from_later_ones(
     assert found == [(socket.AF_INET, ("127.0.0.1", 80))]
 
 
+async def test_r30_why_a_name_was_not_found_is_said_as_the_system_says_it() -> None:
+    def fails(host: str, port: int) -> list[tuple[Any, ...]]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    transport = Transport(resolve=fails)
+    outcome, _ = await ends(transport, "https://a.example/")
+    await transport.aclose()
+    assert outcome.error == "dns_failed" and "Errno" not in outcome.message
+    assert "Temporary failure in name resolution" in outcome.message
+
+
 async def test_at_most_four_look_ups_of_one_name_run_at_once() -> None:
     released = threading.Event()
     running: list[str] = []
