@@ -1,15 +1,14 @@
 """Which deliveries a list shows: what the page's query string asks for. The query itself is simulator.search's."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
-from operator import or_
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
-from simulator import failures, search, searchable
+from simulator import failures, search
 from simulator.models import Delivery, Endpoint
 from simulator.models.delivery import DeliveryQuerySet
 from simulator.models.event_type import known_types
@@ -69,13 +68,7 @@ class Filter:
     def among(self, changed: Sequence[str]) -> DeliveryQuerySet:
         """Those of these few deliveries that match, in no particular order."""
         found = search.matching(self._asked()).filter(pk__in=changed)
-        if not self.q:
-            return found
-        sent_or_came_back = [
-            searchable.among(self.q, changed).all,
-            *searchable.known(self.q, changed, changed),
-        ]
-        return found.filter(reduce(or_, [*_shown(self.q), *sent_or_came_back]))
+        return found.filter(search.among(self.q, changed, _shown(self.q))) if self.q else found
 
     def newest(self, shape: Shape, cursor: str, count: int) -> list[Any]:
         """The newest `count` matching deliveries older than the one `cursor` names; `shape` says what is read of each."""
@@ -86,17 +79,13 @@ class Filter:
         return search.Filters(**{name: value or None for name, value in asdict(self).items()})
 
 
-def _shown(text: str) -> list[Q]:
-    """Where else a text is searched, besides bodies and headers: in what the row shows, and in event ids."""
+def _shown(text: str) -> list[search.Filters]:
+    """Where else a text is searched, besides bodies and headers: in what the row shows."""
     low = text.lower()
-    endpoints = Endpoint.objects.filter(Q(description__icontains=text))
-    places = [
-        Q(type__in=[type for type in known_types() if low in type.lower()]),
-        Q(last_error__in=[code for code in failures.CODES if low in code]),
-        Q(endpoint__in=list(endpoints.values_list("pk", flat=True))),
-    ]
-    if text.isascii() and text.isdigit():
-        places.append(Q(last_status_code=int(text[:9])))
-    if text.startswith("evt_"):
-        places.append(Q(event=text))
-    return places
+    endpoints = Endpoint.objects.filter(Q(description__icontains=text)).values_list("pk", flat=True)
+    shown = [search.Filters(type=type) for type in known_types() if low in type.lower()]
+    shown += [search.Filters(code=code) for code in failures.CODES if low in code]
+    shown += [search.Filters(endpoint=endpoint) for endpoint in endpoints]
+    if re.fullmatch(r"[1-9]\d\d", text, re.ASCII):
+        shown.append(search.Filters(code=text))
+    return shown

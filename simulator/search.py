@@ -1,9 +1,12 @@
 """Searching deliveries: filters read from text, and the query they make. Knows no page and no API."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, Protocol, TypeVar
 
 from django.db.models import Q, QuerySet
@@ -22,6 +25,8 @@ NEWEST = 1000  # how many deliveries are read for the headers that nearly every 
 # Up to so many are read one by one: the index may find far more with a frequent text. Not more than NEWEST, beyond
 # which nobody looks: of that many it would not be known whether they are all.
 FEW = NEWEST
+MOST_APART = 50  # conditions that are asked for one by one
+ONE_BY_ONE = 200  # deliveries that are read for a text, rather than asking the full-text index
 # An id is made a moment before or after the row's own time; the range of ids only serves to use the index.
 _SLACK = timedelta(minutes=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
@@ -90,9 +95,7 @@ def _moment(name: str, text: str) -> datetime:
 
 def matching(filters: Filters) -> DeliveryQuerySet:
     """The deliveries that match all but the text, in no order."""
-    found = Delivery.objects.filter(*map(_as_q, [*_alike(filters), *_each(filters)]))
-    if filters.endpoint:
-        found = found.filter(endpoint=ids.decode("ep", filters.endpoint))
+    found = Delivery.objects.filter(*map(_as_q, [*_whose(filters), *_alike(filters), *_each(filters)]))
     if filters.status:  # only with this condition, too, are the partial indexes used
         found = found.filter(due_at__isnull=filters.status in FINISHED)
     return found
@@ -104,6 +107,10 @@ def _as_q(condition: Condition) -> Q:
 
 
 _LOOKUPS = {"=": "exact", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+def _whose(filters: Filters) -> list[Condition]:
+    return [("endpoint_id", "=", ids.decode("ep", filters.endpoint))] if filters.endpoint else []
 
 
 def _alike(filters: Filters) -> list[Condition]:
@@ -147,7 +154,7 @@ def newest(
     filters: Filters,
     cursor: str | None,
     count: int,
-    also: Sequence[Q] = (),
+    also: Sequence[Filters] = (),
 ) -> list[R]:
     """The newest `count` of these rows, older than delivery `cursor`, that contain `filters.q` or meet any of `also`.
 
@@ -161,21 +168,39 @@ def newest(
     rows = rows.filter(pk__lt=cursor) if cursor else rows
     by_kinds = _of_kinds(filters)
     if filters.q is None and by_kinds:
-        return list(rows.filter(pk__in=_numbers(filters, cursor, count)))
+        return list(rows.filter(pk__in=_numbers([filters], cursor, count)))
     if filters.q is None:
         return _merged(rows, _each_code(filters.code), count)
-    first = rows.filter(pk__in=_numbers(filters, cursor, NEWEST + 1)) if by_kinds else rows
+    first = rows.filter(pk__in=_numbers([filters], cursor, NEWEST + 1)) if by_kinds else rows
     some: list[Any] = list(first.values_list("pk", flat=True)[: NEWEST + 1])
+    return _containing(filters.q, rows, filters, cursor, count, also, some)
+
+
+def _containing(
+    text: str,
+    rows: QuerySet[Delivery, R],
+    filters: Filters,
+    cursor: str | None,
+    count: int,
+    also: Sequence[Filters],
+    some: Sequence[Any],
+) -> list[R]:
     few = some if len(some) <= FEW else None
     rows = rows if few is None else rows.filter(pk__in=few)
     near, after = some[:NEWEST], None
-    sought = [*searchable.known(filters.q, near, few), *also]
-    if short := few is None and searchable.is_short(filters.q):
-        sought.append(searchable.among(filters.q, near).all)
+    sought, also = searchable.known(text, near, few), [*also, *_sent_to(text)]
+    if few is None and len(also) <= MOST_APART:
+        sought.append(Q(pk__in=[id for one in also for id in _numbers([filters, one], cursor, count)]))
+    else:
+        sought += _any_of(also)
+    if short := few is None and searchable.is_short(text):
+        sought.append(searchable.among(text, near).all)
     found = _merged(rows, sought, count)
-    if short and len(found) == count and found[-1].pk >= near[-1]:
-        return found
-    for place in searchable.places(filters.q, before=cursor, few=few):
+    if few is None and len(found) == count and found[-1].pk >= near[-1]:
+        newer = [one for one in near if one > found[-1].pk]
+        if short or len(newer) <= ONE_BY_ONE:  # the full-text index would go on to its end
+            return _newest([*found, *_merged(rows, [searchable.among(text, newer).all], count)], count)
+    for place in searchable.places(text, before=cursor, few=few):
         if len(found) == count:
             after = found[-1].pk
             rows = rows.filter(pk__gt=after)
@@ -187,19 +212,42 @@ def newest(
     return found
 
 
+def _sent_to(text: str) -> list[Filters]:
+    """Of the endpoints whose URL contains the text: every request to them does, too."""
+    return [Filters(endpoint=ids.encode("ep", one)) for one in searchable.endpoints(text)]
+
+
+def among(text: str, few: Sequence[str], also: Sequence[Filters] = ()) -> Q:
+    """Of these few deliveries, those that contain the text or match any of `also`."""
+    here = [searchable.among(text, few).all, *searchable.known(text, few, few)]
+    return reduce(or_, [*here, *_any_of([*also, *_sent_to(text)])])
+
+
+def _any_of(several: Sequence[Filters]) -> list[Q]:
+    """What matches any of these, a place for each column."""
+    columns: dict[str, list[Any]] = defaultdict(list)
+    for one in several:
+        for column, _, value in [*_whose(one), *_alike(one)]:
+            columns[column].append(value)
+    return [Q((f"{column}__in", values)) for column, values in columns.items()]
+
+
 def _of_kinds(filters: Filters) -> bool:
     """Whether to look by kinds: type, endpoint and code have an index each, for one of them alone."""
     return bool(filters.status) or sum(map(bool, (filters.type, filters.endpoint, filters.code))) > 1
 
 
-def _numbers(filters: Filters, cursor: str | None, count: int) -> list[int]:
-    """The newest `count` by their kinds, whatever the text."""
-    whose: list[Condition] = []
-    if filters.endpoint:
-        whose.append(("endpoint_id", "=", ids.decode("ep", filters.endpoint)))
-    older: list[Condition] = [("id", "<", ids.decode("dlv", cursor))] if cursor else []
-    each, unfinished = [*_each(filters), *older], filters.status not in FINISHED
-    return endings.newest(whose, _alike(filters), each, count, unfinished=unfinished)
+def _numbers(all: Sequence[Filters], cursor: str | None, count: int) -> list[int]:
+    """The newest `count` that match all of these, by their kinds and whatever the text."""
+    whose, alike, each = (
+        [condition for one in all for condition in conditions(one)] for conditions in (_whose, _alike, _each)
+    )
+    if len(set(whose)) > 1:
+        return []
+    if cursor:
+        each.append(("id", "<", ids.decode("dlv", cursor)))
+    unfinished = not any(one.status in FINISHED for one in all)
+    return endings.newest(whose[:1], alike, each, count, unfinished=unfinished)
 
 
 def _merged(rows: QuerySet[Delivery, R], places: Sequence[Q], count: int) -> list[R]:

@@ -123,17 +123,14 @@ def among(text: str, few: Sequence[str]) -> Place:
 
 
 def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) -> list[Q]:
-    """Where the headers that nearly every request has contain the text: looked up by its exact form, or read, but then
-    only among the `newest` deliveries.
+    """Where the headers that nearly every request has contain the text, beside the URL: looked up by its exact form, or
+    read, but then only among the `newest` deliveries.
 
     With a `few`, in no others than these.
     """
     places, like = [], _anywhere(text)
     name, _, value = text.rpartition(": ")
     sent = [_numbers(newest), _anywhere(_longest(text)), like]
-    # Looked up first: mostly there are none, and then no query has to read all rows of another filter.
-    if endpoints := [id for (id,) in query(_ENDPOINTS, [like])]:
-        places.append(Q(endpoint__in=endpoints))
     if name.lower() == "host" or any(text.lower() in header for header in _STANDARD):
         places.append(Q(RawSQL(f"{_FEW} AND {_SENT}", sent, BooleanField())))
     if name.lower() == "x-ultrareach-event":
@@ -147,6 +144,11 @@ def known(text: str, newest: Sequence[str], few: Sequence[str] | None = None) ->
         sql, parameters = (_SIGNED, [like]) if few is None else (_SIGNED_FEW, [like, _numbers(few)])
         places.append(Q(pk__in=RawSQL(sql, parameters)))
     return places
+
+
+def endpoints(text: str) -> list[int]:
+    """The numbers of those whose URL contains the text: it is in the headers of every request to them."""
+    return [id for (id,) in query(_ENDPOINTS, [_anywhere(text)])]
 
 
 def _liked(text: str, which: str, before: str | None, few: Sequence[str] | None = None) -> Place:

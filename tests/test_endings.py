@@ -1,6 +1,6 @@
 """Lists with several filters: right whatever has ended how, and without reading what does not match."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -115,18 +115,42 @@ EMPTY = [  # filters that match many each, but nothing together, and the endpoin
 ]
 
 
+@pytest.fixture
+def looks(db: None) -> Iterator[list[None]]:
+    """One entry for each hundred steps of SQLite's machine."""
+    looks: list[None] = []
+    connection.connection.set_progress_handler(lambda: looks.append(None), 100)
+    yield looks
+    connection.connection.set_progress_handler(None, 0)
+
+
 def test_what_matches_only_one_of_the_filters_is_not_read(
-    make: Callable[..., list[Delivery]], endpoints: list[Endpoint]
+    make: Callable[..., list[Delivery]], endpoints: list[Endpoint], looks: list[None]
 ) -> None:
     make([HEALTHY], TYPES[:1], endpoints[:1], MANY)
     make([BROKEN], TYPES[1:], endpoints[1:2], MANY)
-    looks: list[None] = []
-    connection.connection.set_progress_handler(lambda: looks.append(None), 100)  # of SQLite's machine's steps
-    try:
-        for (filters, endpoint), text in product(EMPTY, (None, "words that nothing contains")):
-            asked = Filters(**filters, endpoint=None if endpoint is None else endpoints[endpoint].pk, q=text)
-            looks.clear()
-            assert search.newest(search.matching(asked), asked, None, 50) == []
-            assert len(looks) < MANY / 100, asked  # less than a step per row
-    finally:
-        connection.connection.set_progress_handler(None, 0)
+    for (filters, endpoint), text in product(EMPTY, (None, "words that nothing contains")):
+        asked = Filters(**filters, endpoint=None if endpoint is None else endpoints[endpoint].pk, q=text)
+        looks.clear()
+        assert search.newest(search.matching(asked), asked, None, 50) == []
+        assert len(looks) < MANY / 100, asked  # less than a step per row
+
+
+def test_a_text_that_all_of_an_endpoint_or_a_type_contain_reads_the_newest_alone(
+    make: Callable[..., list[Delivery]],
+    endpoints: list[Endpoint],
+    looks: list[None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "NEWEST", 30)  # they are looked at in any case
+    monkeypatch.setattr(search, "FEW", 30)
+    healthy = make([HEALTHY], TYPES[:1], endpoints[:1], MANY)
+    broken = make([BROKEN], TYPES[1:], endpoints[1:2], MANY)
+    Delivery.objects.update(indexed=True)
+    also = [Filters(type=type) for type in TYPES]
+    for filters, newest in (({}, broken), ({"status": "failed"}, broken), ({"status": "succeeded"}, healthy)):
+        asked = Filters(**filters, q="localhost")
+        looks.clear()
+        found = search.newest(search.matching(asked), asked, None, 20, also)
+        assert [each.pk for each in found] == [each.pk for each in newest[: -20 - 1 : -1]]
+        assert len(looks) < MANY / 10, asked
