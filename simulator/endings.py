@@ -13,7 +13,8 @@ from .rows import query, written
 
 Condition = tuple[str, str, Any]  # column, comparison, value
 
-# One or two seeks per kind, then the newest of each that is wanted. What has not ended is of no kind.
+# One or two seeks per kind, then the newest of each that is wanted. What has not ended is of no kind. CROSS JOIN: SQLite
+# keeps that order; of its own accord it may go through all deliveries and ask for the kind of each.
 _NEWEST = """
 WITH RECURSIVE kind AS (
   SELECT * FROM (
@@ -21,13 +22,13 @@ WITH RECURSIVE kind AS (
     WHERE due_at IS NULL AND {whose} ORDER BY ending, type LIMIT 1)
   UNION ALL
   SELECT d.ending, d.type, d.status, d.last_status_code, d.last_error
-  FROM kind JOIN simulator_delivery d ON d.id = coalesce(
+  FROM kind CROSS JOIN simulator_delivery d WHERE d.id = coalesce(
     (SELECT id FROM simulator_delivery
      WHERE due_at IS NULL AND {whose} AND ending = kind.ending AND type > kind.type ORDER BY type LIMIT 1),
     (SELECT id FROM simulator_delivery
      WHERE due_at IS NULL AND {whose} AND ending > kind.ending ORDER BY ending, type LIMIT 1)))
 SELECT * FROM (
-  SELECT d.id FROM (SELECT * FROM kind WHERE {alike}) AS kind JOIN simulator_delivery d ON d.id IN (
+  SELECT d.id FROM (SELECT * FROM kind WHERE {alike}) AS kind CROSS JOIN simulator_delivery d WHERE d.id IN (
     SELECT id FROM simulator_delivery
     WHERE due_at IS NULL AND {whose} AND ending = kind.ending AND type = kind.type AND {each}
     ORDER BY id DESC LIMIT %s)
