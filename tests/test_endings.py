@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from simulator import ids, search
-from simulator.models import Delivery, Endpoint, Event
+from simulator.models import Batch, Delivery, Endpoint, Event
 from simulator.models.delivery import HELD
 from simulator.search import Filters
 
@@ -154,3 +154,17 @@ def test_a_text_that_all_of_an_endpoint_or_a_type_contain_reads_the_newest_alone
         found = search.newest(search.matching(asked), asked, None, 20, also)
         assert [each.pk for each in found] == [each.pk for each in newest[: -20 - 1 : -1]]
         assert len(looks) < MANY / 10, asked
+
+
+def test_the_progress_of_a_batch_reads_nothing_but_what_waits_or_was_cancelled(
+    make: Callable[..., list[Delivery]], endpoints: list[Endpoint], looks: list[None]
+) -> None:
+    batch = Batch.start(TYPES[0], 3, [endpoints[0].pk])
+    make([HEALTHY, BROKEN], TYPES[:1], endpoints[:1], MANY // 2)
+    never_tried = [state for state in STATES if state[0] == "cancelled" and not state[3]]
+    cancelled = make(never_tried, TYPES[:1], endpoints[:1], 2)
+    Event.objects.filter(deliveries__in=cancelled[:1]).update(batch=batch)
+    Batch.objects.update(made=3)
+    looks.clear()
+    assert Batch.objects.get().sent == 2
+    assert len(looks) < MANY / 100

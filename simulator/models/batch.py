@@ -15,13 +15,15 @@ from .activity import Activity
 from .delivery import BATCH, HELD, Delivery, DeliveryQuerySet
 from .endpoint import PAUSED, Endpoint, audience
 
-# In one statement, so that the number never goes backwards while events are made and sent.
+# In one statement, so that the number never goes backwards while events are made and sent. A delivery that was cancelled
+# before its first attempt ended with neither status code nor error.
 _SENT = f"""
 SELECT made - (
     SELECT count(DISTINCT d.event_id) FROM simulator_delivery d JOIN simulator_event e ON e.id = d.event_id
     WHERE e.batch_id = b.id AND (
         d.lane = {BATCH} AND d.due_at IS NOT NULL
-        OR d.due_at IS NULL AND d.status = 'cancelled' AND d.id > b.id AND d.attempt_count = 0))
+        OR d.due_at IS NULL AND d.ending = 'cancelled  ' AND d.type = b.type AND d.id > b.id
+           AND d.attempt_count = 0))
 FROM simulator_batch b WHERE b.id = %s"""
 
 
