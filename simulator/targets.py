@@ -274,7 +274,7 @@ _6TO4 = ipaddress.IPv6Network("2002::/16")
 
 def unwrapped(address: Address) -> Address:
     """The IPv4 address inside mapped, translated, NAT64, compatible, 6to4 and Teredo forms; else itself."""
-    if address.version == 4 or int(address) in (0, 1):
+    if isinstance(address, ipaddress.IPv4Address) or int(address) in (0, 1):
         return address
     if address in _6TO4:
         return ipaddress.IPv4Address(int(address) >> 80 & 0xFFFFFFFF)

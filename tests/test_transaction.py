@@ -295,6 +295,7 @@ def test_sqlite_without_memory_is_a_database_that_cannot_be_used_now_and_no_bug(
     # In a process of its own: SQLite takes this limit for all its connections, and never gives it back.
     code = """
 import logging
+from contextlib import suppress
 import django; django.setup()
 from django.core.management import call_command
 from django.db import DatabaseError, connection
@@ -308,8 +309,9 @@ def note():
         Activity.note("test", "refused")
 
 call_command("migrate", verbosity=0)
-limit = lambda: query("PRAGMA hard_heap_limit = 1")
-for step in (limit, Activity.objects.first, lambda: query("SELECT 2"), note):
+with suppress(DatabaseError):  # an older SQLite obeys so soon that it cannot answer
+    query("PRAGMA hard_heap_limit = 1")
+for step in (Activity.objects.first, lambda: query("SELECT 2"), note):
     try:
         step()
     except DatabaseError as error:
@@ -326,4 +328,4 @@ print(refused())
         timeout=30,
         check=False,
     )
-    assert told.stdout.splitlines() == ["OperationalError out of memory False"] * 4 + ["out of memory"], told
+    assert told.stdout.splitlines() == ["OperationalError out of memory False"] * 3 + ["out of memory"], told
