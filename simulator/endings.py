@@ -2,7 +2,8 @@
 
 Of a million deliveries of a type perhaps none has also the status that is asked for, and no index of one column can
 tell: one was read to its end, for half a second. Those of a kind, that is of one type and one ending, lie side by side
-in the index `by_ending`, those of an endpoint in `by_endpoint_ending`, and there are only a few dozen kinds.
+in the index `by_ending`, those of an endpoint in `by_endpoint_ending`, and there are only a few dozen kinds. What has
+not ended is of no kind: the index `unfinished` holds all that is asked of it but the status.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from .rows import query, written
 
 Condition = tuple[str, str, Any]  # column, comparison, value
 
-# One or two seeks per kind, then the newest of each that is wanted. What has not ended is of no kind. CROSS JOIN: SQLite
-# keeps that order; of its own accord it may go through all deliveries and ask for the kind of each.
+# One or two seeks per kind, then the newest of each that is wanted. CROSS JOIN: SQLite keeps that order; of its own accord
+# it may go through all deliveries and ask for the kind of each.
 _NEWEST = """
 WITH RECURSIVE kind AS (
   SELECT * FROM (

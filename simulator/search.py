@@ -15,7 +15,6 @@ from . import endings, failures, ids, searchable
 from .endings import Condition
 from .models import Delivery
 from .models.delivery import CANCELLED, FAILED, FINISHED, HELD, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
-from .rows import query
 from .sending import BadInput
 
 RETRYING = "retrying"  # pending after an attempt, and not held: only for pages
@@ -158,9 +157,8 @@ def newest(
 ) -> list[R]:
     """The newest `count` of these rows, older than delivery `cursor`, that contain `filters.q` or meet any of `also`.
 
-    The rows already match all other filters. Each place where a text may be, and each status of a class, is queried by
-    itself, and the results are merged: one query would read every row as soon as the text is rare in one place and
-    common in another, or the class is large. The quick places come first; the others need only look for what is newer
+    The rows already match all other filters. Each place where a text may be is queried by itself, and the results are
+    merged: one query would read every row as soon as the text is rare in one place and common in another. The quick places come first; the others need only look for what is newer
     than the results so far, and at first try only the newest of their own. When few deliveries match the other filters,
     no others are read.
     """
@@ -170,7 +168,7 @@ def newest(
     if filters.q is None and by_kinds:
         return list(rows.filter(pk__in=_numbers([filters], cursor, count)))
     if filters.q is None:
-        return _merged(rows, _each_code(filters.code), count)
+        return list(rows[:count])
     first = rows.filter(pk__in=_numbers([filters], cursor, NEWEST + 1)) if by_kinds else rows
     some: list[Any] = list(first.values_list("pk", flat=True)[: NEWEST + 1])
     return _containing(filters.q, rows, filters, cursor, count, also, some)
@@ -233,8 +231,8 @@ def _any_of(several: Sequence[Filters]) -> list[Q]:
 
 
 def _of_kinds(filters: Filters) -> bool:
-    """Whether to look by kinds: type, endpoint and code have an index each, for one of them alone."""
-    return bool(filters.status) or sum(map(bool, (filters.type, filters.endpoint, filters.code))) > 1
+    """Whether to look by kinds: type and endpoint have an index each, for one of them alone."""
+    return bool(filters.status or filters.code or filters.type and filters.endpoint)
 
 
 def _numbers(all: Sequence[Filters], cursor: str | None, count: int) -> list[int]:
@@ -256,21 +254,3 @@ def _merged(rows: QuerySet[Delivery, R], places: Sequence[Q], count: int) -> lis
 
 def _newest(found: Sequence[R], count: int) -> list[R]:
     return sorted({each.pk: each for each in found}.values(), key=lambda each: each.pk, reverse=True)[:count]
-
-
-def _each_code(code: str | None) -> list[Q]:
-    """The statuses of a class such as 5xx that occur: the index gives the newest of each single one."""
-    if code is None or not code.endswith("xx"):
-        return [Q()]
-    low = int(code[0]) * 100
-    return [Q(last_status_code=one) for (one,) in query(_CODES, [low, low + 99, low + 99])]
-
-
-# One seek per status instead of reading all its rows.
-_CODES = """
-WITH RECURSIVE code(n) AS (
-  SELECT min(last_status_code) FROM simulator_delivery WHERE last_status_code >= %s
-  UNION ALL
-  SELECT (SELECT min(d.last_status_code) FROM simulator_delivery d WHERE d.last_status_code > code.n)
-  FROM code WHERE code.n < %s)
-SELECT n FROM code WHERE n <= %s"""

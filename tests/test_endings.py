@@ -100,7 +100,10 @@ MANY = 2000
 HEALTHY, BROKEN = ("succeeded", 200, None, 1, None), ("failed", 500, "status", 6, None)
 
 
-EMPTY = [  # filters that match many each, but nothing together, and the endpoint
+EMPTY = [  # filters that match nothing, most of them many each but nothing together, and the endpoint
+    ({"code": "404"}, None),
+    ({"code": "4xx"}, None),
+    ({"code": "refused"}, None),
     ({"status": "succeeded"}, 1),
     ({"status": "failed"}, 0),
     ({"code": "200"}, 1),

@@ -9,7 +9,7 @@ ENDING = models.GeneratedField(
     output_field=models.TextField(),
     db_persist=False,
 )
-ENDED = models.Q(due_at__isnull=True)
+ENDED, UNFINISHED = models.Q(due_at__isnull=True), models.Q(due_at__isnull=False)
 # Django would copy the table to add a column; this takes no time.
 ADD = """
 ALTER TABLE simulator_delivery ADD COLUMN ending text GENERATED ALWAYS AS (
@@ -24,15 +24,16 @@ class Migration(migrations.Migration):
             "ALTER TABLE simulator_delivery DROP COLUMN ending",
             state_operations=[migrations.AddField("delivery", "ending", ENDING)],
         ),
-        migrations.RemoveIndex("delivery", "by_status"),
-        migrations.AddIndex(
-            "delivery",
-            models.Index(fields=["ending", "type", "id"], name="by_ending", condition=ENDED),
+        *(
+            migrations.RemoveIndex("delivery", name)
+            for name in ("by_status", "by_status_code", "by_error", "unfinished")
         ),
-        migrations.AddIndex(
-            "delivery",
-            models.Index(
-                fields=["endpoint", "ending", "type", "id"], name="by_endpoint_ending", condition=ENDED
-            ),
+        *(
+            migrations.AddIndex("delivery", models.Index(fields=fields, name=name, condition=condition))
+            for name, fields, condition in (
+                ("by_ending", ["ending", "type", "id"], ENDED),
+                ("by_endpoint_ending", ["endpoint", "ending", "type", "id"], ENDED),
+                ("unfinished", ["id", "endpoint", "type", "last_status_code", "last_error"], UNFINISHED),
+            )
         ),
     ]

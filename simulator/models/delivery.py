@@ -124,7 +124,11 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["lane", "endpoint", "due_at"], name="due", condition=UNFINISHED),
             models.Index(fields=["due_at"], name="next_due", condition=UNFINISHED),
-            models.Index(fields=["id"], name="unfinished", condition=UNFINISHED),
+            models.Index(
+                fields=["id", "endpoint", "type", "last_status_code", "last_error"],
+                name="unfinished",
+                condition=UNFINISHED,
+            ),
             models.Index(fields=["id"], name="to_index", condition=ENDED & Q(indexed=False)),
             models.Index(fields=["endpoint", "id"], name="by_endpoint"),
             models.Index(fields=["type", "id"], name="by_type"),
@@ -132,12 +136,6 @@ class Delivery(models.Model):
             models.Index(
                 fields=["endpoint", "ending", "type", "id"], name="by_endpoint_ending", condition=ENDED
             ),
-            models.Index(
-                fields=["last_status_code", "id"],
-                name="by_status_code",
-                condition=Q(last_status_code__isnull=False),
-            ),
-            models.Index(fields=["last_error", "id"], name="by_error", condition=Q(last_error__isnull=False)),
         ]
 
     def __str__(self) -> str:

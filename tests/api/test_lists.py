@@ -82,8 +82,6 @@ def plan(filters: search.Filters) -> str:
     [
         (search.Filters(type="lead.qualified"), "by_type"),
         (search.Filters(endpoint="ep_00000000001"), "by_endpoint"),
-        (search.Filters(code="404"), "by_status_code"),
-        (search.Filters(code="refused"), "by_error"),
     ],
 )
 def test_one_filter_is_answered_by_its_index_without_sorting(filters: search.Filters, index: str) -> None:
