@@ -29,10 +29,11 @@ WITH RECURSIVE kind AS (
     (SELECT id FROM simulator_delivery
      WHERE due_at IS NULL AND {whose} AND ending > kind.ending ORDER BY ending, type LIMIT 1)))
 SELECT * FROM (
-  SELECT d.id FROM (SELECT * FROM kind WHERE {alike}) AS kind CROSS JOIN simulator_delivery d WHERE d.id IN (
-    SELECT id FROM simulator_delivery
-    WHERE due_at IS NULL AND {whose} AND ending = kind.ending AND type = kind.type AND {each}
-    ORDER BY id DESC LIMIT %s)
+  SELECT value AS id FROM (SELECT * FROM kind WHERE {alike}) AS kind CROSS JOIN json_each((
+    SELECT json_group_array(id) FROM (
+      SELECT id FROM simulator_delivery
+      WHERE due_at IS NULL AND {whose} AND ending = kind.ending AND type = kind.type AND {each}
+      ORDER BY id DESC LIMIT %s)))
   UNION ALL
   SELECT * FROM (
     SELECT id FROM simulator_delivery INDEXED BY unfinished

@@ -169,8 +169,10 @@ def newest(
         return list(rows.filter(pk__in=_numbers([filters], cursor, count)))
     if filters.q is None:
         return list(rows[:count])
-    first = rows.filter(pk__in=_numbers([filters], cursor, NEWEST + 1)) if by_kinds else rows
-    some: list[Any] = list(first.values_list("pk", flat=True)[: NEWEST + 1])
+    if by_kinds:
+        some: list[Any] = [ids.encode("dlv", id) for id in _numbers([filters], cursor, NEWEST + 1)]
+    else:
+        some = list(rows.values_list("pk", flat=True)[: NEWEST + 1])
     return _containing(filters.q, rows, filters, cursor, count, also, some)
 
 
