@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from .rows import query, written
+from .rows import written
 
 Condition = tuple[str, str, Any]  # column, comparison, value
 
@@ -49,9 +49,9 @@ def newest(
     count: int,
     *,
     unfinished: bool,
-) -> list[int]:
-    """The numbers of the newest `count` deliveries that meet all conditions, of those that have ended and, with
-    `unfinished`, of the others.
+) -> tuple[str, list[Any]]:
+    """A query and its parameters, for the numbers of the newest `count` deliveries that meet all conditions: of those
+    that have ended and, with `unfinished`, of the others.
 
     `whose`: on the endpoint, or none; `alike`: on what those of a kind have in common, that is status, type,
     last_status_code and last_error; `each`: on other columns.
@@ -61,7 +61,7 @@ def newest(
     each_sql, three = _conditions(each)
     sql = _NEWEST.format(whose=whose_sql, alike=alike_sql, each=each_sql)
     ended, others = [*two, *one, *three, count], [unfinished, *one, *two, *three, count]
-    return [id for (id,) in query(sql, [*one * 3, *ended, *others, count])]
+    return sql, [*one * 3, *ended, *others, count]
 
 
 def _conditions(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:

@@ -10,11 +10,13 @@ from operator import or_
 from typing import Any, Protocol, TypeVar
 
 from django.db.models import Q, QuerySet
+from django.db.models.expressions import RawSQL
 
 from . import endings, failures, ids, searchable
 from .endings import Condition
 from .models import Delivery
 from .models.delivery import CANCELLED, FAILED, FINISHED, HELD, PENDING, SENDING, SUCCEEDED, DeliveryQuerySet
+from .rows import query
 from .sending import BadInput
 
 RETRYING = "retrying"  # pending after an attempt, and not held: only for pages
@@ -158,19 +160,21 @@ def newest(
     """The newest `count` of these rows, older than delivery `cursor`, that contain `filters.q` or meet any of `also`.
 
     The rows already match all other filters. Each place where a text may be is queried by itself, and the results are
-    merged: one query would read every row as soon as the text is rare in one place and common in another. The quick places come first; the others need only look for what is newer
-    than the results so far, and at first try only the newest of their own. When few deliveries match the other filters,
-    no others are read.
+    merged: one query would read every row as soon as the text is rare in one place and common in another. The quick
+    places come first; the others need only look for what is newer than the results so far, and at first try only the
+    newest of their own. When few deliveries match the other filters, no others are read.
     """
     rows = rows.order_by("-pk")
     rows = rows.filter(pk__lt=cursor) if cursor else rows
     by_kinds = _of_kinds(filters)
-    if filters.q is None and by_kinds:
-        return list(rows.filter(pk__in=_numbers([filters], cursor, count)))
+    if filters.q is None and by_kinds:  # in one statement: between two, some of them would cease to match
+        return list(rows.filter(pk__in=RawSQL(*_by_kinds([filters], cursor, count))))
     if filters.q is None:
         return list(rows[:count])
     if by_kinds:
-        some: list[Any] = [ids.encode("dlv", id) for id in _numbers([filters], cursor, NEWEST + 1)]
+        some: list[Any] = [
+            ids.encode("dlv", id) for (id,) in query(*_by_kinds([filters], cursor, NEWEST + 1))
+        ]
     else:
         some = list(rows.values_list("pk", flat=True)[: NEWEST + 1])
     return _containing(filters.q, rows, filters, cursor, count, also, some)
@@ -190,7 +194,9 @@ def _containing(
     near, after = some[:NEWEST], None
     sought, also = searchable.known(text, near, few), [*also, *_sent_to(text)]
     if few is None and len(also) <= MOST_APART:
-        sought.append(Q(pk__in=[id for one in also for id in _numbers([filters, one], cursor, count)]))
+        apart = [one for one in also if not filters.endpoint or one.endpoint in (None, filters.endpoint)]
+        looked_up = [query(*_by_kinds([filters, one], cursor, count)) for one in apart]
+        sought.append(Q(pk__in=[id for numbers in looked_up for (id,) in numbers]))
     else:
         sought += _any_of(also)
     if short := few is None and searchable.is_short(text):
@@ -237,13 +243,12 @@ def _of_kinds(filters: Filters) -> bool:
     return bool(filters.status or filters.code or filters.type and filters.endpoint)
 
 
-def _numbers(all: Sequence[Filters], cursor: str | None, count: int) -> list[int]:
-    """The newest `count` that match all of these, by their kinds and whatever the text."""
+def _by_kinds(all: Sequence[Filters], cursor: str | None, count: int) -> tuple[str, list[Any]]:
+    """The query for the numbers of the newest `count` that match all of these, whatever the text. They do not name two
+    endpoints."""
     whose, alike, each = (
         [condition for one in all for condition in conditions(one)] for conditions in (_whose, _alike, _each)
     )
-    if len(set(whose)) > 1:
-        return []
     if cursor:
         each.append(("id", "<", ids.decode("dlv", cursor)))
     unfinished = not any(one.status in FINISHED for one in all)
