@@ -273,7 +273,8 @@ def overdue(file: Path, counts: list[int]) -> None:
     an_hour_ago = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%d %H:%M:%S}"
     with closing(sqlite3.connect(file)) as rows, rows:
         rows.row_factory = sqlite3.Row
-        held = rows.execute("SELECT * FROM simulator_delivery ORDER BY id").fetchall()
+        columns = [name for _, name, *_ in rows.execute("PRAGMA table_info(simulator_delivery)")]
+        held = rows.execute(f"SELECT {','.join(columns)} FROM simulator_delivery ORDER BY id").fetchall()
         rows.execute("DELETE FROM simulator_delivery")
         rows.execute("UPDATE simulator_endpoint SET status = 'enabled', revision = revision + 1")
         rows.execute("UPDATE simulator_seq SET n = n + ?", [sum(counts)])
